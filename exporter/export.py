@@ -1,0 +1,127 @@
+"""Weights to bundle: build the network, trace, write, verify, and only then let the folder appear."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from ..runtime.atomic import sync_folder
+from ..runtime.bundle import MANIFEST, Bundle, BundleSpec, Manifest, sha256_file
+from ..runtime.errors import UsageError
+from .graphs import OPSET, GraphSpec, Shape, build, write
+from .objective import Objective
+from .verify import verify
+from .vgg import CHANNELS, TruncatedVGG
+from .weights import load_weights
+
+_EXAMPLE = (17, 3, 309, 345)
+"""Shape to trace with. The tracer takes sizes that are equal for the same symbol: so batch, height and width differ at
+every depth from each other, from the channels, and from the number of taps."""
+
+
+def export_bundle(
+    spec: BundleSpec,
+    folder: Path,
+    weights: str | None = None,
+    preprocessing: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Write the bundle of ``spec`` to ``folder``, verified against autograd in float64.
+
+    Args:
+        spec: what to compute.
+        folder: where to; must not exist yet, or be empty.
+        weights: source of the weights, see `load_weights`; None takes ``spec.weights``.
+        preprocessing: see `load_weights`.
+        progress: is told each step in a few words.
+
+    Raises:
+        UsageError: the folder holds something already, or the spec names what the network has not.
+        WeightsError: the weights cannot be had.
+        ExportError: the graphs do not equal autograd; nothing is written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: exists already; name a new folder or remove it first")
+    progress(f"loading weights ({weights or spec.weights})")
+    loaded, info = load_weights(weights or spec.weights, spec.network, preprocessing)
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    if not spec.content_taps or not spec.style_taps:
+        raise UsageError("a bundle needs at least one content tap and one style tap")
+
+    def objective(dtype: torch.dtype) -> Objective:
+        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype))
+        return Objective(network, spec.content_taps, spec.style_taps)
+
+    models = {}
+    for graph in graph_specs(objective(torch.float32)):
+        progress(f"tracing {graph.name}")
+        models[graph.name] = build(graph)
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        progress("writing graphs and weights")
+        names = write(models, temporary)
+        parity = verify(temporary, objective(torch.float64), progress=progress)
+        hashes = {name: sha256_file(temporary / name) for name in names}
+        manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
+        (temporary / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        temporary.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(temporary, folder)  # noqa: PTH105 - Path.replace spells the same, os.replace says folder
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+    return Bundle.load(folder)
+
+
+def graph_specs(objective: Objective) -> list[GraphSpec]:
+    """The graphs of a bundle. Another traced function is another entry here."""
+    network = objective.network
+    batch, _, height, width = _EXAMPLE
+    image = torch.zeros(_EXAMPLE)
+    contents, grams = [], []
+    content_shapes: dict[str, Shape] = {}
+    gram_shapes: dict[str, Shape] = {}
+    for name in objective.content_taps:
+        block = network.taps[name].block
+        channels = CHANNELS[block - 1]
+        contents.append(torch.zeros(batch, channels, height >> (block - 1), width >> (block - 1)))
+        content_shapes[f"content.{name}"] = ("N", channels, f"{name}.h", f"{name}.w")
+    for name in objective.style_taps:
+        channels = CHANNELS[network.taps[name].block - 1]
+        grams.append(torch.zeros(1, channels, channels))
+        gram_shapes[f"gram.{name}"] = ("N", channels, channels)
+    # Gram targets are traced with a batch of 1, which broadcasts; the finished graph takes 1 or N.
+    targets: dict[str, Shape] = {name: ("gram_N", *shape[1:]) for name, shape in gram_shapes.items()}
+    k, l = len(contents), len(grams)
+    pixels: Shape = ("N", 3, "H", "W")
+    free = torch.export.Dim.AUTO
+    free_image = {0: free, 2: free, 3: free}
+    return [
+        GraphSpec(
+            name="encode",
+            function=lambda image: tuple(t for group in objective.encode(image) for t in group),
+            example=(image,),
+            dynamic=(free_image,),
+            inputs={"image": pixels},
+            outputs=content_shapes | gram_shapes,
+        ),
+        GraphSpec(
+            name="gradient",
+            function=objective.losses_and_gradient,
+            example=(image, contents, grams, torch.ones(k), torch.ones(l), torch.tensor(0.5)),
+            dynamic=(free_image, [free_image] * k, [None] * l, None, None, None),
+            inputs={"image": pixels}
+            | content_shapes
+            | targets
+            | {"content_weight": (k,), "style_weight": (l,), "tv_weight": ()},
+            outputs={"losses": ("N", k + l + 1), "gradient": pixels},
+        ),
+    ]

@@ -1,0 +1,93 @@
+"""The objective of Gatys et al. (2016, "Image Style Transfer Using Convolutional Neural Networks"), in plain torch.
+
+Written once: the graphs of the bundle are traced from it, and the exporter's check evaluates it in float64. Every term
+is an unweighted mean of squares; the papers' constants (their equations 1, 4 and 7) become weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .vgg import TruncatedVGG
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Gram matrices ``[N, C, C]`` of features ``[N, C, h, w]``: F Fᵀ / (h·w), equation 3 over the positions' number."""
+    flat = features.flatten(2)
+    return torch.bmm(flat, flat.transpose(1, 2)) / flat.shape[2]
+
+
+def mean_square(difference: Tensor) -> Tensor:
+    """Mean of squares of each item of a batch: ``[N, ...]`` to ``[N]``."""
+    mean = difference * difference
+    # One dimension at a time: ONNX Runtime adds up float32 in sequence, and over all elements at once the rounding
+    # reaches 6e-5 at 512 x 512.
+    while mean.ndim > 1:
+        mean = mean.mean(-1)
+    return mean
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean dx² + mean dy² over forward differences (Mahendran, Vedaldi 2014, with beta = 2): ``[N,3,H,W]`` to ``[N]``."""
+    dx = image[:, :, :, 1:] - image[:, :, :, :-1]
+    dy = image[:, :, 1:, :] - image[:, :, :-1, :]
+    return mean_square(dx) + mean_square(dy)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Content, style and total-variation losses of a network.
+
+    Attributes:
+        network: the feature extractor; it reads at least the taps named here.
+        content_taps: k names.
+        style_taps: l names.
+    """
+
+    network: TruncatedVGG
+    content_taps: Sequence[str]
+    style_taps: Sequence[str]
+
+    def encode(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Content features ``[N, C, h, w]`` and Gram matrices ``[N, C, C]`` of images ``[N, 3, H, W]``."""
+        features = self.network(image)
+        return [features[t] for t in self.content_taps], [gram_matrix(features[t]) for t in self.style_taps]
+
+    def losses(self, image: Tensor, contents: Sequence[Tensor], grams: Sequence[Tensor]) -> Tensor:
+        """The k content terms, the l style terms and the TV term of each image, unweighted: ``[N, k + l + 1]``."""
+        features, own = self.encode(image)
+        terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
+        terms += [mean_square(g - a) for g, a in zip(own, grams, strict=True)]
+        terms.append(total_variation(image))
+        # cat, not stack: the gradient of stack is a select, which ONNX spells Gather.
+        return torch.cat([term.unsqueeze(1) for term in terms], dim=1)
+
+    def losses_and_gradient(
+        self,
+        image: Tensor,
+        contents: Sequence[Tensor],
+        grams: Sequence[Tensor],
+        content_weight: Tensor,
+        style_weight: Tensor,
+        tv_weight: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Unweighted losses ``[N, k + l + 1]`` and the gradient ``[N, 3, H, W]`` of their weighted sum.
+
+        Args:
+            image: ``[N, 3, H, W]``, RGB, 0..255.
+            contents: k targets ``[N, C, h, w]``.
+            grams: l targets ``[1 or N, C, C]``.
+            content_weight: ``[k]``.
+            style_weight: ``[l]``.
+            tv_weight: scalar.
+        """
+        weights = torch.cat([content_weight, style_weight, tv_weight.reshape(1)])
+
+        def weighted_sum(x: Tensor) -> tuple[Tensor, Tensor]:
+            terms = self.losses(x, contents, grams)
+            return (terms * weights).sum(), terms
+
+        gradient, terms = torch.func.grad(weighted_sum, has_aux=True)(image)
+        return terms, gradient

@@ -1,0 +1,164 @@
+"""The exporter's check of its own output: the bundle's graphs against autograd in float64.
+
+The image, every target and every weight are changed in turn, because a tracer can freeze any of them into a constant
+without a word; a change that the reference does not feel would prove nothing, so that is an error too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..runtime.bundle import Parity
+from ..runtime.errors import ExportError
+from .objective import Objective
+
+LOSS_TOLERANCE = 1e-4
+GRADIENT_TOLERANCE = 1e-3
+"""Float32 flips a few ReLU and pooling ties, which moves the gradient by up to 4e-4 on a real picture."""
+
+SIZES = ((48, 72), (61, 45), (64, 56))
+"""Heights and widths that are compared, in pixels; one is odd."""
+
+Reference = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs of the gradient graph; ``changed`` says, for each image, which one differs from the base case."""
+
+    changed: tuple[str, ...]
+    image: Tensor
+    contents: list[Tensor]
+    grams: list[Tensor]
+    content_weight: Tensor
+    style_weight: Tensor
+    tv_weight: Tensor
+
+    def arguments(self, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor, Tensor]:
+        return (
+            self.image.to(dtype),
+            [t.to(dtype) for t in self.contents],
+            [t.to(dtype) for t in self.grams],
+            self.content_weight.to(dtype),
+            self.style_weight.to(dtype),
+            self.tv_weight.to(dtype),
+        )
+
+
+def verify(
+    folder: Path,
+    objective: Objective,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Parity:
+    """Compare the graphs in ``folder`` with ``objective``, which computes in float64.
+
+    Raises:
+        ExportError: a loss differs by more than `LOSS_TOLERANCE`, the gradient, a feature or a Gram matrix by more than
+            `GRADIENT_TOLERANCE` (relative), or a change is not felt.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    encode, gradient = (
+        onnxruntime.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+        for name in ("encode", "gradient")
+    )
+    loss_errors, gradient_errors, feature_errors = [], [], []
+    for size in sizes:
+        progress(f"comparing with autograd at {size[1]} x {size[0]}")
+        base: Reference | None = None
+        for batch in _batches(objective, size):
+            reference_losses, reference_gradients = (
+                t.numpy() for t in objective.losses_and_gradient(*batch.arguments(torch.float64))
+            )
+            losses, gradients = _run_gradient(gradient, batch)
+            for i, what in enumerate(batch.changed):
+                loss_errors.append(float(np.abs(losses[i] / reference_losses[i] - 1).max()))
+                gradient_errors.append(_relative(gradients[i], reference_gradients[i]))
+                _require(loss_errors[-1], LOSS_TOLERANCE, f"a loss after changing {what}", size)
+                _require(gradient_errors[-1], GRADIENT_TOLERANCE, f"the gradient after changing {what}", size)
+                if base is None:
+                    base = reference_gradients[i]
+                elif _relative(reference_gradients[i], base) < 10 * GRADIENT_TOLERANCE:
+                    raise ExportError(f"the check is blind at {size}: changing {what} does not move the gradient")
+        image = _picture("photo", size)
+        contents, grams = objective.encode(image)
+        for mine, theirs in zip(encode.run(None, {"image": image.float().numpy()}), [*contents, *grams], strict=True):
+            feature_errors.append(_relative(mine, theirs.numpy()))
+            _require(feature_errors[-1], GRADIENT_TOLERANCE, "a feature or Gram matrix", size)
+    return Parity(
+        loss=max(loss_errors),
+        gradient=max(gradient_errors),
+        features=max(feature_errors),
+        sizes=tuple((h, w) for h, w in sizes),
+        cases=len(loss_errors),
+    )
+
+
+def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
+    """One batch in which each image has another target changed, then each weight changed for a single image."""
+    photo, style = _picture("photo", size), _picture("style", size)
+    contents, other_grams = objective.encode(photo.flip(3))
+    _, grams = objective.encode(style)
+    # Weights under which every term has the same share, so that no target hides behind another.
+    weights = 1 / objective.losses(photo, contents, grams)[0]
+    k, l = len(contents), len(grams)
+    changed = [
+        "nothing",
+        "the image",
+        *(f"content target {name}" for name in objective.content_taps),
+        *(f"style target {name}" for name in objective.style_taps),
+    ]
+    images = photo.repeat(len(changed), 1, 1, 1)
+    images[1] = 0.5 * photo[0] + 0.5 * style[0]
+    contents = [t.repeat(len(changed), 1, 1, 1) for t in contents]
+    batched_grams = [t.repeat(len(changed), 1, 1) for t in grams]
+    for i in range(k):
+        contents[i][2 + i] *= 1.5
+    for i in range(l):
+        batched_grams[i][2 + k + i] = 0.5 * other_grams[i][0]
+    yield _Batch(
+        tuple(changed), images, contents, batched_grams, weights[:k], weights[k : k + l], weights[k + l]
+    )
+    single = _Batch(
+        (), photo, [t[:1] for t in contents], grams, weights[:k], weights[k : k + l], weights[k + l]
+    )
+    yield replace(single, changed=("the content weights",), content_weight=3 * single.content_weight)
+    yield replace(single, changed=("the style weights",), style_weight=3 * single.style_weight)
+    yield replace(single, changed=("the TV weight",), tv_weight=3 * single.tv_weight)
+
+
+def _run_gradient(session: onnxruntime.InferenceSession, batch: _Batch) -> list[NDArray[np.float32]]:
+    image, contents, grams, *weights = batch.arguments(torch.float32)
+    names = [i.name for i in session.get_inputs()]
+    feeds = zip(names, [image, *contents, *grams, *weights], strict=True)
+    return list(session.run(None, {name: t.numpy() for name, t in feeds}))
+
+
+def _picture(name: str, size: tuple[int, int]) -> Tensor:
+    """A picture of the package at a size, ``[1, 3, H, W]`` in float64."""
+    data = (files(__package__) / "parity" / f"{name}.jpg").read_bytes()
+    picture = Image.open(BytesIO(data)).convert("RGB").resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].double()
+
+
+def _relative(found: NDArray[np.floating], reference: NDArray[np.floating]) -> float:
+    return float(np.linalg.norm(found - reference) / np.linalg.norm(reference))
+
+
+def _require(error: float, tolerance: float, what: str, size: tuple[int, int]) -> None:
+    # Not "error > tolerance": a NaN has to fail.
+    if not error <= tolerance:
+        raise ExportError(
+            f"the graph does not equal autograd: {what} differs by {error:.1e} at {size[1]} x {size[0]} "
+            f"(allowed: {tolerance:.0e}); nothing was written"
+        )

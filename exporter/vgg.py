@@ -1,0 +1,117 @@
+"""VGG-16 and VGG-19 (Simonyan, Zisserman 2014, configurations D and E), truncated at the deepest tap."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..runtime.errors import UsageError
+
+CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Number of 3x3 convolutions in each of the five blocks; a 2x2 pooling stands between blocks."""
+
+CHANNELS = (64, 128, 256, 512, 512)
+"""Output channels of every convolution of each block."""
+
+POOLINGS = ("max", "average")
+
+_TAP = re.compile(r"(?P<kind>relu|conv)(?P<block>[1-5])_(?P<index>[1-4])")
+
+
+def layers(network: str) -> Iterator[tuple[int, int]]:
+    """The convolutions of a network in order, as (block, index), both counted from 1.
+
+    Raises:
+        UsageError: the network is not known.
+    """
+    if network not in CONVOLUTIONS:
+        raise UsageError(f"network '{network}' is not known; choose one of: {', '.join(CONVOLUTIONS)}")
+    for block, count in enumerate(CONVOLUTIONS[network], start=1):
+        for index in range(1, count + 1):
+            yield block, index
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A layer whose output is read: ``relu4_2`` after the activation, ``conv4_2`` before it."""
+
+    kind: str
+    block: int
+    index: int
+
+    @classmethod
+    def parse(cls, name: str, network: str) -> "Tap":
+        """Tap of ``network`` called ``name``.
+
+        Raises:
+            UsageError: the network has no such layer.
+        """
+        match = _TAP.fullmatch(name)
+        if match is None or (int(match["block"]), int(match["index"])) not in layers(network):
+            example = ", ".join(f"relu{b}_{i}" for b, i in layers(network))
+            raise UsageError(f"tap '{name}' is not in {network}; its layers are {example} (or conv instead of relu)")
+        return cls(match["kind"], int(match["block"]), int(match["index"]))
+
+    @property
+    def name(self) -> str:
+        """The tap's name, as `parse` takes it."""
+        return f"{self.kind}{self.block}_{self.index}"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights in the form the network computes with.
+
+    Attributes:
+        convolutions: weight ``[out, in, 3, 3]`` and bias ``[out]`` of each layer (block, index), float32. The first
+            takes RGB in units of 0..255 less ``mean``: channel order and scale of the source are folded into it.
+        mean: what is subtracted from the image, ``[3]``, RGB, 0..255.
+    """
+
+    convolutions: Mapping[tuple[int, int], tuple[Tensor, Tensor]]
+    mean: Tensor
+
+    def to(self, dtype: torch.dtype) -> "Weights":
+        """The same weights in another precision."""
+        return Weights({k: (w.to(dtype), b.to(dtype)) for k, (w, b) in self.convolutions.items()}, self.mean.to(dtype))
+
+
+class TruncatedVGG:
+    """The part of a VGG up to its deepest tap.
+
+    Args:
+        network: a key of `CONVOLUTIONS`.
+        pooling: ``max`` (as trained) or ``average`` (Gatys et al. 2015, section "Methods").
+        taps: names of the layers to read.
+        weights: the pretrained weights.
+
+    Raises:
+        UsageError: network, pooling or a tap is not known, or no tap is given.
+    """
+
+    def __init__(self, network: str, pooling: str, taps: Iterable[str], weights: Weights) -> None:
+        if pooling not in POOLINGS:
+            raise UsageError(f"pooling '{pooling}' is not known; choose one of: {', '.join(POOLINGS)}")
+        self.taps = {name: Tap.parse(name, network) for name in taps}
+        if not self.taps:
+            raise UsageError("a network needs at least one tap")
+        deepest = max((tap.block, tap.index) for tap in self.taps.values())
+        self.layers = [layer for layer in layers(network) if layer <= deepest]
+        self.pooling = pooling
+        self.weights = weights
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Features ``[N, C, h, w]`` of each tap, for images ``[N, 3, H, W]``, RGB, 0..255."""
+        features: dict[str, Tensor] = {}
+        x = image - self.weights.mean.reshape(1, 3, 1, 1)
+        for block, index in self.layers:
+            if index == 1 and block > 1:
+                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+            x = F.conv2d(x, *self.weights.convolutions[block, index], padding=1)
+            features[f"conv{block}_{index}"] = x
+            x = F.relu(x)
+            features[f"relu{block}_{index}"] = x
+        return {name: features[name] for name in self.taps}

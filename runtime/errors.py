@@ -1,0 +1,57 @@
+"""Errors and exit codes: every error carries the code the process ends with, and says what to do next."""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line; frozen, so that a crontab may rely on them."""
+
+    OK = 0
+    FATAL = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    PROVIDER = 4
+    DEADLINE = 10
+    LOCKED = 11
+    INTERRUPTED = 130
+
+
+class NstbatchError(Exception):
+    """Base of every error that nstbatch raises on purpose. ``str(error)`` is one line for the user."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FATAL
+
+
+class UsageError(NstbatchError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BundleError(NstbatchError):
+    """A bundle that is missing, damaged, or of another format version."""
+
+
+class ExportError(NstbatchError):
+    """The exporter could not produce a bundle that equals autograd."""
+
+
+class WeightsError(NstbatchError):
+    """Pretrained weights that are missing, unreadable, or of another network."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ProviderError(NstbatchError):
+    """An execution provider that was asked for by name and cannot be had."""
+
+    exit_code = ExitCode.PROVIDER
+
+
+class ImageError(NstbatchError):
+    """A picture that cannot be read, is too small, or cannot be written."""
+
+
+class NonFiniteError(NstbatchError):
+    """The very first loss or gradient is not finite: there is no point to go back to."""
