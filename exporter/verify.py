@@ -126,12 +126,8 @@ def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
         contents[i][2 + i] *= 1.5
     for i in range(l):
         batched_grams[i][2 + k + i] = 0.5 * other_grams[i][0]
-    yield _Batch(
-        tuple(changed), images, contents, batched_grams, weights[:k], weights[k : k + l], weights[k + l]
-    )
-    single = _Batch(
-        (), photo, [t[:1] for t in contents], grams, weights[:k], weights[k : k + l], weights[k + l]
-    )
+    yield _Batch(tuple(changed), images, contents, batched_grams, weights[:k], weights[k : k + l], weights[k + l])
+    single = _Batch((), photo, [t[:1] for t in contents], grams, weights[:k], weights[k : k + l], weights[k + l])
     yield replace(single, changed=("the content weights",), content_weight=3 * single.content_weight)
     yield replace(single, changed=("the style weights",), style_weight=3 * single.style_weight)
     yield replace(single, changed=("the TV weight",), tv_weight=3 * single.tv_weight)

@@ -172,7 +172,7 @@ def _read(path: Path, loader: Callable[[Path], Arrays], network: str) -> tuple[s
         raise
     except ImportError as error:
         raise WeightsError(f"{path}: {error}; run `pip install 'nstbatch[export]'`") from None
-    except Exception as error:  # noqa: BLE001 - torch, h5py, numpy and safetensors each raise kinds of their own
+    except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{path}: cannot be read as weights ({type(error).__name__}: {reason})") from None
     return _pick(arrays, network, str(path))

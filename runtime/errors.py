@@ -49,6 +49,10 @@ class ProviderError(NstbatchError):
     exit_code = ExitCode.PROVIDER
 
 
+class EvaluationError(NstbatchError):
+    """A graph that loads but cannot be evaluated; most often memory ran out."""
+
+
 class ImageError(NstbatchError):
     """A picture that cannot be read, is too small, or cannot be written."""
 

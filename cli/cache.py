@@ -1,0 +1,62 @@
+"""The cache folder, and the bundle that a run uses."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from ..runtime import Bundle, BundleSpec
+from ..runtime.errors import BundleError
+
+
+def cache_dir() -> Path:
+    """``NSTBATCH_CACHE_DIR``, else the platform's cache folder for nstbatch."""
+    named = os.environ.get("NSTBATCH_CACHE_DIR")
+    return Path(named) if named else platformdirs.user_cache_path("nstbatch")
+
+
+def cached_bundle_path(spec: BundleSpec) -> Path:
+    """Where the cache keeps the bundle of ``spec``."""
+    return cache_dir() / "bundles" / spec.key
+
+
+def find_bundle(named: Path | None, say: Callable[[str], None]) -> Bundle:
+    """The bundle a run uses: ``named``, else the default one from the cache, exported now if it is not there yet.
+
+    Args:
+        named: folder of a bundle.
+        say: is told that, and how, a bundle is exported.
+
+    Raises:
+        BundleError: ``named`` is no bundle, or torch is needed and not installed.
+    """
+    if named is not None:
+        return Bundle.load(named)
+    spec = BundleSpec()
+    path = cached_bundle_path(spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs that start on an empty cache export once.
+    with FileLock(path.parent / "export.lock"):
+        if path.exists():
+            try:
+                return Bundle.load(path)
+            except BundleError as error:
+                say(f"{error}; replacing it")
+                shutil.rmtree(path)
+        say(f"no bundle in the cache: exporting {spec.network} to {path}, once")
+        return _export(spec, path, say)
+
+
+def _export(spec: BundleSpec, path: Path, say: Callable[[str], None]) -> Bundle:
+    try:
+        from ..exporter import export_bundle
+    except ImportError as error:
+        raise BundleError(
+            f"no bundle in the cache, and making one needs PyTorch here ({error}). "
+            f"On a machine with PyTorch: `nstbatch export -o {spec.network}/`; copy the folder; "
+            f"then `--bundle {spec.network}/`. Or here: `pip install 'nstbatch[export]'`"
+        ) from None
+    return export_bundle(spec, path, progress=say)

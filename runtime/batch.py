@@ -1,0 +1,166 @@
+"""A folder of photos: discover, plan, run, report. A failure is a row of the report, not the end of the run."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from .errors import ExitCode, NstbatchError, UsageError
+from .images import FORMATS, write_picture
+from .stylizer import Progress, Result, Stylizer
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photo and where its painting goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, known before the first evaluation."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The output folders, each once."""
+        return list(dict.fromkeys(item.target.parent for item in self.items))
+
+
+class Outcome(Enum):
+    """What became of a photo."""
+
+    PAINTED = "painted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo's line of the report.
+
+    Attributes:
+        item: the photo and its output.
+        outcome: what became of it.
+        reason: the optimiser's status, or why it failed, in a sentence.
+        loss: lowest loss of the last level, None if it failed.
+        seconds: wall time.
+    """
+
+    item: Item
+    outcome: Outcome
+    reason: str
+    loss: float | None
+    seconds: float
+
+
+@dataclass
+class Report:
+    """The outcome of a run; owns the exit code and the summary."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def count(self, outcome: Outcome) -> int:
+        """Number of rows of an outcome."""
+        return sum(row.outcome is outcome for row in self.rows)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """`SOME_FAILED` if any photo failed."""
+        return ExitCode.SOME_FAILED if self.count(Outcome.FAILED) else ExitCode.OK
+
+    def __str__(self) -> str:
+        painted, failed = self.count(Outcome.PAINTED), self.count(Outcome.FAILED)
+        seconds = sum(row.seconds for row in self.rows)
+        text = f"{painted} painted, {failed} failed in {seconds:.0f} s"
+        return text + f" ({seconds / painted:.1f} s a picture)" if painted else text
+
+
+def make_plan(inputs: Sequence[Path], style: Path, output: Path | None = None) -> Plan:
+    """Photos of the inputs and where their paintings go.
+
+    Args:
+        inputs: photos, and folders whose photos (by the extensions of `FORMATS`, hidden files left out) are taken.
+        style: the style picture; its stem names the default output folder ``<folder>-<stem>``, beside each folder.
+        output: one folder for everything.
+
+    Raises:
+        UsageError: an input does not exist, an output would lie inside an input folder or replace a photo or the style,
+            or two photos would have the same output.
+    """
+    sources: dict[Path, Path] = {}
+    folders: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            folders.append(path.resolve())
+            photos = sorted(p for p in path.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith("."))
+            sources |= {photo: path for photo in photos if not photo.is_dir()}
+        elif path.exists():
+            if path.suffix.lower() not in FORMATS:
+                raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
+            sources[path] = path.parent
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    items = tuple(Item(source, (output or _sibling(folder, style)) / source.name) for source, folder in sources.items())
+    _refuse_clashes(items, folders, style)
+    return Plan(items)
+
+
+def run(
+    plan: Plan,
+    stylizer: Stylizer,
+    progress: Callable[[Item, Progress], None] = lambda *_: None,
+) -> Iterator[Row]:
+    """Paint the photos of a plan, one row as each ends.
+
+    Args:
+        plan: what to do.
+        stylizer: paints.
+        progress: is told after each evaluation.
+    """
+    for item in plan.items:
+        began = time.perf_counter()
+        try:
+            result = _paint(item, stylizer, progress)
+        except (NstbatchError, OSError, MemoryError) as error:
+            yield Row(item, Outcome.FAILED, _reason(error, item), None, time.perf_counter() - began)
+        else:
+            yield Row(item, Outcome.PAINTED, result.status, result.loss, time.perf_counter() - began)
+
+
+def _paint(item: Item, stylizer: Stylizer, progress: Callable[[Item, Progress], None]) -> Result:
+    result = stylizer(item.source, lambda step: progress(item, step))
+    item.target.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(item.target, result.picture)
+    return result
+
+
+def _sibling(folder: Path, style: Path) -> Path:
+    absolute = folder.resolve()
+    return absolute.parent / f"{absolute.name}-{style.stem}"
+
+
+def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> None:
+    targets = Counter(item.target.resolve() for item in items)
+    for item in items:
+        target = item.target.resolve()
+        if targets[target] > 1:
+            twins = ", ".join(str(i.source) for i in items if i.target.resolve() == target)
+            raise UsageError(f"{twins} would all be written to {item.target}; paint them in separate runs")
+        if target == style.resolve() or any(target == i.source.resolve() for i in items):
+            raise UsageError(f"{item.target}: the output would replace an input; name another folder with -o")
+        for folder in folders:
+            if folder in target.parents:
+                raise UsageError(
+                    f"{item.target.parent}: the output folder lies inside the input {folder}; name another with -o"
+                )
+
+
+def _reason(error: BaseException, item: Item) -> str:
+    """One line without the photo's name, which the row has already."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.removeprefix(f"{item.source}: ")

@@ -1,0 +1,131 @@
+"""Limited-memory inverse Hessian in compact form.
+
+Byrd, Nocedal, Schnabel: "Representations of quasi-Newton matrices and their use in limited memory methods",
+Mathematical Programming 63 (1994). Symbols are the paper's: s_i are steps, y_i differences of gradients, S and Y their
+matrices, R the upper triangle of SᵀY, D its diagonal, H_0 = gamma·I the first approximation.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+_CHUNK = 1 << 14
+"""Elements of a vector that are multiplied at a time: 2m rows of them stay in a core's cache, so that two products read
+the history from memory once, and the sums over chunks are taken in float64."""
+
+
+class CurvatureHistory:
+    """The last m curvature pairs (s, y) and the product of their inverse Hessian with a vector.
+
+    Vectors are float32, scalars and the (m x m) algebra float64. Memory: 2m vectors.
+
+    Args:
+        size: n, elements of a vector.
+        capacity: m, pairs that are kept.
+    """
+
+    def __init__(self, size: int, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, got {capacity}")
+        self.capacity = capacity
+        # Row 2i holds s, row 2i + 1 holds y of slot i: the filled part is one contiguous block for BLAS.
+        self._rows = np.zeros((2 * capacity, size), np.float32)
+        self._sy: Matrix = np.zeros((capacity, capacity))
+        self._yy: Matrix = np.zeros((capacity, capacity))
+        self._order: list[int] = []
+        """Slots, oldest pair first."""
+        self._fresh: int | None = None
+        """Slot of the newest pair while its products are not in SᵀY and YᵀY yet."""
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def clear(self) -> None:
+        """Forget every pair."""
+        self._order.clear()
+        self._fresh = None
+
+    def slot(self) -> tuple[Vector, Vector]:
+        """Where the next pair is to be written, (s, y); it joins the history with `commit`.
+
+        When the history is full the oldest pair leaves it here, whether or not `commit` follows.
+        """
+        if len(self._order) == self.capacity:
+            self._order.pop(0)
+        i = self._free()
+        return self._rows[2 * i], self._rows[2 * i + 1]
+
+    def commit(self) -> None:
+        """Add the pair that was written to `slot`."""
+        if self._fresh is not None:
+            self._enter(self._products(self._rows[2 * self._fresh + 1])[0])
+        self._fresh = self._free()
+        self._order.append(self._fresh)
+
+    def direction(self, gradient: Vector, out: Vector) -> float:
+        """Write H·gradient to ``out`` (theorem 2.2, equation 2.6 with H_0 = gamma·I) and return gradientᵀ·H·gradient.
+
+        Args:
+            gradient: g, ``[n]``.
+            out: ``[n]``; must not be ``gradient``. Without a pair, H is the identity.
+        """
+        if not self._order:
+            np.copyto(out, gradient)
+            return inner(gradient, gradient)
+        if self._fresh is None:
+            (products,) = self._products(gradient)
+        else:
+            products, of_fresh = self._products(gradient, self._rows[2 * self._fresh + 1])
+            self._enter(of_fresh)
+        order = np.array(self._order)
+        p, q = products[0::2][order], products[1::2][order]
+        R = np.triu(self._sy[np.ix_(order, order)])
+        D = np.diag(R)
+        YY = self._yy[np.ix_(order, order)]
+        last = order[-1]
+        gamma = self._sy[last, last] / self._yy[last, last]
+        u = np.linalg.solve(R, p)
+        on_s = np.linalg.solve(R.T, D * u + gamma * (YY @ u) - gamma * q)
+        on_y = -gamma * u
+
+        coefficients = np.zeros(2 * self._used(), np.float32)
+        coefficients[2 * order] = on_s
+        coefficients[2 * order + 1] = on_y
+        np.dot(coefficients, self._rows[: 2 * self._used()], out=out)
+        for part in _chunks(len(out)):
+            out[part] += np.float32(gamma) * gradient[part]
+        return float(gamma * inner(gradient, gradient) + p @ on_s + q @ on_y)
+
+    def _free(self) -> int:
+        return next(i for i in range(self.capacity) if i not in self._order)
+
+    def _used(self) -> int:
+        return max(self._order) + 1
+
+    def _enter(self, products: Matrix) -> None:
+        """Put the products of the fresh pair's y into SᵀY and YᵀY."""
+        i = self._fresh
+        self._sy[:, i] = products[0::2]
+        self._yy[:, i] = self._yy[i, :] = products[1::2]
+        self._fresh = None
+
+    def _products(self, *vectors: Vector) -> list[Matrix]:
+        """Inner products of every row with each vector, in one reading of the rows; unused slots give anything."""
+        rows = self._rows[: 2 * self._used()]
+        totals = [np.zeros(2 * self.capacity) for _ in vectors]
+        for part in _chunks(rows.shape[1]):
+            block = rows[:, part]
+            for total, vector in zip(totals, vectors, strict=True):
+                total[: len(rows)] += block @ vector[part]
+        return totals
+
+
+def inner(a: Vector, b: Vector) -> float:
+    """Inner product of float32 vectors, summed in float64 over chunks."""
+    return float(sum(float(a[part] @ b[part]) for part in _chunks(len(a))))
+
+
+def _chunks(size: int) -> list[slice]:
+    return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]

@@ -1,0 +1,208 @@
+"""Pictures in and out: what the camera meant, in sRGB, and back to a whole file."""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from .atomic import write_atomic
+from .bundle import MIN_SIDE
+from .errors import ImageError
+
+Pixels = NDArray[np.float32]
+
+FORMATS: dict[str, str] = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""File name extensions that are read from folders and can be written, and Pillow's name of the format."""
+
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    # Brush strokes are fine colour detail, so colour is not subsampled.
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "PNG": {},
+    "WEBP": {"quality": 95},
+    "TIFF": {"compression": "tiff_deflate"},
+}
+
+_ORIENTATION = 0x0112
+_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright and in sRGB.
+
+    Attributes:
+        rgb: 8 bits a channel, of mode RGB. Where alpha is zero it holds the mean colour of the visible part.
+        alpha: of mode L and the same size, or None where the file has no transparency.
+        exif: the file's EXIF block less its orientation; empty if it had none.
+        dpi: resolution, if the file told it.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None = None
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = field(default=None, compare=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.rgb.size
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a picture: EXIF orientation applied, ICC profile converted to sRGB, alpha set apart.
+
+    Takes what Pillow can decode, in any mode: grey, palette, CMYK, 16 bits a channel. Of an animation, the first frame.
+
+    Raises:
+        ImageError: the file is missing, empty, truncated, not a picture, too large to be meant, or too small.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            picture = _upright_srgb(image)
+    except UnidentifiedImageError:
+        reason = "empty file" if path.stat().st_size == 0 else "not a picture, or of a kind that cannot be read"
+        raise ImageError(f"{path}: {reason}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{path}: too large to be a photo ({error})") from None
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from None
+    except (SyntaxError, ValueError, EOFError, ArithmeticError, IndexError, KeyError, TypeError) as error:
+        # Pillow's decoders let these through on damaged files.
+        raise ImageError(f"{path}: damaged ({error})") from None
+    if min(picture.size) < MIN_SIDE:
+        width, height = picture.size
+        raise ImageError(f"{path}: {width} x {height} pixels is too small, the shorter side must have {MIN_SIDE}")
+    return picture
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Encode ``picture`` in the format of ``path``'s extension, sRGB profile embedded, and write it whole or not at all.
+
+    Raises:
+        ImageError: the extension is not one of `FORMATS`, or the file cannot be written.
+    """
+    write_bytes(path, encode_picture(picture, path.suffix))
+
+
+def encode_picture(picture: Picture, extension: str) -> bytes:
+    """The file ``write_picture`` writes, as bytes. JPEG has no alpha: there a picture is laid on white.
+
+    Raises:
+        ImageError: the extension is not one of `FORMATS`.
+    """
+    kind = FORMATS.get(extension.lower())
+    if kind is None:
+        raise ImageError(f"cannot write '{extension}' files; choose one of: {', '.join(FORMATS)}")
+    image = picture.rgb
+    if picture.alpha is not None:
+        if kind == "JPEG":
+            image = Image.composite(image, Image.new("RGB", image.size, "white"), picture.alpha)
+        else:
+            image = image.copy()
+            image.putalpha(picture.alpha)
+    options = dict(_SAVE_OPTIONS[kind], icc_profile=_srgb_profile())
+    if picture.exif:
+        options["exif"] = picture.exif
+    if picture.dpi is not None and kind != "WEBP":
+        options["dpi"] = picture.dpi
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_atomic` with an error for the user.
+
+    Raises:
+        ImageError: the file cannot be written.
+    """
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot write {len(data):,} bytes ({error.strerror or error})") from None
+
+
+def to_pixels(image: Image.Image) -> Pixels:
+    """An RGB image as ``[1, 3, H, W]``, 0..255."""
+    return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
+
+
+def from_pixels(pixels: Pixels) -> Image.Image:
+    """Inverse of `to_pixels`: values are rounded and clipped to 0..255."""
+    clipped = np.clip(np.rint(pixels[0]), 0, 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(clipped.transpose(1, 2, 0)))
+
+
+def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Width and height scaled so that the longer is ``long_side``, but neither below what a bundle takes."""
+    factor = long_side / max(size)
+    width, height = (max(MIN_SIDE, round(side * factor)) for side in size)
+    return width, height
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Lanczos resampling, antialiased when it shrinks. Enlarging adds no detail."""
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _upright_srgb(image: Image.Image) -> Picture:
+    exif = image.getexif()
+    profile = image.info.get("icc_profile")
+    dpi = image.info.get("dpi")
+    upright = ImageOps.exif_transpose(image)
+    if _ORIENTATION in exif:
+        del exif[_ORIENTATION]
+    if upright.mode in _SIXTEEN_BIT:
+        # Pillow clips these to 8 bits instead of scaling them.
+        values = np.asarray(upright).astype(np.float64)
+        upright = Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8))
+    elif upright.mode == "F":
+        upright = Image.fromarray(np.clip(np.rint(np.asarray(upright)), 0, 255).astype(np.uint8))
+    if upright.mode in ("P", "1", "PA"):
+        upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    elif upright.has_transparency_data and upright.mode not in ("RGBA", "LA"):
+        upright = upright.convert("RGBA")
+    alpha = upright.getchannel("A") if "A" in upright.getbands() else None
+    if alpha is not None:
+        upright = upright.convert("L" if upright.mode == "LA" else "RGB")
+    rgb = _to_srgb(upright, profile)
+    if alpha is not None:
+        rgb = _fill_hidden(rgb, alpha)
+    return Picture(rgb, alpha, exif.tobytes() if len(exif) else b"", dpi)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert to sRGB by the embedded profile; a profile that is damaged or of another colour model counts as none."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Where nothing shows, files hold black or rubbish: give it the mean visible colour, so that no edge is painted."""
+    visible = np.asarray(alpha) > 0
+    pixels = np.array(rgb)
+    pixels[~visible] = np.rint(pixels[visible].mean(0)).astype(np.uint8) if visible.any() else 128
+    return Image.fromarray(pixels)
+
+
+def _srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -1,0 +1,256 @@
+"""L-BFGS behind an ask/tell face, so that one driver serves one image, a batch in lock-step, or overlapped work.
+
+    optimiser = LBFGS(x0)
+    while not optimiser.done:
+        loss, gradient = evaluate(optimiser.ask())
+        optimiser.tell(loss, gradient)
+
+Directions: `CurvatureHistory` (Byrd, Nocedal, Schnabel 1994). Line search: Nocedal, Wright, "Numerical Optimization",
+2nd edition, section 3.5, cut down to what an expensive objective affords: a step that satisfies the strong Wolfe
+conditions, equations 3.7, costs one evaluation.
+"""
+
+import math
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curvature import CurvatureHistory, Vector, inner
+from .errors import NonFiniteError
+from .precondition import Preconditioner
+
+_COSINE = 1e-6
+"""A curvature pair enters the history when cos(s, y) exceeds this; with less, rounding decides its sign."""
+
+
+class Status(Enum):
+    """Why an optimiser stopped; the value is the sentence for the user."""
+
+    RUNNING = "still running"
+    CONVERGED = "the gradient is zero"
+    STALLED = "no further decrease within float32 rounding"
+
+
+class LBFGS:
+    """Minimise a smooth function of a float32 vector.
+
+    The loss may be of any magnitude: it is measured against its own first gradient, so that ``c * loss`` gives the same
+    iterates for every c > 0. Memory: ``2 * history + 6`` vectors of ``x0``'s size, whatever ``precondition``.
+
+    Args:
+        x0: where to start, ``[n]``, copied.
+        history: m, number of curvature pairs.
+        precondition: change of variables; None for none.
+        first_step: root mean square of the first step, in units of x; later steps scale themselves.
+        decrease: c1 of the Wolfe conditions, equation 3.7a.
+        curvature: c2 of the Wolfe conditions, equation 3.7b; a small value makes the line search exact on a quadratic.
+        trials: evaluations that one line search may take.
+
+    Attributes:
+        x: the best iterate so far.
+        loss: its loss, NaN before the first evaluation.
+        evaluations, iterations: calls of `tell`, and those that moved x.
+        status: why `done` is true.
+    """
+
+    def __init__(
+        self,
+        x0: NDArray[np.floating],
+        *,
+        history: int = 10,
+        precondition: Preconditioner | None = None,
+        first_step: float = 1.0,
+        decrease: float = 1e-4,
+        curvature: float = 0.9,
+        trials: int = 8,
+    ) -> None:
+        self.x: Vector = np.array(x0, np.float32).reshape(-1)
+        self.loss = math.nan
+        self.evaluations = 0
+        self.iterations = 0
+        self.status = Status.RUNNING
+        self._precondition = precondition
+        self._first_step = first_step
+        self._decrease = decrease
+        self._curvature = curvature
+        self._trials = trials
+
+        self._history = CurvatureHistory(self.x.size, history)
+        self._gradient: Vector = np.empty_like(self.x)
+        """Gradient at x to the variables z of x = B z, scaled."""
+        self._step_z: Vector = np.empty_like(self.x)
+        self._step: Vector = self._step_z if precondition is None else np.empty_like(self.x)
+        """The search direction in x; with a preconditioner, B times the one in z."""
+        self._trial: Vector = self.x.copy()
+        self._scale = 1.0
+        self._slope = 0.0
+        self._search = _LineSearch(decrease, curvature, trials)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to gain."""
+        return self.status is not Status.RUNNING
+
+    def ask(self) -> Vector:
+        """The point to evaluate next, ``[n]`` float32: a view that must not be written to."""
+        view = self._trial.view()
+        view.flags.writeable = False
+        return view
+
+    def tell(self, loss: float, gradient: NDArray[np.float32]) -> None:
+        """Take the loss and gradient at the point that `ask` gave.
+
+        Args:
+            loss: may be NaN or infinite; such a point is rejected and a shorter step tried.
+            gradient: ``[n]``, any shape; likewise. It is not kept.
+
+        Raises:
+            NonFiniteError: the first loss or gradient is not finite.
+            RuntimeError: the optimiser is done.
+        """
+        if self.done:
+            raise RuntimeError(f"nothing was asked: {self.status.value}")
+        flat = gradient.reshape(-1)
+        finite = math.isfinite(loss) and math.isfinite(_magnitude(flat))
+        self.evaluations += 1
+        if self.evaluations == 1:
+            self._start(loss, flat, finite)
+            return
+        search = self._search
+        if finite:
+            slope = inner(flat, self._step) * self._scale
+            search.tell((loss - self.loss) * self._scale, slope)
+        else:
+            search.reject()
+        if search.accepted:
+            self._accept(loss, flat)
+        elif search.failed:
+            self._restart()
+        else:
+            self._move_trial()
+
+    def _start(self, loss: float, gradient: Vector, finite: bool) -> None:
+        if not finite:
+            raise NonFiniteError("the loss or its gradient is not finite at the starting point")
+        magnitude = _magnitude(gradient)
+        self.loss = loss
+        if magnitude == 0:
+            self.status = Status.CONVERGED
+            return
+        # A power of two rounds nothing.
+        self._scale = 2.0 ** -math.floor(math.log2(magnitude))
+        np.copyto(self._gradient, self._to_z(gradient))
+        self._new_direction()
+
+    def _to_z(self, gradient: Vector) -> Vector:
+        """A new vector: the gradient to z, scaled."""
+        scaled: Vector = gradient * np.float32(self._scale)
+        if self._precondition is not None:
+            self._precondition.apply(scaled, out=scaled)
+        return scaled
+
+    def _accept(self, loss: float, gradient: Vector) -> None:
+        new = self._to_z(gradient)
+        s, y = self._history.slot()
+        np.multiply(self._step_z, np.float32(self._search.step), out=s)
+        np.subtract(new, self._gradient, out=y)
+        if inner(s, y) > _COSINE * math.sqrt(inner(s, s) * inner(y, y)):
+            self._history.commit()
+        self._gradient, new = new, self._gradient
+        self.x, self._trial = self._trial, self.x
+        self.loss = loss
+        self.iterations += 1
+        if _magnitude(self._gradient) == 0:
+            self.status = Status.CONVERGED
+        else:
+            self._new_direction()
+
+    def _new_direction(self) -> None:
+        """Direction -H·gradient, and the first trial along it."""
+        slope = -self._history.direction(self._gradient, out=self._step_z)
+        if not (math.isfinite(slope) and slope < 0):
+            # Rounding has spoilt the history: without it the direction is the gradient itself.
+            self._history.clear()
+            slope = -self._history.direction(self._gradient, out=self._step_z)
+        np.negative(self._step_z, out=self._step_z)
+        if self._precondition is not None:
+            self._precondition.apply(self._step_z, out=self._step)
+        step = 1.0
+        if not len(self._history):
+            step = self._first_step / math.sqrt(inner(self._step, self._step) / self._step.size)
+        self._slope = slope
+        self._search = _LineSearch(self._decrease, self._curvature, self._trials, step, slope)
+        self._move_trial()
+
+    def _restart(self) -> None:
+        """The line search found nothing: try the gradient itself, and stop when that was it already."""
+        if not len(self._history):
+            self.status = Status.STALLED
+            np.copyto(self._trial, self.x)
+            return
+        self._history.clear()
+        self._new_direction()
+
+    def _move_trial(self) -> None:
+        np.multiply(self._step, np.float32(self._search.step), out=self._trial)
+        self._trial += self.x
+
+
+class _LineSearch:
+    """A step t along a direction with phi(t) = loss(x + t·direction) - loss(x), given phi(t) and its slope."""
+
+    def __init__(self, decrease: float, curvature: float, trials: int, step: float = 1.0, slope: float = -1.0) -> None:
+        self.step = step
+        self.accepted = False
+        self._decrease = decrease
+        self._curvature = curvature
+        self._left = trials
+        self._slope = slope
+        self._good: tuple[float, float] | None = None
+        """The step with the lowest phi among those of sufficient decrease, and its phi."""
+
+    @property
+    def failed(self) -> bool:
+        return not self.accepted and self._left <= 0
+
+    def reject(self) -> None:
+        """Phi or its slope at `step` is not finite."""
+        self._left -= 1
+        self._shrink(0.1)
+
+    def tell(self, value: float, slope: float) -> None:
+        """Take phi and its slope at `step`; then either `accepted` is true or `step` is the next to try."""
+        self._left -= 1
+        sufficient = value <= self._decrease * self.step * self._slope
+        if self._good is not None:
+            good_step, good_value = self._good
+            # A second look was meant to improve on a step that was good enough; where it did not, that one stands.
+            if self.step == good_step or (sufficient and value <= good_value):
+                self.accepted = True
+            else:
+                self.step = good_step
+        elif sufficient:
+            if abs(slope) <= -self._curvature * self._slope or self._left < 2:
+                self.accepted = True
+            else:
+                self._good = (self.step, value)
+                # Zero of the slope's secant: the minimum, if phi is a quadratic.
+                bend = slope - self._slope
+                factor = -self._slope / bend if bend > 0 else 100.0
+                self.step *= min(max(factor, 0.1), 100.0)
+        else:
+            # Minimum of the parabola through phi(0) = 0, its slope, and phi(step).
+            bend = value - self._slope * self.step
+            self._shrink(-0.5 * self._slope * self.step / bend if bend > 0 else 0.1)
+
+    def _shrink(self, factor: float) -> None:
+        if self._good is None:
+            self.step *= min(max(factor, 0.1), 0.5)
+        else:
+            self.step = self._good[0]
+
+
+def _magnitude(vector: Vector) -> float:
+    """Largest absolute value; NaN if there is one."""
+    return float(max(vector.max(), -vector.min()))

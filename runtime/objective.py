@@ -1,0 +1,94 @@
+"""The weighted objective of one photo, as a function of its pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import Engine
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Strength of the three parts of the objective.
+
+    The objective is ``content · mean_k(C_k) + style · mean_l(1e3 / C² · S_l) + tv · T``, with the unweighted terms of the
+    gradient graph: C_k and S_l mean squares of differences of features and Gram matrices, T the total variation, and C
+    the channels of a style tap. The factor 1e3/C² for each tap is Gatys et al.'s (their notebook), who take content 1,
+    and add up the five style taps where here their mean is taken: their balance is content 1, style 5, tv 0.
+    """
+
+    content: float
+    style: float
+    tv: float
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a picture is compared with, by input name of the gradient graph.
+
+    Attributes:
+        contents: ``content.<tap>`` to features ``[1, C, h, w]``.
+        grams: ``gram.<tap>`` to Gram matrices ``[1, C, C]``.
+    """
+
+    contents: Mapping[str, Array]
+    grams: Mapping[str, Array]
+
+
+class Objective:
+    """Loss and gradient of a picture against its targets.
+
+    Args:
+        engine: runs the gradient graph.
+        targets: features and Gram matrices to reach.
+        weights: of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps.
+    """
+
+    def __init__(
+        self, engine: Engine, targets: Targets, weights: tuple[NDArray[np.float64], NDArray[np.float64], float]
+    ) -> None:
+        self._engine = engine
+        content, style, tv = weights
+        self._weights = np.concatenate([content, style, [tv]])
+        # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
+        self._unit = float(self._weights.max()) or 1.0
+        self._feeds = {
+            **targets.contents,
+            **targets.grams,
+            "content_weight": (content / self._unit).astype(np.float32),
+            "style_weight": (style / self._unit).astype(np.float32),
+            "tv_weight": np.array(tv / self._unit, np.float32),
+        }
+
+    def __call__(self, image: Array) -> tuple[float, Array, NDArray[np.float64]]:
+        """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255.
+
+        Returns:
+            The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``; the weighted
+            terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest weight.
+        """
+        losses, gradient = self._engine.run("gradient", {"image": image, **self._feeds})
+        terms = self._weights * losses[0].astype(np.float64)
+        return float(terms.sum()) / self._unit, gradient, terms
+
+
+def encode(engine: Engine, image: Array) -> Targets:
+    """Features and Gram matrices of ``image``, ``[1, 3, H, W]``, RGB, 0..255."""
+    spec = engine.bundle.manifest.spec
+    values = engine.run("encode", {"image": image})
+    k = len(spec.content_taps)
+    return Targets(
+        contents={f"content.{tap}": value for tap, value in zip(spec.content_taps, values[:k], strict=True)},
+        grams={f"gram.{tap}": value for tap, value in zip(spec.style_taps, values[k:], strict=True)},
+    )
+
+
+def balance(weights: LossWeights, targets: Targets) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Weights of the graph's unweighted terms for a `LossWeights`, see there."""
+    k, l = len(targets.contents), len(targets.grams)
+    channels = np.array([gram.shape[-1] for gram in targets.grams.values()], np.float64)
+    return np.full(k, weights.content / k), weights.style * 1e3 / channels**2 / l, weights.tv

@@ -1,0 +1,86 @@
+"""What a user chooses about a picture. The defaults stand here, and nowhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .bundle import MIN_SIDE
+from .errors import UsageError
+
+INITS = ("content", "noise", "style")
+"""Named starting points; anything else is the path of a picture."""
+
+COARSEST = 96
+"""Long side, in pixels, below which ``scales="auto"`` adds no coarser level."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options that change pixels.
+
+    Attributes:
+        size: long side, in pixels, at which the last level optimises. A smaller photo is not enlarged for it.
+        iterations: evaluations of loss and gradient at each level of size.
+        content_weight, style_weight, tv_weight: see `LossWeights`.
+        init: where to start: one of `INITS`, or the path of a picture.
+        seed: of the noise that ``init="noise"`` starts from.
+        scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
+            ``size`` from the first that is at least `COARSEST`; ``(1,)`` means ``size`` alone.
+        history: curvature pairs of L-BFGS.
+
+    Raises:
+        UsageError: a value that cannot be meant.
+    """
+
+    size: int = 512
+    iterations: int = 100
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 0.0
+    init: str = "content"
+    seed: int = 0
+    scales: str | tuple[int, ...] = "auto"
+    history: int = 10
+
+    def __post_init__(self) -> None:
+        if self.size < MIN_SIDE:
+            raise UsageError(f"size {self.size} is too small, it must be at least {MIN_SIDE}")
+        for name in ("iterations", "history"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        weights = (self.content_weight, self.style_weight, self.tv_weight)
+        if not all(0 <= weight < float("inf") for weight in weights):
+            raise UsageError(f"weights must be finite and not negative, got {weights}")
+        if not any(weights):
+            raise UsageError("all three weights are zero: there is nothing to minimise")
+        if self.scales != "auto":
+            parse_scales(self.scales)
+
+    def levels(self, long_side: int) -> list[int]:
+        """Long sides to optimise at, ascending, for a photo whose long side is ``long_side``."""
+        if self.scales == "auto":
+            last = min(self.size, long_side)
+            levels = [last]
+            while levels[0] // 2 >= COARSEST:
+                levels.insert(0, levels[0] // 2)
+            return levels
+        scales = parse_scales(self.scales)
+        if scales == (1,):
+            return [min(self.size, long_side)]
+        return sorted({min(level, long_side) for level in scales})
+
+
+def parse_scales(scales: str | Sequence[int]) -> tuple[int, ...]:
+    """Long sides from ``"48,96,192"`` or a sequence.
+
+    Raises:
+        UsageError: not ascending whole numbers of at least the smallest side a bundle takes, nor ``1`` alone.
+    """
+    try:
+        values = tuple(int(v) for v in (scales.split(",") if isinstance(scales, str) else scales))
+    except ValueError:
+        values = ()
+    if values == (1,):
+        return values
+    if not values or values[0] < MIN_SIDE or list(values) != sorted(set(values)):
+        raise UsageError(f"scales '{scales}' are not auto, 1, or ascending sizes such as 128,256,512")
+    return values

@@ -1,0 +1,91 @@
+"""Style sets: the Gram matrices of a style picture, computed once and kept on disk."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import write_atomic
+from .engine import Engine
+from .errors import ImageError
+from .images import Picture, fit, read_picture, resize, to_pixels
+from .objective import encode
+
+Grams = dict[str, NDArray[np.float32]]
+
+_WHOLE = "whole"
+"""The region of a style that a set is taken from; part of the key, for the day when it may be less."""
+
+
+class Style:
+    """A style picture and its Gram matrices at any size.
+
+    Args:
+        path: the picture.
+        engine: computes the matrices.
+        cache: folder for style sets; None keeps them in memory only.
+
+    Raises:
+        ImageError: the picture cannot be read.
+    """
+
+    def __init__(self, path: Path, engine: Engine, cache: Path | None = None) -> None:
+        self.path = path
+        self._engine = engine
+        self._cache = cache
+        self._picture = read_picture(path)
+        try:
+            self._sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ImageError(f"{path}: {error.strerror}") from None
+        self._memory: dict[int, Grams] = {}
+
+    @property
+    def image(self) -> Picture:
+        """The decoded picture."""
+        return self._picture
+
+    def grams(self, size: int) -> Grams:
+        """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
+        if size not in self._memory:
+            self._memory[size] = self._load(size) or self._compute(size)
+        return self._memory[size]
+
+    def key(self, size: int) -> str:
+        """Name of the style set in the cache: sha256 of the style's bytes, the bundle, the size and the region."""
+        parts = (self._sha256, self._engine.bundle.id, str(size), _WHOLE)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _compute(self, size: int) -> Grams:
+        image = resize(self._picture.rgb, fit(self._picture.size, size))
+        grams = dict(encode(self._engine, to_pixels(image)).grams)
+        path = self._file(size)
+        if path is not None:
+            buffer = io.BytesIO()
+            np.savez(buffer, **grams)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, buffer.getvalue())
+        return grams
+
+    def _load(self, size: int) -> Grams | None:
+        """The set from the cache; None where it is missing or not what it should be."""
+        path = self._file(size)
+        if path is None:
+            return None
+        expected = {f"gram.{tap}" for tap in self._engine.bundle.manifest.spec.style_taps}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                grams = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+            return None
+        sound = set(grams) == expected and all(
+            g.dtype == np.float32 and g.ndim == 3 and g.shape[1] == g.shape[2] and np.isfinite(g).all()
+            for g in grams.values()
+        )
+        return grams if sound else None
+
+    def _file(self, size: int) -> Path | None:
+        return None if self._cache is None else self._cache / "styles" / f"{self.key(size)}.npz"
