@@ -44,6 +44,7 @@ _DEFAULTS = Settings()
 @click.pass_context
 def paint(
     context: click.Context,
+    /,
     photos: tuple[Path, ...],
     style: Path,
     output: Path | None,

@@ -28,7 +28,7 @@ def trace(function: Callable[..., Any], example: Sequence[Any]) -> GraphModule:
     def unbound(*arguments: Any) -> Any:
         return function(*arguments)
 
-    return make_fx(  # type: ignore[no-any-return]
+    return make_fx(
         unbound, decomposition_table=_DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True
     )(*example)
 

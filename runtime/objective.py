@@ -15,10 +15,9 @@ Array = NDArray[np.float32]
 class LossWeights:
     """Strength of the three parts of the objective.
 
-    The objective is ``content · mean_k(C_k) + style · mean_l(1e3 / C² · S_l) + tv · T``, with the unweighted terms of the
-    gradient graph: C_k and S_l mean squares of differences of features and Gram matrices, T the total variation, and C
-    the channels of a style tap. The factor 1e3/C² for each tap is Gatys et al.'s (their notebook), who take content 1,
-    and add up the five style taps where here their mean is taken: their balance is content 1, style 5, tv 0.
+    The objective is ``content · sum_k C_k + style · sum_l S_l / C_l² + tv · T``, with the unweighted terms of the gradient
+    graph: C_k and S_l mean squares of differences of features and Gram matrices, T the total variation, and C_l the
+    channels of a style tap. The factor 1/C² is Gatys et al.'s; the balance of their notebook is content 1, style 1000.
     """
 
     content: float
@@ -89,6 +88,5 @@ def encode(engine: Engine, image: Array) -> Targets:
 
 def balance(weights: LossWeights, targets: Targets) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Weights of the graph's unweighted terms for a `LossWeights`, see there."""
-    k, l = len(targets.contents), len(targets.grams)
     channels = np.array([gram.shape[-1] for gram in targets.grams.values()], np.float64)
-    return np.full(k, weights.content / k), weights.style * 1e3 / channels**2 / l, weights.tv
+    return np.full(len(targets.contents), weights.content), weights.style / channels**2, weights.tv

@@ -155,18 +155,14 @@ class Stylizer:
 
     def _start(self, content: Pixels) -> Pixels:
         """The first iterate, of ``content``'s shape."""
-        size = content.shape[3], content.shape[2]
-        match self.settings.init:
-            case "content":
-                return content
-            case "noise":
-                noise = np.random.default_rng(self.settings.seed).standard_normal(content.shape, np.float32)
-                return content.mean((2, 3), keepdims=True) + np.float32(_NOISE) * noise
-            case "style":
-                return to_pixels(resize(self.style.image.rgb, size))
-            case _:
-                assert self._init is not None, "read when the stylizer was made"
-                return to_pixels(resize(self._init, size))
+        if self.settings.init == "content":
+            return content
+        if self.settings.init == "noise":
+            noise = np.random.default_rng(self.settings.seed).standard_normal(content.shape, np.float32)
+            mean: Pixels = content.mean((2, 3), keepdims=True)
+            return mean + np.float32(_NOISE) * noise
+        picture = self.style.image.rgb if self._init is None else self._init
+        return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
 
 
 class _Level:
