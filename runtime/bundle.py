@@ -101,7 +101,7 @@ class Manifest:
         if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
             found = raw.get("format") if isinstance(raw, dict) else None
             raise ValueError(f"format version {found}, this nstbatch reads {FORMAT_VERSION}")
-        spec: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in raw["spec"].items()}
+        spec: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in dict(raw["spec"]).items()}
         parity = dict(raw["parity"], sizes=tuple((int(h), int(w)) for h, w in raw["parity"]["sizes"]))
         known = {f.name for f in fields(cls)}
         rest = {name: value for name, value in raw.items() if name in known - {"spec", "weights", "parity"}}

@@ -52,6 +52,8 @@ class CurvatureHistory:
 
         When the history is full the oldest pair leaves it here, whether or not `commit` follows.
         """
+        if self._fresh is not None:
+            self._enter(self._products(self._rows[2 * self._fresh + 1])[0])
         if len(self._order) == self.capacity:
             self._order.pop(0)
         i = self._free()
@@ -59,8 +61,6 @@ class CurvatureHistory:
 
     def commit(self) -> None:
         """Add the pair that was written to `slot`."""
-        if self._fresh is not None:
-            self._enter(self._products(self._rows[2 * self._fresh + 1])[0])
         self._fresh = self._free()
         self._order.append(self._fresh)
 
@@ -94,7 +94,7 @@ class CurvatureHistory:
         coefficients[2 * order] = on_s
         coefficients[2 * order + 1] = on_y
         np.dot(coefficients, self._rows[: 2 * self._used()], out=out)
-        for part in _chunks(len(out)):
+        for part in chunks(len(out)):
             out[part] += np.float32(gamma) * gradient[part]
         return float(gamma * inner(gradient, gradient) + p @ on_s + q @ on_y)
 
@@ -115,7 +115,7 @@ class CurvatureHistory:
         """Inner products of every row with each vector, in one reading of the rows; unused slots give anything."""
         rows = self._rows[: 2 * self._used()]
         totals = [np.zeros(2 * self.capacity) for _ in vectors]
-        for part in _chunks(rows.shape[1]):
+        for part in chunks(rows.shape[1]):
             block = rows[:, part]
             for total, vector in zip(totals, vectors, strict=True):
                 total[: len(rows)] += block @ vector[part]
@@ -124,8 +124,9 @@ class CurvatureHistory:
 
 def inner(a: Vector, b: Vector) -> float:
     """Inner product of float32 vectors, summed in float64 over chunks."""
-    return float(sum(float(a[part] @ b[part]) for part in _chunks(len(a))))
+    return float(sum(float(a[part] @ b[part]) for part in chunks(len(a))))
 
 
-def _chunks(size: int) -> list[slice]:
+def chunks(size: int) -> list[slice]:
+    """Slices of at most `_CHUNK` elements that cover a vector of ``size``."""
     return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]

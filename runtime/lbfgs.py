@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from .curvature import CurvatureHistory, Vector, inner
+from .curvature import CurvatureHistory, Vector, chunks, inner
 from .errors import NonFiniteError
 from .precondition import Preconditioner
 
@@ -140,24 +140,25 @@ class LBFGS:
             return
         # A power of two rounds nothing.
         self._scale = 2.0 ** -math.floor(math.log2(magnitude))
-        np.copyto(self._gradient, self._to_z(gradient))
+        self._to_z(gradient, out=self._gradient)
         self._new_direction()
 
-    def _to_z(self, gradient: Vector) -> Vector:
-        """A new vector: the gradient to z, scaled."""
-        scaled: Vector = gradient * np.float32(self._scale)
+    def _to_z(self, gradient: Vector, out: Vector) -> None:
+        """The gradient to z, scaled."""
+        np.multiply(gradient, np.float32(self._scale), out=out)
         if self._precondition is not None:
-            self._precondition.apply(scaled, out=scaled)
-        return scaled
+            self._precondition.apply(out, out=out)
 
     def _accept(self, loss: float, gradient: Vector) -> None:
-        new = self._to_z(gradient)
         s, y = self._history.slot()
         np.multiply(self._step_z, np.float32(self._search.step), out=s)
-        np.subtract(new, self._gradient, out=y)
+        self._to_z(gradient, out=y)
+        for part in chunks(y.size):
+            old = self._gradient[part].copy()
+            self._gradient[part] = y[part]
+            y[part] -= old
         if inner(s, y) > _COSINE * math.sqrt(inner(s, s) * inner(y, y)):
             self._history.commit()
-        self._gradient, new = new, self._gradient
         self.x, self._trial = self._trial, self.x
         self.loss = loss
         self.iterations += 1

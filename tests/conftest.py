@@ -1,0 +1,60 @@
+"""Fixtures: real weights, real pictures, one bundle for the whole session."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstbatch.exporter import export_bundle
+from nstbatch.runtime import Bundle, BundleSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return ROOT / "samples"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the project's shared data are not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The default bundle: VGG-19, Oxford's weights."""
+    return export_bundle(BundleSpec(), tmp_path_factory.mktemp("bundles") / "vgg19")
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[Path, int], np.ndarray]:
+    """Reads a picture at a long side, as ``[1, 3, H, W]`` float32."""
+
+    def read(path: Path, side: int) -> np.ndarray:
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
+
+    return read
+
+
+@pytest.fixture
+def nstbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own, with a cache of its own unless the environment names one."""
+
+    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("NSTBATCH_")}
+        env |= {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), **environment}
+        command = [sys.executable, "-c", "from nstbatch.cli import main; main()", *map(str, arguments)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+    return call

@@ -1,0 +1,217 @@
+"""The graphs against the contract and against autograd in float64."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from nstbatch.exporter import export_bundle, load_weights, verify
+from nstbatch.exporter.objective import Objective, gram_matrix, total_variation
+from nstbatch.exporter.vgg import TruncatedVGG
+from nstbatch.runtime import Bundle, BundleSpec
+from nstbatch.runtime.errors import ExportError, UsageError
+
+LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
+
+
+def reference(spec: BundleSpec) -> Objective:
+    weights, _ = load_weights(spec.weights, spec.network)
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    return Objective(
+        TruncatedVGG(spec.network, spec.pooling, taps, weights.to(torch.float64)), spec.content_taps, spec.style_taps
+    )
+
+
+def session(bundle: Bundle, graph: str) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(bundle.graph(graph), providers=["CPUExecutionProvider"])
+
+
+def plain_gradient(
+    objective: Objective, image: torch.Tensor, contents: list[torch.Tensor], grams: list[torch.Tensor], weights: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and gradient by torch's ordinary backward pass."""
+    image = image.clone().requires_grad_()
+    losses = objective.losses(image, contents, grams)
+    (losses * weights).sum().backward()
+    assert image.grad is not None
+    return losses.detach().numpy(), image.grad.numpy()
+
+
+def assert_parity(
+    bundle: Bundle, image: np.ndarray, content: np.ndarray, style: np.ndarray, batch_of_styles: bool = False, seed: int = 0
+) -> None:
+    """Encode and gradient graphs equal float64 autograd for this image and these targets."""
+    spec = bundle.manifest.spec
+    objective = reference(spec)
+    as64 = [torch.from_numpy(a).double() for a in (image, content, style)]
+    contents, _ = objective.encode(as64[1])
+    _, grams = objective.encode(as64[2])
+    if batch_of_styles:
+        grams = [g.repeat(len(image), 1, 1) * torch.linspace(0.5, 1.5, len(image), dtype=g.dtype)[:, None, None] for g in grams]
+    terms = objective.losses(as64[0], contents, grams).mean(0)
+    rng = np.random.default_rng(seed)
+    weights = torch.from_numpy(rng.uniform(0.5, 2, len(terms))) / terms.clamp(min=1e-9)
+    losses, gradient = plain_gradient(objective, as64[0], contents, grams, weights)
+
+    k, l = len(contents), len(grams)
+    values = [image, *contents, *grams, weights[:k], weights[k : k + l], weights[k + l]]
+    run = session(bundle, "gradient")
+    feeds = {i.name: np.asarray(v, np.float32) for i, v in zip(run.get_inputs(), values, strict=True)}
+    found_losses, found_gradient = run.run(None, feeds)
+    np.testing.assert_allclose(found_losses, losses, rtol=LOSS_TOLERANCE, atol=1e-12)
+    assert np.linalg.norm(found_gradient - gradient) <= GRADIENT_TOLERANCE * np.linalg.norm(gradient)
+
+    encoded = session(bundle, "encode").run(None, {"image": content})
+    expected = [*contents, *objective.encode(as64[1])[1]]
+    for mine, theirs in zip(encoded, expected, strict=True):
+        assert np.linalg.norm(mine - theirs.numpy()) <= 1e-5 * np.linalg.norm(theirs.numpy())
+
+
+def test_inputs_and_outputs_are_the_contract(bundle: Bundle) -> None:
+    taps = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    channels = [64, 128, 256, 512, 512]
+    encode, gradient = session(bundle, "encode"), session(bundle, "gradient")
+    assert [i.name for i in encode.get_inputs()] == ["image"]
+    assert [o.name for o in encode.get_outputs()] == ["content.relu4_2", *(f"gram.{t}" for t in taps)]
+    assert [i.name for i in gradient.get_inputs()] == [
+        "image",
+        "content.relu4_2",
+        *(f"gram.{t}" for t in taps),
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+    ]
+    assert [o.name for o in gradient.get_outputs()] == ["losses", "gradient"]
+    shapes = {i.name: i.shape for i in gradient.get_inputs()} | {o.name: o.shape for o in gradient.get_outputs()}
+    assert shapes["image"] == shapes["gradient"] == ["N", 3, "H", "W"]
+    assert shapes["losses"] == ["N", 7]
+    assert shapes["content_weight"] == [1]
+    assert shapes["style_weight"] == [5]
+    assert shapes["tv_weight"] == []
+    for tap, c in zip(taps, channels, strict=True):
+        assert shapes[f"gram.{tap}"] == ["gram_N", c, c]
+
+
+@pytest.mark.parametrize("name", ["encode", "gradient"])
+def test_no_index_operations_are_left(bundle: Bundle, name: str) -> None:
+    model = onnx.load(bundle.path / f"{name}.onnx", load_external_data=False)
+    assert [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")] == [18]
+    assert len(model.opset_import) == 1, "operators of ONNX only"
+    count = Counter(node.op_type for node in model.graph.node)
+    forbidden = {op for op in count if op.startswith(("Gather", "Scatter")) or op in ("MaxUnpool", "ConvTranspose", "Where")}
+    assert not forbidden
+    assert count["Conv"] == (26 if name == "gradient" else 13)
+    # Each pooling once forward; in the gradient once more, to tell the first of several maxima.
+    assert count["MaxPool"] == (8 if name == "gradient" else 4)
+    assert count["MatMul"] == (15 if name == "gradient" else 5)
+    assert all(len(node.output) == 1 for node in model.graph.node if node.op_type == "MaxPool"), "no indices"
+    initialisers = {t.name for t in model.graph.initializer}
+    assert all(node.input[3] in initialisers for node in model.graph.node if node.op_type == "Pad" and len(node.input) > 3)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (57, 43), (96, 130)], ids=["smallest", "odd", "even"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_equals_autograd(
+    bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray], size: tuple[int, int], batch: int
+) -> None:
+    h, w = size
+    pictures = [small(samples / "photos" / f"{n}.jpg", 192)[:, :, :h, :w] for n in ("tree", "town", "mountains")]
+    image = np.concatenate(pictures[:batch])
+    content = np.ascontiguousarray(image[:, :, ::-1, ::-1])
+    style = small(samples / "ember.jpg", 128)
+    assert_parity(bundle, image, content, style, batch_of_styles=batch > 1)
+
+
+def test_equals_autograd_on_a_real_photo(bundle: Bundle, shared: Path, small: Callable[[Path, int], np.ndarray]) -> None:
+    photo = small(shared / "tubingen.jpg", 160)
+    assert_parity(bundle, photo, np.ascontiguousarray(photo[:, :, :, ::-1]), small(shared / "starry_night.jpg", 160))
+
+
+def test_ties_go_where_autograd_sends_them(bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> None:
+    # A clipped sky or a drawing: in flat regions every pooling window is a tie above zero.
+    image = np.full((1, 3, 97, 97), 255.0, np.float32)
+    image[:, :, 60:, 20:70] = np.array([30, 90, 200], np.float32).reshape(1, 3, 1, 1)
+    other = small(samples / "photos" / "still_life.jpg", 140)[:, :, :97, :97]
+    assert_parity(bundle, image, other, small(samples / "mosaic.jpg", 96))
+
+
+def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> None:
+    run = session(bundle, "gradient")
+    images = np.concatenate([small(samples / "photos" / f"{n}.jpg", 64) for n in ("tree", "town")])
+    targets = session(bundle, "encode").run(None, {"image": images[::-1].copy()})
+    weights = [np.ones(1, np.float32), np.ones(5, np.float32), np.array(1, np.float32)]
+    names = [i.name for i in run.get_inputs()]
+    both = run.run(None, dict(zip(names, [images, *targets, *weights], strict=True)))
+    for i in range(2):
+        alone = run.run(None, dict(zip(names, [images[i : i + 1], *(t[i : i + 1] for t in targets), *weights], strict=True)))
+        np.testing.assert_allclose(both[0][i], alone[0][0], rtol=1e-4)
+        assert np.linalg.norm(both[1][i] - alone[1][0]) <= 1e-3 * np.linalg.norm(alone[1][0])
+
+
+OTHERS = {
+    "average pooling": BundleSpec(pooling="average", content_taps=("relu2_2",), style_taps=("relu1_2", "relu3_1")),
+    "before the activation": BundleSpec(content_taps=("conv3_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
+    "one tap for both": BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", OTHERS.values(), ids=OTHERS)
+def test_other_taps_and_pooling(
+    spec: BundleSpec, tmp_path: Path, samples: Path, small: Callable[[Path, int], np.ndarray]
+) -> None:
+    bundle = export_bundle(spec, tmp_path / "bundle")
+    photo = small(samples / "photos" / "town.jpg", 75)
+    assert_parity(bundle, photo, np.ascontiguousarray(photo[:, :, ::-1]), small(samples / "starry.jpg", 64))
+    count = Counter(n.op_type for n in onnx.load(bundle.graph("gradient"), load_external_data=False).graph.node)
+    deepest = max(int(t[4]) * 10 + int(t[6]) for t in spec.content_taps + spec.style_taps)
+    assert count["Conv"] == 2 * sum(deepest >= 10 * b + i for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1))
+
+
+def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The gradient of another objective: every check of the losses passes, the gradient's must not.
+    from nstbatch.exporter import objective
+
+    def wrong(image: torch.Tensor) -> torch.Tensor:
+        return total_variation(image) + 0.01 * (image - image.detach()).flatten(1).sum(1)
+
+    monkeypatch.setattr(objective, "total_variation", wrong)
+    original = verify.verify
+
+    def check(*args: object, **kwargs: object) -> object:
+        monkeypatch.setattr(objective, "total_variation", total_variation)
+        return original(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("nstbatch.exporter.export.verify", check)
+    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+    with pytest.raises(ExportError, match=r"differs by \d\.\de[-+]\d+ at .* nothing was written"):
+        export_bundle(spec, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (BundleSpec(network="vgg11"), "choose one of: vgg16, vgg19|carries VGG-19 only"),
+        (BundleSpec(pooling="median"), "choose one of: max, average"),
+        (BundleSpec(content_taps=("relu6_1",)), "its layers are relu1_1"),
+        (BundleSpec(style_taps=("relu3_5",)), "tap 'relu3_5'"),
+        (BundleSpec(style_taps=()), "at least one"),
+    ],
+)
+def test_what_a_network_has_not_is_refused(spec: BundleSpec, message: str, tmp_path: Path) -> None:
+    with pytest.raises((UsageError, Exception), match=message):
+        export_bundle(spec, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gram_matrix_and_total_variation_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
+    assert gram_matrix(features).tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
+    image = torch.tensor([[[[0.0, 1.0], [3.0, 3.0]]]])
+    assert total_variation(image).tolist() == [(1 + 0) / 2 + (9 + 4) / 2]
