@@ -28,9 +28,9 @@ def trace(function: Callable[..., Any], example: Sequence[Any]) -> GraphModule:
     def unbound(*arguments: Any) -> Any:
         return function(*arguments)
 
-    return make_fx(
-        unbound, decomposition_table=_DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True
-    )(*example)
+    return make_fx(unbound, decomposition_table=_DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
+        *example
+    )
 
 
 def _convolution_backward(

@@ -1,6 +1,7 @@
 """Pictures in and out: what the camera meant, in sRGB, and back to a whole file."""
 
 import io
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,11 @@ def read_picture(path: Path) -> Picture:
         ImageError: the file is missing, empty, truncated, not a picture, too large to be meant, or too small.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            picture = _upright_srgb(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                picture = _upright_srgb(image)
     except UnidentifiedImageError:
         reason = "empty file" if path.stat().st_size == 0 else "not a picture, or of a kind that cannot be read"
         raise ImageError(f"{path}: {reason}") from None

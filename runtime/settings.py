@@ -32,9 +32,9 @@ class Settings:
     """
 
     size: int = 512
-    iterations: int = 100
+    iterations: int = 60
     content_weight: float = 1.0
-    style_weight: float = 4.0
+    style_weight: float = 10.0
     tv_weight: float = 0.0
     init: str = "content"
     seed: int = 0

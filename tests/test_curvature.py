@@ -37,7 +37,11 @@ def push(history: CurvatureHistory, s: np.ndarray, y: np.ndarray) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    n=st.integers(2, 40), capacity=st.integers(1, 7), count=st.integers(1, 18), seed=st.integers(0, 2**32 - 1), lazy=st.booleans()
+    n=st.integers(2, 40),
+    capacity=st.integers(1, 7),
+    count=st.integers(1, 18),
+    seed=st.integers(0, 2**32 - 1),
+    lazy=st.booleans(),
 )
 def test_equals_the_dense_update(n: int, capacity: int, count: int, seed: int, lazy: bool) -> None:
     rng = np.random.default_rng(seed)

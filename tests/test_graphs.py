@@ -52,7 +52,9 @@ def assert_parity(
     contents, _ = objective.encode(as64[1])
     _, grams = objective.encode(as64[2])
     if batch_of_styles:
-        grams = [g.repeat(len(image), 1, 1) * torch.linspace(0.5, 1.5, len(image), dtype=g.dtype)[:, None, None] for g in grams]
+        grams = [
+            g.repeat(len(image), 1, 1) * torch.linspace(0.5, 1.5, len(image), dtype=g.dtype)[:, None, None] for g in grams
+        ]
     terms = objective.losses(as64[0], contents, grams).mean(0)
     rng = np.random.default_rng(seed)
     weights = torch.from_numpy(rng.uniform(0.5, 2, len(terms))) / terms.clamp(min=1e-9)

@@ -256,7 +256,9 @@ def test_agrees_with_scipy_on_a_vgg_loss(vgg_loss: tuple[Function, np.ndarray]) 
         seen.append(loss)
         return loss, gradient.astype(float)
 
-    minimize(for_scipy, start.astype(float), jac=True, method="L-BFGS-B", options={"maxfun": 100, "maxiter": 1000, "maxcor": 10})
+    minimize(
+        for_scipy, start.astype(float), jac=True, method="L-BFGS-B", options={"maxfun": 100, "maxiter": 1000, "maxcor": 10}
+    )
     ours = minimise(LBFGS(start, history=10), function, 100)
     assert len(ours) == 100
     ratio = min(ours) / min(seen[:100])
