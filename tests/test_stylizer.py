@@ -1,5 +1,6 @@
 """The Python face."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_levels_ascend_to_the_size(size: int, long_side: int) -> None:
     levels = Settings(size=size).levels(long_side)
     assert levels == sorted(set(levels))
     assert levels[-1] == min(size, long_side)
-    assert all(b // 2 == a for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b // 2 == a for a, b in itertools.pairwise(levels))
     assert levels[0] < 192
 
 
