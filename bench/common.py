@@ -1,0 +1,116 @@
+"""What the benchmarks share: pictures, a bundle, the machine's rates, tables."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nstbatch.exporter import load_weights
+from nstbatch.exporter.objective import Objective
+from nstbatch.exporter.vgg import CHANNELS, TruncatedVGG
+from nstbatch.runtime import Bundle, BundleSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+SHARED = ROOT.parent / "shared" / "data"
+
+Array = NDArray[np.float32]
+
+
+def pairs() -> dict[str, tuple[Path, Path]]:
+    """Photo and style by name: real ones where the project's shared data are at hand, else the samples."""
+    if SHARED.is_dir():
+        real = {
+            "tubingen x starry_night": ("tubingen", "starry_night"),
+            "golden_gate x the_scream": ("golden_gate", "the_scream"),
+        }
+        return {name: (SHARED / f"{p}.jpg", SHARED / f"{s}.jpg") for name, (p, s) in real.items()}
+    samples = ROOT / "samples"
+    return {
+        "town x starry": (samples / "photos" / "town.jpg", samples / "starry.jpg"),
+        "tree x ember": (samples / "photos" / "tree.jpg", samples / "ember.jpg"),
+    }
+
+
+def read(path: Path, long_side: int) -> Array:
+    """A picture at a long side, ``[1, 3, H, W]``."""
+    image = Image.open(path).convert("RGB")
+    factor = long_side / max(image.size)
+    image = image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
+    return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
+
+
+def load_bundle(named: Path | None) -> Bundle:
+    """The bundle to measure: ``named``, or the cache's default, exported if it is not there."""
+    from nstbatch.cli.cache import find_bundle
+
+    return find_bundle(named, print)
+
+
+def torch_objective(spec: BundleSpec) -> Objective:
+    """The same objective in PyTorch, float32."""
+    weights, _ = load_weights(spec.weights, spec.network)
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    return Objective(TruncatedVGG(spec.network, spec.pooling, taps, weights), spec.content_taps, spec.style_taps)
+
+
+def gigaflop(network: TruncatedVGG, style_taps: tuple[str, ...], height: int, width: int) -> float:
+    """Multiplications and additions of one loss and gradient, in 1e9: each convolution forward and back to its input,
+    and three products for each Gram matrix (one forward, two back).
+    """
+    total, channels = 0.0, 3
+    for block, _ in network.layers:
+        positions = (height >> (block - 1)) * (width >> (block - 1))
+        total += 2 * (2 * 9 * channels * CHANNELS[block - 1] * positions)
+        channels = CHANNELS[block - 1]
+    for name in style_taps:
+        block = network.taps[name].block
+        total += 3 * 2 * CHANNELS[block - 1] ** 2 * (height >> (block - 1)) * (width >> (block - 1))
+    return total / 1e9
+
+
+def sgemm_rate(threads: int, size: int = 3072, repeats: int = 7) -> float:
+    """The machine's float32 matrix product, in GFLOP/s: median over ``repeats``, by torch's BLAS."""
+    torch.set_num_threads(threads)
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    return 2 * size**3 / 1e9 / float(np.median([seconds(lambda: a @ b) for _ in range(repeats + 1)][1:]))
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def machine(threads: int) -> str:
+    """The machine and the versions, in a line."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
+        flags = cpuinfo.read_text()
+        model += ", " + " ".join(f for f in ("avx2", "avx512f", "amx_bf16") if f in flags)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("nstbatch", "onnxruntime", "torch", "numpy", "scipy"))
+    return f"{model}; {threads} of {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def write(name: str, text: str) -> None:
+    """Print a report and keep it in ``bench/results/``."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / name).write_text(text, encoding="utf-8")
+    print(text)

@@ -1,0 +1,113 @@
+"""Seconds per loss and gradient: the bundle in ONNX Runtime against the same objective in PyTorch eager.
+
+    python bench/evaluate.py [--sizes 256,512] [--repeats 9] [--bundle DIR] [--threads N] [--save]
+
+The two alternate in one run; a ratio is the median over the rounds. Peak memory is of a process of its own that only
+loads the bundle and evaluates.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from common import gigaflop, load_bundle, machine, markdown, pairs, read, seconds, sgemm_rate, torch_objective, write
+from nstbatch.runtime import Bundle
+from nstbatch.runtime.engine import Engine, available_cores
+from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.settings import Settings
+
+_PEAK = """
+import re, sys
+import numpy as np
+from nstbatch.runtime.bundle import Bundle
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+size, threads = int(sys.argv[2]), int(sys.argv[3])
+image = np.random.default_rng(0).uniform(0, 255, (1, 3, size, size)).astype(np.float32)
+engine = Engine(Bundle.load(sys.argv[1]), sys.argv[4], threads)
+targets = encode(engine, image[:, :, ::-1].copy())
+objective = Objective(engine, targets, balance(LossWeights(1.0, 10.0, 0.0), targets))
+for _ in range(3):
+    objective(image)
+# Not getrusage: its peak is inherited from the process that started this one.
+print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
+"""
+
+
+@click.command(help=__doc__)
+@click.option("--sizes", default="256,512", show_default=True, help="Heights and widths, in pixels.")
+@click.option("--repeats", default=9, show_default=True, help="Rounds; each evaluates both once.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure.")
+@click.option("--provider", default="cpu", show_default=True, help="ONNX Runtime's provider.")
+@click.option("--threads", type=int, help="CPU threads of both.")
+@click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
+def main(sizes: str, repeats: int, bundle: Path | None, provider: str, threads: int | None, save: bool) -> None:
+    loaded = load_bundle(bundle)
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    rows = [measure(loaded, provider, threads, int(size), repeats) for size in sizes.split(",")]
+    header = ["pixels", "GFLOP", "onnxruntime s", "PyTorch eager s", "ratio", "share of sgemm", "peak MiB"]
+    text = (
+        f"# Seconds per loss and gradient\n\n`python bench/evaluate.py --sizes {sizes} --repeats {repeats}`, "
+        f"provider {provider}. Medians of {repeats} rounds in one run, the two alternating; the ratio is the median of the "
+        f"rounds' ratios; sgemm measured in the same rounds.\n\n{machine(threads)}\n\n" + markdown(header, rows)
+    )
+    if save:
+        write(f"evaluate-{provider}.md", text)
+    else:
+        print(text)
+
+
+def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int) -> list[str]:
+    """A row of the table."""
+    photo_path, style_path = next(iter(pairs().values()))
+    image, style = (read(path, 2 * size)[:, :, :size, :size].copy() for path in (photo_path, style_path))
+    engine = Engine(bundle, provider, threads)
+    targets = Targets(encode(engine, image[:, :, ::-1].copy()).contents, encode(engine, style).grams)
+    settings = Settings()
+    weights = balance(LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight), targets)
+    ours = Objective(engine, targets, weights)
+
+    spec = bundle.manifest.spec
+    theirs = torch_objective(spec)
+    contents = [torch.from_numpy(v) for v in targets.contents.values()]
+    grams = [torch.from_numpy(v) for v in targets.grams.values()]
+    flat = torch.from_numpy(np.concatenate([weights[0], weights[1], [weights[2]]])).float()
+    pixels = torch.from_numpy(image.copy()).requires_grad_()
+
+    def eager() -> None:
+        pixels.grad = None
+        (theirs.losses(pixels, contents, grams)[0] * flat).sum().backward()
+
+    own, other, rates = [], [], []
+    for round_ in range(repeats + 1):
+        times = seconds(lambda: ours(image)), seconds(eager), sgemm_rate(threads, repeats=1)
+        if round_:
+            for series, value in zip((own, other, rates), times, strict=True):
+                series.append(value)
+    work = gigaflop(theirs.network, spec.style_taps, size, size)
+    peak = subprocess.run(
+        [sys.executable, "-c", _PEAK, str(bundle.path), str(size), str(threads), provider],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    median = float(np.median(own))
+    share = work / median / float(np.median(rates))
+    return [
+        f"{size} x {size}",
+        f"{work:.0f}",
+        f"{median:.3f}",
+        f"{np.median(other):.3f}",
+        f"{np.median(np.array(own) / np.array(other)):.2f}",
+        f"{share:.2f} of {np.median(rates):.0f} GFLOP/s",
+        f"{float(peak.stdout):.0f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()
