@@ -100,8 +100,8 @@ def with_scipy(record: Recorder, start: Array) -> None:
 def main(size: int, evaluations: int, bundle: Path | None, save: bool) -> None:
     engine = Engine(load_bundle(bundle), "cpu")
     methods: dict[str, Callable[[Recorder, Array], None]] = {
-        "nstbatch, plain, m 10": lambda r, x: ours(r, x, precondition=False, history=10),
         "nstbatch, plain, m 20": lambda r, x: ours(r, x, precondition=False, history=20),
+        "nstbatch, plain, m 30": lambda r, x: ours(r, x, precondition=False, history=30),
         "nstbatch, frequency preconditioner, m 10": lambda r, x: ours(r, x, precondition=True, history=10),
         "torch.optim.LBFGS, history 100": with_torch,
         "SciPy L-BFGS-B, m 10": with_scipy,

@@ -1,0 +1,37 @@
+"""Write docs/cli.md from the program's own --help, or check that it is up to date.
+
+    python docs/generate_cli.py [--check]
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from nstbatch.cli import app
+
+TARGET = Path(__file__).resolve().parent / "cli.md"
+
+
+def render() -> str:
+    """The text of docs/cli.md."""
+    parts = ["# Command line\n\nWritten by `python docs/generate_cli.py` from `--help`.\n"]
+    commands = [("nstbatch", app), *((f"nstbatch {name}", command) for name, command in sorted(app.commands.items()))]
+    for name, command in commands:
+        context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+        parts.append(f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write, or with --check compare."""
+    text = render()
+    if "--check" in sys.argv[1:]:
+        if TARGET.read_text(encoding="utf-8") != text:
+            sys.exit(f"{TARGET.name} is out of date; run `python docs/generate_cli.py`")
+    else:
+        TARGET.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
