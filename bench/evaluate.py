@@ -2,12 +2,14 @@
 
     python bench/evaluate.py [--sizes 256,512] [--repeats 9] [--bundle DIR] [--threads N] [--save]
 
-The two alternate in one run; a ratio is the median over the rounds. Peak memory is of a process of its own that only
+The two alternate in one run; a ratio is the median over the rounds. `driver` is one L-BFGS iteration with a full history
+and the preconditioner, and its share of the time of a whole step. Peak memory is of a process of its own that only
 loads the bundle and evaluates.
 """
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -15,9 +17,10 @@ import numpy as np
 import torch
 
 from common import gigaflop, load_bundle, machine, markdown, pairs, read, seconds, sgemm_rate, torch_objective, write
-from nstbatch.runtime import Bundle
+from nstbatch.runtime import LBFGS, Bundle
 from nstbatch.runtime.engine import Engine, available_cores
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.precondition import FrequencyPreconditioner
 from nstbatch.runtime.settings import Settings
 
 _PEAK = """
@@ -50,7 +53,7 @@ def main(sizes: str, repeats: int, bundle: Path | None, provider: str, threads: 
     threads = threads or available_cores()
     torch.set_num_threads(threads)
     rows = [measure(loaded, provider, threads, int(size), repeats) for size in sizes.split(",")]
-    header = ["pixels", "GFLOP", "onnxruntime s", "PyTorch eager s", "ratio", "share of sgemm", "peak MiB"]
+    header = ["pixels", "GFLOP", "onnxruntime s", "PyTorch eager s", "ratio", "share of sgemm", "driver", "peak MiB"]
     text = (
         f"# Seconds per loss and gradient\n\n`python bench/evaluate.py --sizes {sizes} --repeats {repeats}`, "
         f"provider {provider}. Medians of {repeats} rounds in one run, the two alternating; the ratio is the median of the "
@@ -89,6 +92,7 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
         if round_:
             for series, value in zip((own, other, rates), times, strict=True):
                 series.append(value)
+    driver = driver_share(ours, image, settings.history)
     work = gigaflop(theirs.network, spec.style_taps, size, size)
     peak = subprocess.run(
         [sys.executable, "-c", _PEAK, str(bundle.path), str(size), str(threads), provider],
@@ -105,8 +109,25 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
         f"{np.median(other):.3f}",
         f"{np.median(np.array(own) / np.array(other)):.2f}",
         f"{share:.2f} of {np.median(rates):.0f} GFLOP/s",
+        f"{1e3 * driver[0]:.0f} ms, {100 * driver[1]:.1f} %",
         f"{float(peak.stdout):.0f}",
     ]
+
+
+def driver_share(objective: Objective, image: NDArray[np.float32], history: int) -> tuple[float, float]:
+    """Seconds of one L-BFGS iteration with a full history, and its share of iteration and evaluation together."""
+    shape = (image.shape[1], image.shape[2], image.shape[3])
+    optimiser = LBFGS(image, history=history, precondition=FrequencyPreconditioner(shape))
+    own, evaluating = [], []
+    while optimiser.iterations < history + 6:
+        began = time.perf_counter()
+        loss, gradient, _ = objective(optimiser.ask().reshape(image.shape))
+        middle = time.perf_counter()
+        optimiser.tell(loss, gradient)
+        if optimiser.iterations > history:
+            own.append(time.perf_counter() - middle)
+            evaluating.append(middle - began)
+    return float(np.median(own)), sum(own) / (sum(own) + sum(evaluating))
 
 
 if __name__ == "__main__":

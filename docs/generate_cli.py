@@ -1,6 +1,6 @@
 """Write docs/cli.md from the program's own --help, or check that it is up to date.
 
-    python docs/generate_cli.py [--check]
+python docs/generate_cli.py [--check]
 """
 
 import sys
