@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from common import gigaflop, load_bundle, machine, markdown, pairs, read, seconds, sgemm_rate, torch_objective, write
 from nstbatch.runtime import LBFGS, Bundle

@@ -78,3 +78,13 @@ def test_a_style_that_cannot_be_read(engine: CountingEngine, tmp_path: Path) -> 
     (tmp_path / "bad.jpg").write_text("no picture")
     with pytest.raises(ImageError, match=r"bad\.jpg: not a picture"):
         Style(tmp_path / "bad.jpg", engine)
+
+
+def test_memory_stays_bounded_over_many_sizes(engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
+    style = Style(samples / "ember.jpg", engine, tmp_path)
+    for size in range(40, 60):
+        style.grams(size)
+    assert len(style._memory) == 16
+    assert engine.calls == 20
+    style.grams(40)
+    assert engine.calls == 20, "the disk still has it"
