@@ -40,7 +40,7 @@ class FrequencyPreconditioner:
         self._filter = (1 / np.sqrt(np.maximum(np.hypot(fx, fy), floor))).astype(np.float32)
 
     def apply(self, vector: Vector, out: Vector) -> None:
-        """Write B·vector to ``out``; channel by channel, so that temporary memory is a third of a vector's."""
+        """Write B·vector to ``out``; channel by channel, so that temporary memory is two thirds of a vector."""
         images, results = vector.reshape(self.shape), out.reshape(self.shape)
         for image, result in zip(images, results, strict=True):
             # With another norm than "ortho" NumPy transforms float32 forward in float64, in six times the memory.
@@ -48,4 +48,4 @@ class FrequencyPreconditioner:
             np.fft.fft(spectrum, axis=0, norm="ortho", out=spectrum)
             spectrum *= self._filter
             np.fft.ifft(spectrum, axis=0, norm="ortho", out=spectrum)
-            np.fft.irfft(spectrum, n=image.shape[1], axis=1, norm="ortho", out=result)
+            result[...] = np.fft.irfft(spectrum, n=image.shape[1], axis=1, norm="ortho")
