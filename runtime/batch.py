@@ -1,7 +1,7 @@
 """A folder of photos: discover, plan, run, report. A failure is a row of the report, not the end of the run."""
 
+import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -90,24 +90,29 @@ def make_plan(inputs: Sequence[Path], style: Path, output: Path | None = None) -
 
     Raises:
         UsageError: an input does not exist, an output would lie inside an input folder or replace a photo or the style,
-            or two photos would have the same output.
+            two photos would have the same output, or an output folder cannot be written to.
     """
-    sources: dict[Path, Path] = {}
+    # By absolute path, so that a photo named in two ways is painted once.
+    sources: dict[str, tuple[Path, Path]] = {}
     folders: list[Path] = []
     for path in inputs:
         if path.is_dir():
             folders.append(path.resolve())
-            photos = sorted(p for p in path.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith("."))
-            sources |= {photo: path for photo in photos if not photo.is_dir()}
-        elif path.exists():
-            if path.suffix.lower() not in FORMATS:
-                raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
-            sources[path] = path.parent
-        else:
+            photos = (p for p in path.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith("."))
+            found = [(photo, path) for photo in sorted(photos) if not photo.is_dir()]
+        elif not path.exists():
             raise UsageError(f"{path}: no such file or folder")
-    items = tuple(Item(source, (output or _sibling(folder, style)) / source.name) for source, folder in sources.items())
+        elif path.suffix.lower() not in FORMATS:
+            raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
+        else:
+            found = [(path, path.parent)]
+        for photo, folder in found:
+            sources.setdefault(os.path.abspath(photo), (photo, folder))  # noqa: PTH100 - links stay what they are
+    items = tuple(Item(photo, (output or _sibling(folder, style)) / photo.name) for photo, folder in sources.values())
+    plan = Plan(items)
     _refuse_clashes(items, folders, style)
-    return Plan(items)
+    _refuse_unwritable(plan.folders)
+    return plan
 
 
 def run(
@@ -126,7 +131,7 @@ def run(
         began = time.perf_counter()
         try:
             result = _paint(item, stylizer, progress)
-        except (NstbatchError, OSError, MemoryError) as error:
+        except Exception as error:  # whatever a photo sets off, it must not cost the next one
             yield Row(item, Outcome.FAILED, _reason(error, item), None, time.perf_counter() - began)
         else:
             yield Row(item, Outcome.PAINTED, result.status, result.loss, time.perf_counter() - began)
@@ -145,22 +150,36 @@ def _sibling(folder: Path, style: Path) -> Path:
 
 
 def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> None:
-    targets = Counter(item.target.resolve() for item in items)
+    originals = {item.source.resolve() for item in items} | {style.resolve()}
+    taken: dict[Path, Item] = {}
     for item in items:
         target = item.target.resolve()
-        if targets[target] > 1:
-            twins = ", ".join(str(i.source) for i in items if i.target.resolve() == target)
-            raise UsageError(f"{twins} would all be written to {item.target}; paint them in separate runs")
-        if target == style.resolve() or any(target == i.source.resolve() for i in items):
+        twin = taken.setdefault(target, item)
+        if twin is not item:
+            raise UsageError(
+                f"{twin.source} and {item.source} would both be written to {item.target}; paint them in separate runs"
+            )
+        if target in originals:
             raise UsageError(f"{item.target}: the output would replace an input; name another folder with -o")
-        for folder in folders:
-            if folder in target.parents:
-                raise UsageError(
-                    f"{item.target.parent}: the output folder lies inside the input {folder}; name another with -o"
-                )
+        inside = [folder for folder in folders if folder in target.parents]
+        if inside:
+            raise UsageError(
+                f"{item.target.parent}: the output folder lies inside the input {inside[0]}; name another with -o"
+            )
 
 
-def _reason(error: BaseException, item: Item) -> str:
+def _refuse_unwritable(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: cannot be written to, no permission on {existing}; name another with -o")
+
+
+def _reason(error: Exception, item: Item) -> str:
     """One line without the photo's name, which the row has already."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not isinstance(error, NstbatchError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text.removeprefix(f"{item.source}: ")

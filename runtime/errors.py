@@ -57,5 +57,11 @@ class ImageError(NstbatchError):
     """A picture that cannot be read, is too small, or cannot be written."""
 
 
+class StyleError(ImageError):
+    """A style, or a picture to start from, that cannot be read: no photo can be painted with it."""
+
+    exit_code = ExitCode.USAGE
+
+
 class NonFiniteError(NstbatchError):
     """The very first loss or gradient is not finite: there is no point to go back to."""

@@ -1,6 +1,7 @@
 """Pictures in and out: what the camera meant, in sRGB, and back to a whole file."""
 
 import io
+import stat
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,13 +70,19 @@ def read_picture(path: Path) -> Picture:
         ImageError: the file is missing, empty, truncated, not a picture, too large to be meant, or too small.
     """
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # To open a FIFO would wait for a writer, for ever.
+            raise ImageError(f"{path}: not a regular file")
         with warnings.catch_warnings():
+            # Pillow's notes on odd metadata are nobody's business in an unattended run.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
                 picture = _upright_srgb(image)
     except UnidentifiedImageError:
-        reason = "empty file" if path.stat().st_size == 0 else "not a picture, or of a kind that cannot be read"
+        reason = "empty file" if status.st_size == 0 else "not a picture, or of a kind that cannot be read"
         raise ImageError(f"{path}: {reason}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path}: too large to be a photo ({error})") from None

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import write_atomic
+from .bundle import sha256_file
 from .engine import Engine
-from .errors import ImageError
+from .errors import ImageError, StyleError
 from .images import Picture, fit, read_picture, resize, to_pixels
 from .objective import encode
 
@@ -32,18 +33,18 @@ class Style:
         cache: folder for style sets; None keeps them in memory only.
 
     Raises:
-        ImageError: the picture cannot be read.
+        StyleError: the picture cannot be read.
     """
 
     def __init__(self, path: Path, engine: Engine, cache: Path | None = None) -> None:
         self.path = path
         self._engine = engine
         self._cache = cache
-        self._picture = read_picture(path)
         try:
-            self._sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ImageError(f"{path}: {error.strerror}") from None
+            self._picture = read_picture(path)
+            self._sha256 = sha256_file(path)
+        except (ImageError, OSError) as error:
+            raise StyleError(str(error)) from None
         self._memory: dict[int, Grams] = {}
 
     @property

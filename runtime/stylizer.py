@@ -12,6 +12,7 @@ from PIL import Image
 
 from .bundle import Bundle
 from .engine import Engine
+from .errors import ImageError, StyleError
 from .images import Picture, fit, from_pixels, read_picture, resize, to_pixels
 from .lbfgs import LBFGS
 from .objective import LossWeights, Objective, Targets, balance, encode
@@ -87,7 +88,7 @@ class Stylizer:
         settings: fields of `Settings`.
 
     Raises:
-        BundleError, ProviderError, ImageError, UsageError: bundle, provider, style or a setting cannot be used.
+        BundleError, ProviderError, StyleError, UsageError: bundle, provider, style or a setting cannot be used.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Stylizer:
         self.engine = Engine(bundle if isinstance(bundle, Bundle) else Bundle.load(bundle), provider, threads)
         self.style = Style(Path(style), self.engine, None if cache is None else Path(cache))
         init = self.settings.init
-        self._init = None if init in INITS else read_picture(Path(init)).rgb
+        self._init = None if init in INITS else _read_start(Path(init))
 
     def __call__(self, photo: str | Path | Picture, progress: Callable[[Progress], None] = lambda _: None) -> Result:
         """Paint one photo.
@@ -214,6 +215,13 @@ class _Level:
     @property
     def status(self) -> str:
         return self._optimiser.status.value if self.done else "all iterations done"
+
+
+def _read_start(path: Path) -> Image.Image:
+    try:
+        return read_picture(path).rgb
+    except ImageError as error:
+        raise StyleError(str(error)) from None
 
 
 def _enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -53,7 +53,34 @@ def test_output_takes_everything(tmp_path: Path) -> None:
 
 def test_a_photo_named_twice_is_painted_once(tmp_path: Path) -> None:
     photo = touch(tmp_path / "one" / "a.jpg")
-    assert len(make_plan([tmp_path / "one", photo], tmp_path / "s.jpg").items) == 1
+    again = tmp_path / "one" / ".." / "one" / "a.jpg"
+    assert len(make_plan([tmp_path / "one", photo, again], tmp_path / "s.jpg").items) == 1
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may write anywhere, so the answer of the system is stood in for.
+    photo = touch(tmp_path / "one" / "a.jpg")
+    monkeypatch.setattr("nstbatch.runtime.batch.os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UsageError, match="no permission on"):
+        make_plan([photo], tmp_path / "s.jpg", tmp_path / "out")
+
+
+def test_a_plan_of_thousands_is_quick_to_make(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for i in range(5000):
+        (tmp_path / "many" / f"{i}.jpg").touch()
+    calls = 0
+    real = Path.resolve
+
+    def counted(self: Path, strict: bool = False) -> Path:
+        nonlocal calls
+        calls += 1
+        return real(self, strict)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "resolve", counted)
+        assert len(make_plan([tmp_path / "many"], tmp_path / "s.jpg").items) == 5000
+    assert calls < 5 * 5000, "work grows with the number of photos, not with its square"
 
 
 @pytest.mark.parametrize(
@@ -61,11 +88,13 @@ def test_a_photo_named_twice_is_painted_once(tmp_path: Path) -> None:
     [
         (["absent"], None, "absent: no such file or folder"),
         (["one/notes.txt"], None, r"notes\.txt: the output could not be written"),
-        (["one", "two"], "out", r"one/a\.jpg, .*two/a\.jpg would all be written to .*out/a\.jpg"),
+        (["one", "two"], "out", r"one/a\.jpg and .*two/a\.jpg would both be written to .*out/a\.jpg"),
         (["one"], "one", "would replace an input"),
         (["one"], "one/sub", "lies inside the input"),
         (["one/a.jpg"], "one", "would replace an input"),
         (["two/a.jpg"], "styles", "would replace an input"),
+        (["two"], "one/notes.txt", r"one/notes\.txt is a file"),
+        (["two"], "one/notes.txt/deeper", r"one/notes\.txt is a file"),
     ],
 )
 def test_what_cannot_be_meant_is_found_before_the_run(
@@ -118,17 +147,24 @@ def test_report_owns_the_exit_code_and_the_summary(tmp_path: Path) -> None:
 
 
 def test_any_failure_is_a_row(tmp_path: Path) -> None:
-    errors = iter([MemoryError(), OSError(5, "Input/output error")])
+    errors = iter([MemoryError(), OSError(5, "Input/output error"), ZeroDivisionError("in a decoder")])
 
     class Failing:
         def __call__(self, *_: object) -> None:
             raise next(errors)
 
-    plan = Plan((Item(tmp_path / "a.jpg", tmp_path / "x"), Item(tmp_path / "b.jpg", tmp_path / "y")))
+    plan = Plan(
+        (
+            Item(tmp_path / "a.jpg", tmp_path / "x"),
+            Item(tmp_path / "b.jpg", tmp_path / "y"),
+            Item(tmp_path / "c.jpg", tmp_path / "z"),
+        )
+    )
     rows = list(run_plan(plan, Failing()))  # type: ignore[arg-type]
-    assert [r.outcome for r in rows] == [Outcome.FAILED] * 2
+    assert [r.outcome for r in rows] == [Outcome.FAILED] * 3
     assert rows[0].reason == "MemoryError"
     assert "Input/output error" in rows[1].reason
+    assert rows[2].reason == "ZeroDivisionError: in a decoder"
     assert list(tmp_path.iterdir()) == [], "nothing is made for a picture that failed"
 
 

@@ -1,6 +1,7 @@
 """The command line, through a process of its own."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -175,7 +176,7 @@ def test_usage_errors(nstbatch: Call, samples: Path, tmp_path: Path, arguments: 
 def test_a_style_that_is_no_picture(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     (tmp_path / "style.jpg").write_text("x")
     done = nstbatch(samples / "photos", "--style", tmp_path / "style.jpg", "-o", tmp_path / "out", "--bundle", bundle.path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "style.jpg: not a picture" in done.stderr
 
 
@@ -229,6 +230,33 @@ def test_options_may_come_first(nstbatch: Call, bundle: Bundle, samples: Path, t
         samples / "photos" / "tree.jpg",
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    options = ["--bundle", bundle.path, "--size", "48", "--iterations", "100", "--scales", "1", "-o", tmp_path / "out"]
+    call = [
+        sys.executable,
+        "-c",
+        "from nstbatch.cli import main; main()",
+        samples / "photos",
+        "--style",
+        samples / "ember.jpg",
+    ]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
+    run = subprocess.Popen(map(str, [*call, *options]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert " -> " in run.stdout.readline(), "one picture is done, the next begun"
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    left = list((tmp_path / "out").iterdir())
+    assert left
+    assert len(left) < 4
+    for path in left:
+        assert not path.name.startswith("."), "no temporary file"
+        Image.open(path).load()
 
 
 def test_doctor(nstbatch: Call, bundle: Bundle) -> None:

@@ -228,13 +228,19 @@ def bad_files(folder: Path, scene: Image.Image) -> dict[str, str]:
     (folder / "empty.jpg").touch()
     Image.new("RGB", (1, 1)).save(folder / "tiny.png")
     (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "fifo.jpg")
+    (folder / "dangling.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
     return {
         "truncated.jpg": "truncated",
         "truncated.png": "truncated|damaged|broken",
         "text.jpg": "not a picture",
         "empty.jpg": "empty file",
         "tiny.png": "1 x 1 pixels is too small",
-        "folder.jpg": "directory",
+        "folder.jpg": "not a regular file",
+        "fifo.jpg": "not a regular file",
+        "dangling.jpg": "No such file",
+        "loop.jpg": "symbolic links",
         "absent.jpg": "No such file",
     }
 

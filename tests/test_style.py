@@ -9,7 +9,7 @@ import pytest
 
 from nstbatch.runtime import Bundle
 from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.errors import ImageError
+from nstbatch.runtime.errors import StyleError
 from nstbatch.runtime.style import Style
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, sam
 
 def test_a_style_that_cannot_be_read(engine: CountingEngine, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
-    with pytest.raises(ImageError, match=r"bad\.jpg: not a picture"):
+    with pytest.raises(StyleError, match=r"bad\.jpg: not a picture"):
         Style(tmp_path / "bad.jpg", engine)
 
 
