@@ -1,5 +1,6 @@
 """What a run says: a progress bar on a terminal, one line a picture otherwise."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,16 @@ from ..runtime.batch import Item, Outcome, Plan, Row
 def say(text: str) -> None:
     """A note about the run, on stderr."""
     click.echo(f"nstbatch: {text}", err=True)
+
+
+def tell(line: str, err: bool = False) -> None:
+    """A line of the report, on stdout or stderr. If its reader has left (`| head`), the run goes on in silence."""
+    try:
+        click.echo(line, err=err)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.close(nowhere)
 
 
 @contextmanager
@@ -89,7 +100,7 @@ class RunDisplay:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            click.echo(line, err=err)
+            tell(line, err)
 
 
 def _printable(text: str) -> str:

@@ -10,7 +10,7 @@ from ..runtime.engine import CHOICES
 from ..runtime.errors import UsageError
 from ..runtime.settings import INITS
 from .cache import cache_dir, find_bundle
-from .console import RunDisplay, say, steps
+from .console import RunDisplay, say, steps, tell
 from .options import option
 
 _DEFAULTS = Settings()
@@ -80,5 +80,5 @@ def paint(
         for row in run(plan, stylizer, display.update):
             report.rows.append(row)
             display.finish(row)
-    click.echo(str(report))
+    tell(str(report))
     context.exit(report.exit_code)

@@ -1,6 +1,5 @@
 """Weights to bundle: build the network, trace, write, verify, and only then let the folder appear."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -46,8 +45,28 @@ def export_bundle(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists already; name a new folder or remove it first")
-    progress(f"loading weights ({weights or spec.weights})")
-    loaded, info = load_weights(weights or spec.weights, spec.network, preprocessing)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
+    try:
+        _fill(temporary, spec, weights or spec.weights, preprocessing, progress)
+        temporary.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+    return Bundle.load(folder)
+
+
+def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | None, progress: Callable[[str], None]) -> None:
+    """Write every file of the bundle to a folder; the manifest last, after the check."""
+    progress(f"loading weights ({weights})")
+    loaded, info = load_weights(weights, spec.network, preprocessing)
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
     if not spec.content_taps or not spec.style_taps:
         raise UsageError("a bundle needs at least one content tap and one style tap")
@@ -61,24 +80,12 @@ def export_bundle(
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        progress("writing graphs and weights")
-        names = write(models, temporary)
-        parity = verify(temporary, objective(torch.float64), progress=progress)
-        hashes = {name: sha256_file(temporary / name) for name in names}
-        manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
-        (temporary / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        temporary.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        os.replace(temporary, folder)  # noqa: PTH105 - Path.replace spells the same, os.replace says folder
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
-    return Bundle.load(folder)
+    progress("writing graphs and weights")
+    names = write(models, folder)
+    parity = verify(folder, objective(torch.float64), progress=progress)
+    hashes = {name: sha256_file(folder / name) for name in names}
+    manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
 def graph_specs(objective: Objective) -> list[GraphSpec]:

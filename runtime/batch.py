@@ -84,7 +84,8 @@ def make_plan(inputs: Sequence[Path], style: Path, output: Path | None = None) -
     """Photos of the inputs and where their paintings go.
 
     Args:
-        inputs: photos, and folders whose photos (by the extensions of `FORMATS`, hidden files left out) are taken.
+        inputs: photos, and folders whose photos (by the extensions of `FORMATS`) are taken; hidden files and the style
+            itself are left out.
         style: the style picture; its stem names the default output folder ``<folder>-<stem>``, beside each folder.
         output: one folder for everything.
 
@@ -95,11 +96,12 @@ def make_plan(inputs: Sequence[Path], style: Path, output: Path | None = None) -
     # By absolute path, so that a photo named in two ways is painted once.
     sources: dict[str, tuple[Path, Path]] = {}
     folders: list[Path] = []
+    original = _real(style)
     for path in inputs:
         if path.is_dir():
-            folders.append(path.resolve())
+            folders.append(_real(path))
             photos = (p for p in path.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith("."))
-            found = [(photo, path) for photo in sorted(photos) if not photo.is_dir()]
+            found = [(photo, path) for photo in sorted(photos) if not photo.is_dir() and _real(photo) != original]
         elif not path.exists():
             raise UsageError(f"{path}: no such file or folder")
         elif path.suffix.lower() not in FORMATS:
@@ -145,15 +147,20 @@ def _paint(item: Item, stylizer: Stylizer, progress: Callable[[Item, Progress], 
 
 
 def _sibling(folder: Path, style: Path) -> Path:
-    absolute = folder.resolve()
+    absolute = _real(folder)
     return absolute.parent / f"{absolute.name}-{style.stem}"
 
 
+def _real(path: Path) -> Path:
+    """Links followed. Not `Path.resolve`, which raises on a loop of links."""
+    return Path(os.path.realpath(path))
+
+
 def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> None:
-    originals = {item.source.resolve() for item in items} | {style.resolve()}
+    originals = {_real(item.source) for item in items} | {_real(style)}
     taken: dict[Path, Item] = {}
     for item in items:
-        target = item.target.resolve()
+        target = _real(item.target)
         twin = taken.setdefault(target, item)
         if twin is not item:
             raise UsageError(

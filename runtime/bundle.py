@@ -126,9 +126,7 @@ class Bundle:
         try:
             manifest = Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8"))
         except OSError as error:
-            raise BundleError(
-                f"{path}: no bundle here ({error.strerror}); make one with `nstbatch export -o {path}`"
-            ) from None
+            raise BundleError(f"{path}: no bundle here ({error.strerror}); make one with `nstbatch export -o DIR`") from None
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(
                 f"{path / MANIFEST}: not a manifest ({error}); make the bundle anew with `nstbatch export`"

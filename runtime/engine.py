@@ -31,7 +31,7 @@ class Engine:
         bundle: whose graphs to run.
         provider: one of `CHOICES`. A provider that is asked for by name is had, or it is an error; ``auto`` takes the
             first of `AUTO` that starts.
-        threads: threads of the CPU provider; None for every core this process may use.
+        threads: threads of the CPU provider, at most and by default one for each core this process may use.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, provider: str = "auto", threads: int | None = None) -> None:
         self.bundle = bundle
-        self.threads = threads or available_cores()
+        self.threads = min(threads or available_cores(), available_cores())
         self.provider = start_provider(provider)
         self._sessions: dict[str, Any] = {}
 

@@ -20,6 +20,8 @@ Pixels = NDArray[np.float32]
 FORMATS: dict[str, str] = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
     ".tif": "TIFF",
@@ -36,6 +38,12 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 _ORIENTATION = 0x0112
+_STRUCTURE = {_ORIENTATION, *range(254, 267), *range(273, 282), *range(284, 293), 297, 300, 301, *range(317, 348)} | {
+    *range(512, 533),
+    700,
+    34675,
+}
+"""TIFF tags that say how pixels are stored. In a TIFF they stand among the EXIF tags, and are wrong for another file."""
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -129,6 +137,9 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
         options["dpi"] = picture.dpi
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    with Image.open(buffer) as written:
+        if written.size != image.size:
+            raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
     return buffer.getvalue()
 
 
@@ -172,8 +183,8 @@ def _upright_srgb(image: Image.Image) -> Picture:
     profile = image.info.get("icc_profile")
     dpi = image.info.get("dpi")
     upright = ImageOps.exif_transpose(image)
-    if _ORIENTATION in exif:
-        del exif[_ORIENTATION]
+    for tag in _STRUCTURE.intersection(exif):
+        del exif[tag]
     if upright.mode in _SIXTEEN_BIT:
         # Pillow clips these to 8 bits instead of scaling them.
         values = np.asarray(upright).astype(np.float64)

@@ -47,6 +47,8 @@ class Settings:
         for name in ("iterations", "history"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise UsageError(f"seed must not be negative, got {self.seed}")
         weights = (self.content_weight, self.style_weight, self.tv_weight)
         if not all(0 <= weight < float("inf") for weight in weights):
             raise UsageError(f"weights must be finite and not negative, got {weights}")

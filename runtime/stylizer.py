@@ -221,7 +221,7 @@ def _read_start(path: Path) -> Image.Image:
     try:
         return read_picture(path).rgb
     except ImageError as error:
-        raise StyleError(str(error)) from None
+        raise StyleError(f"picture to start from: {error}") from None
 
 
 def _enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -111,6 +111,12 @@ def test_every_choice_is_a_key_of_its_own() -> None:
     assert BundleSpec().key == base.key
 
 
+def test_export_to_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        export_bundle(BundleSpec(), tmp_path / "file" / "bundle")
+
+
 def test_export_does_not_touch_a_folder_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(UsageError, match="exists already"):

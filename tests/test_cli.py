@@ -232,6 +232,24 @@ def test_options_may_come_first(nstbatch: Call, bundle: Bundle, samples: Path, t
     assert done.returncode == 0, done.stderr
 
 
+def test_a_reader_that_leaves_does_not_stop_the_run(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(6):
+        Image.open(samples / "photos" / "tree.jpg").resize((60, 42)).save(photos / f"{i}.png")
+    call = [sys.executable, "-c", "from nstbatch.cli import main; main()", photos, "--style", samples / "ember.jpg"]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
+    options = ["--bundle", bundle.path, "--size", "40", "--iterations", "3", "-o", tmp_path / "out"]
+    run = subprocess.Popen(map(str, [*call, *options]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.readline()
+    run.stdout.close()
+    errors = run.stderr.read()
+    assert run.wait(60) == 0, errors
+    assert len(outputs(tmp_path / "out")) == 6
+
+
 def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     options = ["--bundle", bundle.path, "--size", "48", "--iterations", "100", "--scales", "1", "-o", tmp_path / "out"]
     call = [

@@ -23,6 +23,10 @@ def test_cpu_computes(bundle: Bundle) -> None:
     assert [v.shape for v in values][:2] == [(1, 512, 4, 4), (1, 64, 64)]
 
 
+def test_more_threads_than_cores_are_not_taken(bundle: Bundle) -> None:
+    assert Engine(bundle, "cpu", threads=100_000).threads == available_cores()
+
+
 def test_a_provider_that_is_not_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ProviderError, match=r"'cuda' is not in the installed onnxruntime .*nstbatch\[gpu\]") as caught:

@@ -151,6 +151,25 @@ def test_modes_are_read(mode: str, extension: str, scene: Image.Image, tmp_path:
     assert difference(picture.rgb, image.convert("RGB")) < (3 if extension == ".jpg" else 1)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "I", "F", "RGBA", "LA"])
+def test_a_tiff_of_any_mode_becomes_a_tiff_that_opens(mode: str, scene: Image.Image, tmp_path: Path) -> None:
+    # A TIFF keeps how its pixels are stored among its EXIF tags; copied, they would make the output unreadable.
+    image = scene.convert("L").convert(mode) if mode in ("I", "F", "LA") else scene
+    if mode == "LAB":
+        image = ImageCms.profileToProfile(
+            scene, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+    elif mode not in ("I", "F", "LA"):
+        image = scene.convert(mode)
+    image.save(tmp_path / "in.tiff", tiffinfo={271: "Camera"})
+    picture = read_picture(tmp_path / "in.tiff")
+    write_picture(tmp_path / "out.tiff", picture)
+    again = read_picture(tmp_path / "out.tiff")
+    assert difference(again.rgb, picture.rgb) == 0
+    with Image.open(tmp_path / "out.tiff") as out:
+        assert out.getexif()[MAKE] == "Camera"
+
+
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")

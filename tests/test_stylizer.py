@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstbatch.runtime import Bundle, Progress, Settings, Stylizer
-from nstbatch.runtime.errors import ImageError, UsageError
+from nstbatch.runtime.errors import StyleError, UsageError
 from nstbatch.runtime.images import Picture
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
@@ -60,7 +60,7 @@ def test_init_from_a_file(bundle: Bundle, samples: Path, tmp_path: Path) -> None
     result = stylizer(samples / "photos" / "tree.jpg")
     expected = np.asarray(Image.open(start).convert("RGB"), float)
     assert np.abs(np.asarray(result.image, float) - expected).mean() < 20, "after one evaluation it is the start, at 64 px"
-    with pytest.raises(ImageError, match=r"absent\.jpg"):
+    with pytest.raises(StyleError, match=r"picture to start from: .*absent\.jpg"):
         Stylizer(bundle, samples / "mosaic.jpg", init=str(tmp_path / "absent.jpg"))
 
 
@@ -121,6 +121,7 @@ def test_levels_by_hand() -> None:
     [
         {"size": 31},
         {"iterations": 0},
+        {"seed": -1},
         {"history": 0},
         {"content_weight": -1.0},
         {"style_weight": float("nan")},
