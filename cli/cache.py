@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from ..runtime import Bundle, BundleSpec
 from ..runtime.errors import BundleError
+from .console import say
 
 
 def cache_dir() -> Path:
@@ -23,12 +24,12 @@ def cached_bundle_path(spec: BundleSpec) -> Path:
     return cache_dir() / "bundles" / spec.key
 
 
-def find_bundle(named: Path | None, say: Callable[[str], None]) -> Bundle:
+def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
     """The bundle a run uses: ``named``, else the default one from the cache, exported now if it is not there yet.
 
     Args:
         named: folder of a bundle.
-        say: is told that, and how, a bundle is exported.
+        step: is told what an export is doing.
 
     Raises:
         BundleError: ``named`` is no bundle, or torch is needed and not installed.
@@ -47,10 +48,10 @@ def find_bundle(named: Path | None, say: Callable[[str], None]) -> Bundle:
                 say(f"{error}; replacing it")
                 shutil.rmtree(path)
         say(f"no bundle in the cache: exporting {spec.network} to {path}, once")
-        return _export(spec, path, say)
+        return _export(spec, path, step)
 
 
-def _export(spec: BundleSpec, path: Path, say: Callable[[str], None]) -> Bundle:
+def _export(spec: BundleSpec, path: Path, step: Callable[[str], None]) -> Bundle:
     try:
         from ..exporter import export_bundle
     except ImportError as error:
@@ -59,4 +60,4 @@ def _export(spec: BundleSpec, path: Path, say: Callable[[str], None]) -> Bundle:
             f"On a machine with PyTorch: `nstbatch export -o {spec.network}/`; copy the folder; "
             f"then `--bundle {spec.network}/`. Or here: `pip install 'nstbatch[export]'`"
         ) from None
-    return export_bundle(spec, path, progress=say)
+    return export_bundle(spec, path, progress=step)
