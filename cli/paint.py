@@ -11,18 +11,18 @@ from ..runtime.errors import UsageError
 from ..runtime.settings import INITS
 from .cache import cache_dir, find_bundle
 from .console import RunDisplay, say, steps, tell
-from .options import option
+from .options import PATH, option
 
 _DEFAULTS = Settings()
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER_OR_FILE...")
-@option("--style", required=True, type=click.Path(path_type=Path), help="The picture whose style is taken.")
+@click.argument("photos", nargs=-1, required=True, type=PATH, metavar="FOLDER_OR_FILE...")
+@option("--style", required=True, type=PATH, help="The picture whose style is taken.")
 @option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the paintings.  [default: beside each folder, <folder>-<style's stem>]",
 )
 @option("--size", type=int, default=_DEFAULTS.size, help="Long side, in pixels, that is optimised.")
@@ -36,9 +36,10 @@ _DEFAULTS = Settings()
     "--scales",
     default=_DEFAULTS.scales,
     metavar="auto|1|SIZES",
-    help="Long sides to work through, coarse to fine: auto, 1 (--size alone), or a list such as 128,256,512.",
+    help="Long sides to work through, coarse to fine: auto, 1 (--size alone), or a list such as 128,256,512, whose last "
+    "takes the place of --size.",
 )
-@option("--bundle", type=click.Path(path_type=Path), help="Bundle to use.  [default: VGG-19's, from the cache]")
+@option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core]")
 @click.pass_context

@@ -18,7 +18,9 @@ def render() -> str:
     parts = ["# Command line\n\nWritten by `python docs/generate_cli.py` from `--help`.\n"]
     commands = [("nstbatch", app), *((f"nstbatch {name}", command) for name, command in sorted(app.commands.items()))]
     for name, command in commands:
-        context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+        context = click.Context(
+            command, info_name=name, **{**app.context_settings, "max_content_width": 100, "terminal_width": 100}
+        )
         parts.append(f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

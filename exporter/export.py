@@ -43,6 +43,9 @@ def export_bundle(
         WeightsError: the weights cannot be had.
         ExportError: the graphs do not equal autograd; nothing is written.
     """
+    for named in (spec.content_taps, spec.style_taps):
+        if not named or len(named) != len(set(named)):
+            raise UsageError(f"taps '{','.join(named)}': at least one content and one style tap, and none of them twice")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: exists already; name a new folder or remove it first")
     try:
@@ -68,8 +71,6 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
     progress(f"loading weights ({weights})")
     loaded, info = load_weights(weights, spec.network, preprocessing)
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
-    if not spec.content_taps or not spec.style_taps:
-        raise UsageError("a bundle needs at least one content tap and one style tap")
 
     def objective(dtype: torch.dtype) -> Objective:
         network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype))

@@ -1,5 +1,6 @@
 """Style sets: the Gram matrices of a style picture, computed once and kept on disk."""
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -72,8 +73,10 @@ class Style:
         if path is not None:
             buffer = io.BytesIO()
             np.savez(buffer, **grams)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, buffer.getvalue())
+            # A cache that cannot be written costs time, not pictures.
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, buffer.getvalue())
         return grams
 
     def _load(self, size: int) -> Grams | None:

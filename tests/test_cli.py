@@ -152,6 +152,9 @@ def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path,
     ("arguments", "message"),
     [
         (["PHOTOS"], "Missing option '--style'"),
+        (["PHOTOS", "--style", ""], "the path is empty"),
+        (["", "--style", "STYLE"], "the path is empty"),
+        (["PHOTOS", "--style", "STYLE", "-o", ""], "the path is empty"),
         (["PHOTOS", "--style", "absent.jpg"], "--style absent.jpg: no such picture"),
         (["absent", "--style", "STYLE"], "absent: no such file or folder"),
         (["PHOTOS", "--style", "STYLE", "--size", "10"], "size 10 is too small"),
@@ -248,6 +251,35 @@ def test_a_reader_that_leaves_does_not_stop_the_run(bundle: Bundle, samples: Pat
     errors = run.stderr.read()
     assert run.wait(60) == 0, errors
     assert len(outputs(tmp_path / "out")) == 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_log_disk_does_not_stop_the_run(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    call = [
+        sys.executable,
+        "-c",
+        "from nstbatch.cli import main; main()",
+        samples / "photos",
+        "--style",
+        samples / "ember.jpg",
+    ]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
+    options = ["--bundle", bundle.path, "--size", "40", "--iterations", "2", "-o", tmp_path / "out"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*map(str, [*call, *options])], env=env, stdout=full, stderr=full, check=False)
+    assert done.returncode == 0
+    assert len(outputs(tmp_path / "out")) == 4
+
+
+def test_a_cache_that_cannot_be_made(nstbatch: Call, samples: Path, tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "file").touch()
+    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "ember.jpg", "-o", tmp_path / "out", *QUICK)
+    done = nstbatch(*arguments, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
+    assert done.returncode == 2
+    assert "name a folder in NSTBATCH_CACHE_DIR" in done.stderr
+    # With a bundle at hand the cache only saves time.
+    done = nstbatch(*arguments, "--bundle", bundle.path, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Path, tmp_path: Path) -> None:

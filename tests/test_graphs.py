@@ -204,6 +204,7 @@ def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monke
         (BundleSpec(content_taps=("relu6_1",)), "its layers are relu1_1"),
         (BundleSpec(style_taps=("relu3_5",)), "tap 'relu3_5'"),
         (BundleSpec(style_taps=()), "at least one"),
+        (BundleSpec(style_taps=("relu1_1", "relu1_1")), "none of them twice"),
     ],
 )
 def test_what_a_network_has_not_is_refused(spec: BundleSpec, message: str, tmp_path: Path) -> None:

@@ -170,6 +170,14 @@ def test_a_tiff_of_any_mode_becomes_a_tiff_that_opens(mode: str, scene: Image.Im
         assert out.getexif()[MAKE] == "Camera"
 
 
+def test_a_tiff_turned_by_its_orientation(scene: Image.Image, tmp_path: Path) -> None:
+    scene.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "in.tiff", tiffinfo={ORIENTATION: 6})
+    picture = read_picture(tmp_path / "in.tiff")
+    assert difference(picture.rgb, scene) == 0
+    write_picture(tmp_path / "out.tiff", picture)
+    assert difference(read_picture(tmp_path / "out.tiff").rgb, scene) == 0
+
+
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
