@@ -293,7 +293,15 @@ def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Pat
         samples / "ember.jpg",
     ]
     env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
-    run = subprocess.Popen(map(str, [*call, *options]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        map(str, [*call, *options]),
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs with SIGINT ignored, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert run.stdout is not None
     assert " -> " in run.stdout.readline(), "one picture is done, the next begun"
     run.send_signal(signal.SIGINT)
