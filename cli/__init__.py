@@ -6,6 +6,7 @@ import click
 from click_default_group import DefaultGroup
 
 from ..runtime.errors import ExitCode, NstbatchError
+from .console import say
 from .doctor import doctor
 from .export import export
 from .paint import paint
@@ -41,9 +42,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("nstbatch: interrupted", err=True)
+        say("interrupted")
         code = ExitCode.INTERRUPTED
     except NstbatchError as error:
-        click.echo(f"nstbatch: {error}", err=True)
+        say(str(error))
         code = error.exit_code
     sys.exit(code or 0)

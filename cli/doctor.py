@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from ..runtime import Bundle, BundleSpec, ExitCode
-from ..runtime.engine import CHOICES, Engine, available_cores, installed_providers, probe
+from ..runtime.engine import CHOICES, Engine, installed_providers, probe, start_provider, thread_count
 from ..runtime.errors import BundleError, NstbatchError, ProviderError
 from .cache import cache_dir, cached_bundle_path
 from .options import PATH, option
@@ -32,7 +32,7 @@ def doctor(context: click.Context, provider: str, bundle: Path | None, threads: 
         click.echo(f"{name:<12} {_version(name)}")
     if _version("onnxruntime") != _ABSENT and _version("onnxruntime-gpu") != _ABSENT:
         problems.append("onnxruntime and onnxruntime-gpu overwrite each other; uninstall both, then install one")
-    click.echo(f"threads      {threads or available_cores()} of {os.cpu_count()}")
+    click.echo(f"threads      {thread_count(threads)} of {os.cpu_count()}")
     click.echo(f"cache        {cache_dir()} ({_cache_state(cache_dir())})")
 
     found = _report_bundle(bundle, problems)
@@ -84,24 +84,17 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
 
 
 def _report_providers(wanted: str, problems: list[str]) -> None:
-    started = False
     try:
-        installed = installed_providers()
+        for name in installed_providers():
+            try:
+                probe(name)
+            except ProviderError as error:
+                click.echo(f"provider     {name}: {error}")
+            else:
+                click.echo(f"provider     {name}: starts")
+        start_provider(wanted)
     except ProviderError as error:
         problems.append(str(error))
-        return
-    for name in dict.fromkeys([*installed, *([wanted] if wanted != "auto" else [])]):
-        try:
-            probe(name)
-        except ProviderError as error:
-            click.echo(f"provider     {name}: {error}")
-            if name == wanted:
-                problems.append(str(error))
-        else:
-            started = True
-            click.echo(f"provider     {name}: starts")
-    if wanted == "auto" and not started:
-        problems.append("no execution provider starts")
 
 
 def _report_trial(bundle: Bundle, provider: str, threads: int | None, problems: list[str]) -> None:

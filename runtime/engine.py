@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, provider: str = "auto", threads: int | None = None) -> None:
         self.bundle = bundle
-        self.threads = min(threads or available_cores(), available_cores())
+        self.threads = thread_count(threads)
         self.provider = start_provider(provider)
         self._sessions: dict[str, Any] = {}
 
@@ -151,6 +151,11 @@ def installed_providers() -> list[str]:
 def available_cores() -> int:
     """Number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_count(asked: int | None) -> int:
+    """Threads to use: as many as ``asked`` for, by default and at most one for each core."""
+    return min(asked or available_cores(), available_cores())
 
 
 def _import_onnxruntime() -> ModuleType:

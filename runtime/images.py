@@ -111,7 +111,11 @@ def write_picture(path: Path, picture: Picture) -> None:
     Raises:
         ImageError: the extension is not one of `FORMATS`, or the file cannot be written.
     """
-    write_bytes(path, encode_picture(picture, path.suffix))
+    data = encode_picture(picture, path.suffix)
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot write {len(data):,} bytes ({error.strerror or error})") from None
 
 
 def encode_picture(picture: Picture, extension: str) -> bytes:
@@ -141,18 +145,6 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
         if written.size != image.size:
             raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
     return buffer.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """`write_atomic` with an error for the user.
-
-    Raises:
-        ImageError: the file cannot be written.
-    """
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot write {len(data):,} bytes ({error.strerror or error})") from None
 
 
 def to_pixels(image: Image.Image) -> Pixels:

@@ -14,10 +14,13 @@ from PIL import Image
 
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
+from nstbatch.runtime.errors import UsageError
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 QUICK = ("--size", "48", "--iterations", "3")
+
+MAIN = (sys.executable, "-c", "from nstbatch.cli import main; main()")
 
 BLOCK_TORCH = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
 """Makes `import torch` and `import onnx` fail, as on a host without them."""
@@ -240,7 +243,7 @@ def test_a_reader_that_leaves_does_not_stop_the_run(bundle: Bundle, samples: Pat
     photos.mkdir()
     for i in range(6):
         Image.open(samples / "photos" / "tree.jpg").resize((60, 42)).save(photos / f"{i}.png")
-    call = [sys.executable, "-c", "from nstbatch.cli import main; main()", photos, "--style", samples / "ember.jpg"]
+    call = [*MAIN, photos, "--style", samples / "ember.jpg"]
     env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
     options = ["--bundle", bundle.path, "--size", "40", "--iterations", "3", "-o", tmp_path / "out"]
     run = subprocess.Popen(map(str, [*call, *options]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -255,14 +258,7 @@ def test_a_reader_that_leaves_does_not_stop_the_run(bundle: Bundle, samples: Pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_log_disk_does_not_stop_the_run(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    call = [
-        sys.executable,
-        "-c",
-        "from nstbatch.cli import main; main()",
-        samples / "photos",
-        "--style",
-        samples / "ember.jpg",
-    ]
+    call = [*MAIN, samples / "photos", "--style", samples / "ember.jpg"]
     env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
     options = ["--bundle", bundle.path, "--size", "40", "--iterations", "2", "-o", tmp_path / "out"]
     with Path("/dev/full").open("w") as full:
@@ -284,14 +280,7 @@ def test_a_cache_that_cannot_be_made(nstbatch: Call, samples: Path, tmp_path: Pa
 
 def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     options = ["--bundle", bundle.path, "--size", "48", "--iterations", "100", "--scales", "1", "-o", tmp_path / "out"]
-    call = [
-        sys.executable,
-        "-c",
-        "from nstbatch.cli import main; main()",
-        samples / "photos",
-        "--style",
-        samples / "ember.jpg",
-    ]
+    call = [*MAIN, samples / "photos", "--style", samples / "ember.jpg"]
     env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
     run = subprocess.Popen(
         map(str, [*call, *options]),
@@ -428,6 +417,6 @@ def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Pat
 def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:
     spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
     export_bundle(spec, tmp_path / "b")
-    with pytest.raises(Exception, match="exists already"):
+    with pytest.raises(UsageError, match="exists already"):
         export_bundle(spec, tmp_path / "b")
     assert [p.name for p in tmp_path.iterdir()] == ["b"]

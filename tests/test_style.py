@@ -1,6 +1,5 @@
 """Style sets and their cache."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -48,7 +47,6 @@ def test_everything_that_matters_is_in_the_key(engine: CountingEngine, samples: 
     assert style.key(64) != Style(samples / "ember.jpg", engine, tmp_path).key(64)
     renamed = Path(shutil.copy(samples / "starry.jpg", tmp_path / "other-name.jpg"))
     assert Style(renamed, engine, tmp_path).key(64) == style.key(64), "the content counts, not the name"
-    assert hashlib.sha256(b"").hexdigest() != style.key(64)
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "other arrays", "not finite", "bit"])
