@@ -14,8 +14,9 @@ from PIL import Image
 
 from nstbatch.exporter import load_weights
 from nstbatch.exporter.objective import Objective
-from nstbatch.exporter.vgg import CHANNELS, TruncatedVGG
+from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.runtime import Bundle, BundleSpec
+from nstbatch.runtime.bundle import CHANNELS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from ..runtime.atomic import sync_folder
-from ..runtime.bundle import MANIFEST, Bundle, BundleSpec, Manifest, sha256_file
+from ..runtime.bundle import CHANNELS, MANIFEST, Bundle, BundleSpec, Manifest
 from ..runtime.errors import UsageError
+from ..runtime.sources import sha256_file
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
 from .verify import verify
-from .vgg import CHANNELS, TruncatedVGG
+from .vgg import TruncatedVGG
 from .weights import load_weights
 
 _EXAMPLE = (17, 3, 309, 345)

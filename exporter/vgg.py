@@ -8,13 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..runtime.bundle import CONVOLUTIONS
 from ..runtime.errors import UsageError
-
-CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-"""Number of 3x3 convolutions in each of the five blocks; a 2x2 pooling stands between blocks."""
-
-CHANNELS = (64, 128, 256, 512, 512)
-"""Output channels of every convolution of each block."""
 
 POOLINGS = ("max", "average")
 

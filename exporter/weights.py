@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..runtime.bundle import WeightsInfo, sha256_file
+from ..runtime.bundle import CHANNELS, WeightsInfo
 from ..runtime.errors import WeightsError
-from .vgg import CHANNELS, Weights, layers
+from ..runtime.sources import sha256_file
+from .vgg import Weights, layers
 
 Arrays = Mapping[str, Tensor]
 Convolutions = dict[tuple[int, int], tuple[Tensor, Tensor]]

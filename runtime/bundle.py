@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
+from .sources import sha256_file
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
 MIN_SIDE = 32
 """Shortest side, in pixels, that a bundle's graphs take: four poolings leave 2 x 2 positions."""
+
+CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Number of 3x3 convolutions in each of a network's five blocks; a 2x2 pooling stands between blocks."""
+
+CHANNELS = (64, 128, 256, 512, 512)
+"""Output channels of every convolution of each block."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +161,3 @@ class Bundle:
     def id(self) -> str:
         """A sha256 over the bundle's files: equal bundles compute equal numbers."""
         return hashlib.sha256(json.dumps(self.manifest.files, sort_keys=True).encode()).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

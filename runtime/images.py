@@ -1,8 +1,12 @@
 """Pictures in and out: what the camera meant, in sRGB, and back to a whole file."""
 
+import contextlib
+import hashlib
 import io
-import stat
+import os
+import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from .atomic import write_atomic
 from .bundle import MIN_SIDE
 from .errors import ImageError
+from .sources import Stamp, open_source
 
 Pixels = NDArray[np.float32]
 
@@ -28,6 +33,15 @@ FORMATS: dict[str, str] = {
     ".tiff": "TIFF",
 }
 """File name extensions that are read from folders and can be written, and Pillow's name of the format."""
+
+MAX_MEGAPIXELS = 100.0
+"""Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
+
+_MAX_BYTES_PER_PIXEL = 16
+"""Four channels of 32 bits: a file with more is not read to its end."""
+
+_ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
+"""Formats whose further frames are an animation; in TIFF and MPO they are pages, thumbnails and second views."""
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # Brush strokes are fine colour detail, so colour is not subsampled.
@@ -69,40 +83,126 @@ class Picture:
         return self.rgb.size
 
 
-def read_picture(path: Path) -> Picture:
-    """Decode a picture: EXIF orientation applied, ICC profile converted to sRGB, alpha set apart.
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its picture before anything is decoded.
 
-    Takes what Pillow can decode, in any mode: grey, palette, CMYK, 16 bits a channel. Of an animation, the first frame.
+    Attributes:
+        size: width and height in pixels, as they are stored: EXIF orientation may exchange them.
+        kind: the format that was found, by Pillow's name; the extension may say another.
+    """
+
+    size: tuple[int, int]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture and the file it came from.
+
+    Attributes:
+        picture: decoded.
+        sha256: of the bytes that were decoded, hexadecimal.
+        stamp: of the file while it was read.
+        kind: see `Header`.
+    """
+
+    picture: Picture
+    sha256: str
+    stamp: Stamp
+    kind: str
+
+
+def probe_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Header:
+    """Read the header of a picture, and refuse what `read_photo` would refuse for its header alone.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, not a picture, too large to be meant, or too small.
+        ImageError: see `read_photo`; damage behind the header is not found.
     """
+    with _opened(path, max_megapixels) as (image, _):
+        return Header(image.size, _kind(image))
+
+
+def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
+    """Decode a picture: EXIF orientation applied, ICC profile converted to sRGB, alpha set apart.
+
+    Takes what Pillow can decode, in any mode: grey, palette, CMYK, 16 bits a channel. Of a file with several pages (TIFF)
+    or views (MPO), the first. The file is opened read-only.
+
+    Raises:
+        ImageError: the file is missing, no regular file, empty, truncated, not a picture, animated, too large, too small,
+            or it changed while it was read.
+    """
+    with _opened(path, max_megapixels) as (image, file):
+        before = Stamp.of(os.fstat(file.fileno()))
+        image.load()
+        picture = _upright_srgb(image)
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if Stamp.of(os.fstat(file.fileno())) != before:
+            raise ImageError(f"{path}: changed while it was read")
+        return Photo(picture, sha256, before, _kind(image))
+
+
+def read_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
+    """The picture of `read_photo`."""
+    return read_photo(path, max_megapixels).picture
+
+
+@contextlib.contextmanager
+def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, io.BufferedReader]]:
+    """An image whose header is read and sound, and its file; whatever decoding it raises becomes an `ImageError`."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # To open a FIFO would wait for a writer, for ever.
-            raise ImageError(f"{path}: not a regular file")
+        with open_source(path) as file, _limits(max_megapixels):
+            size = os.fstat(file.fileno()).st_size
+            if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
+                raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
+            with Image.open(file) as image:
+                if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
+                    raise ImageError(f"{path}: animated; save one frame of it as a picture")
+                if min(image.size) < MIN_SIDE:
+                    width, height = image.size
+                    raise ImageError(
+                        f"{path}: {width} x {height} pixels is too small, the shorter side must have {MIN_SIDE}"
+                    )
+                yield image, file
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        reason = "empty file" if size == 0 else "not a picture, or of a kind that cannot be read"
+        raise ImageError(f"{path}: {reason}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"{path}: larger than --max-megapixels, which is {max_megapixels:g}") from None
+    except MemoryError:
+        raise ImageError(f"{path}: does not fit into memory") from None
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or _one_line(error)}") from None
+    except Exception as error:  # on damaged files Pillow's decoders let through whatever befalls them
+        raise ImageError(f"{path}: damaged ({_one_line(error)})") from None
+
+
+@contextlib.contextmanager
+def _limits(max_megapixels: float) -> Iterator[None]:
+    """Pillow's own guard against decompression bombs, set to a limit; its warning is an error."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)
+    try:
         with warnings.catch_warnings():
             # Pillow's notes on odd metadata are nobody's business in an unattended run.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                picture = _upright_srgb(image)
-    except UnidentifiedImageError:
-        reason = "empty file" if status.st_size == 0 else "not a picture, or of a kind that cannot be read"
-        raise ImageError(f"{path}: {reason}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path}: too large to be a photo ({error})") from None
-    except OSError as error:
-        raise ImageError(f"{path}: {error.strerror or error}") from None
-    except (SyntaxError, ValueError, EOFError, ArithmeticError, IndexError, KeyError, TypeError) as error:
-        # Pillow's decoders let these through on damaged files.
-        raise ImageError(f"{path}: damaged ({error})") from None
-    if min(picture.size) < MIN_SIDE:
-        width, height = picture.size
-        raise ImageError(f"{path}: {width} x {height} pixels is too small, the shorter side must have {MIN_SIDE}")
-    return picture
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _kind(image: Image.Image) -> str:
+    # A phone's JPEG with a second view in it is still a JPEG.
+    return "JPEG" if image.format == "MPO" else image.format or "unknown"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def write_picture(path: Path, picture: Picture) -> None:
@@ -141,7 +241,7 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
         options["dpi"] = picture.dpi
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    with Image.open(buffer) as written:
+    with _limits(image.width * image.height / 1e6 + 1), Image.open(buffer) as written:
         if written.size != image.size:
             raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
     return buffer.getvalue()
@@ -182,7 +282,10 @@ def _upright_srgb(image: Image.Image) -> Picture:
         values = np.asarray(upright).astype(np.float64)
         upright = Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8))
     elif upright.mode == "F":
-        upright = Image.fromarray(np.clip(np.rint(np.asarray(upright)), 0, 255).astype(np.uint8))
+        values = np.asarray(upright, np.float64)
+        # Programs that write floats mean white by 1, others by 255.
+        white = 255 if values.max() <= 1 else 1
+        upright = Image.fromarray(np.clip(np.rint(values * white), 0, 255).astype(np.uint8))
     if upright.mode in ("P", "1", "PA"):
         upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     elif upright.has_transparency_data and upright.mode not in ("RGBA", "LA"):
@@ -218,4 +321,6 @@ def _fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
 
 
 def _srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """LittleCMS's sRGB, but for the date in its header: it would make every file another one."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from nstbatch.exporter import load_weights, source_id
-from nstbatch.exporter.vgg import CHANNELS, TruncatedVGG, Weights, layers
+from nstbatch.exporter.vgg import TruncatedVGG, Weights, layers
+from nstbatch.runtime.bundle import CHANNELS
 from nstbatch.runtime.errors import WeightsError
 
 Arrays = dict[str, torch.Tensor]
