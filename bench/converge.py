@@ -22,7 +22,8 @@ from scipy.optimize import minimize
 
 from common import RESULTS, Array, load_bundle, machine, markdown, pairs, read, write
 from nstbatch.runtime import LBFGS
-from nstbatch.runtime.engine import Engine, available_cores
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
 from nstbatch.runtime.precondition import FrequencyPreconditioner
 from nstbatch.runtime.stylizer import Stylizer

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from common import gigaflop, load_bundle, machine, markdown, pairs, read, seconds, sgemm_rate, torch_objective, write
 from nstbatch.runtime import LBFGS, Bundle
-from nstbatch.runtime.engine import Engine, available_cores
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
 from nstbatch.runtime.precondition import FrequencyPreconditioner
 from nstbatch.runtime.settings import Settings

@@ -1,5 +1,7 @@
 """ONNX Runtime sessions: the one place that makes them and chooses the execution provider."""
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -9,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .errors import EvaluationError, ProviderError
+from .errors import EvaluationError, OutOfMemoryError, ProviderError
+from .host import available_cores, memory_limit
+from .stop import DroppedError
 
 PROVIDERS: dict[str, str] = {
     "cpu": "CPUExecutionProvider",
@@ -46,21 +50,39 @@ class Engine:
         self.threads = thread_count(threads)
         self.provider = start_provider(provider)
         self._sessions: dict[str, Any] = {}
+        self._cancelled = False
+        self._options = _import_onnxruntime().RunOptions()
 
     def run(self, graph: str, feeds: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
 
         Raises:
-            EvaluationError: ONNX Runtime could not compute them; most often memory ran out.
+            OutOfMemoryError: there was not enough memory.
+            EvaluationError: ONNX Runtime could not compute them for another reason.
+            DroppedError: `cancel` was called.
         """
         if graph not in self._sessions:
             self._sessions[graph] = _make_session(str(self.bundle.graph(graph)), self.provider, self.threads)
         try:
-            return list(self._sessions[graph].run(None, dict(feeds)))
+            return list(self._sessions[graph].run(None, dict(feeds), self._options))
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            # After running out of memory a session may stay broken.
-            del self._sessions[graph]
-            raise EvaluationError(f"onnxruntime could not evaluate '{graph}': {_first_line(error)}") from None
+            if self._cancelled:
+                raise DroppedError from None
+            # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
+            self._sessions.clear()
+            kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
+            raise kind(f"onnxruntime could not evaluate '{graph}': {_first_line(error)}") from None
+
+    def free_memory(self) -> int | None:
+        """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
+        if self.provider == "cpu":
+            return memory_limit()
+        return _free_on_device()
+
+    def cancel(self) -> None:
+        """End an evaluation that is under way, from another thread, within a layer; every later one ends at once."""
+        self._cancelled = True
+        self._options.terminate = True
 
 
 def start_provider(provider: str) -> str:
@@ -148,17 +170,15 @@ def installed_providers() -> list[str]:
     return [name for name, full in PROVIDERS.items() if full in available]
 
 
-def available_cores() -> int:
-    """Number of cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def thread_count(asked: int | None) -> int:
     """Threads to use: as many as ``asked`` for, by default and at most one for each core."""
     return min(asked or available_cores(), available_cores())
 
 
 def _import_onnxruntime() -> ModuleType:
+    # From 1.31 on, ONNX Runtime sends telemetry on Linux, too, keeps a device ID in the user's cache, and complains on
+    # stderr where it cannot. That is not for a cron job to do; who wants it sets the variable to 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
@@ -167,6 +187,25 @@ def _import_onnxruntime() -> ModuleType:
             f"or `pip install 'nstbatch[gpu]'` on a host with an NVIDIA GPU"
         ) from None
     return onnxruntime  # type: ignore[no-any-return]
+
+
+def _free_on_device() -> int | None:
+    """What CUDA says of the device that the graphs run on."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    for version in ("13", "12"):
+        with contextlib.suppress(OSError, AttributeError):
+            if ctypes.CDLL(f"libcudart.so.{version}").cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0:
+                return free.value
+    return None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "alloc_failed", "failure 2:")
+"""How ONNX Runtime, CUDA (whose error 2 it is), cuBLAS and cuDNN say so; there is no class of errors for it."""
 
 
 def _first_line(error: Exception) -> str:

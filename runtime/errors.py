@@ -50,7 +50,21 @@ class ProviderError(NstbatchError):
 
 
 class EvaluationError(NstbatchError):
-    """A graph that loads but cannot be evaluated; most often memory ran out."""
+    """A graph that loads but cannot be evaluated."""
+
+
+class OutOfMemoryError(EvaluationError):
+    """The host's or the device's memory is too small for a picture."""
+
+
+class DiskError(NstbatchError):
+    """An output folder that takes no more: a full disk, a quota, a file system that became read-only."""
+
+
+class LockedError(NstbatchError):
+    """Another run writes to the same output folder."""
+
+    exit_code = ExitCode.LOCKED
 
 
 class ImageError(NstbatchError):

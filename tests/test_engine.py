@@ -1,7 +1,7 @@
 """The choice of a provider: had when asked for by name, or an error that says what to do."""
 
 import builtins
-import os
+import ctypes
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +9,10 @@ import onnxruntime
 import pytest
 
 from nstbatch.runtime import Bundle, ExitCode
-from nstbatch.runtime.engine import Engine, available_cores, probe, start_provider
-from nstbatch.runtime.errors import EvaluationError, ProviderError
+from nstbatch.runtime.engine import Engine, probe, start_provider
+from nstbatch.runtime.errors import EvaluationError, OutOfMemoryError, ProviderError
+from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.stop import DroppedError
 
 
 def test_auto_takes_what_starts(bundle: Bundle) -> None:
@@ -88,8 +90,69 @@ def test_a_failing_evaluation_is_an_error_of_ours_and_the_engine_recovers(bundle
     assert len(engine.run("encode", {"image": np.zeros((1, 3, 32, 32), np.float32)})) == 6
 
 
-def test_threads_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert available_cores() == 3
-    monkeypatch.setattr("nstbatch.runtime.engine.os", SimpleNamespace(cpu_count=lambda: None))
-    assert available_cores() == 1
+@pytest.mark.parametrize(
+    ("message", "ran_out"),
+    [
+        ("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 99", True),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=h ; expr=cudaMalloc((void**)&p, size);", True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", True),
+        ("Non-zero status code returned while running Conv node. Status Message: std::bad_alloc", True),
+        ("Got invalid dimensions for input: image", False),
+    ],
+)
+def test_running_out_of_memory_is_told_apart_and_the_sessions_are_rebuilt(
+    message: str, ran_out: bool, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    class Session:
+        def __init__(self, model: object, *_: object, **__: object) -> None:
+            made.append(model)
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+        def run(self, *_: object) -> list[np.ndarray]:
+            if len(made) < 4:
+                raise RuntimeError(message)
+            return []
+
+    engine = Engine(bundle, "cpu")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    for _ in range(3):
+        with pytest.raises(EvaluationError) as caught:
+            engine.run("encode", {})
+        assert isinstance(caught.value, OutOfMemoryError) == ran_out
+        assert message.splitlines()[0] in str(caught.value)
+    assert engine.run("encode", {}) == []
+    assert len(made) == 4, "each failure cost its session"
+
+
+def test_a_cancelled_engine_evaluates_nothing_more(bundle: Bundle) -> None:
+    engine = Engine(bundle, "cpu", threads=1)
+    image = np.zeros((1, 3, 32, 32), np.float32)
+    assert len(engine.run("encode", {"image": image})) == 6
+    engine.cancel()
+    for _ in range(2):
+        with pytest.raises(DroppedError):
+            engine.run("encode", {"image": image})
+
+
+def test_the_memory_of_a_device(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(bundle, "cpu")
+    on_host = engine.free_memory()
+    assert on_host is None or on_host > 0
+    engine.provider = "cuda"
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    assert engine.free_memory() is None, "unknown is no limit"
+
+    def answer(free: object, total: object) -> int:
+        free._obj.value, total._obj.value = 7 << 30, 8 << 30  # type: ignore[attr-defined]
+        return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(cudaMemGetInfo=answer))
+    assert engine.free_memory() == 7 << 30

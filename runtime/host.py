@@ -1,0 +1,106 @@
+"""What the host grants this process: cores and memory, within its control groups and limits."""
+
+import math
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path("/")
+
+_ADDRESSES_PER_BYTE = 1.7
+"""What an allocator of ONNX Runtime reserves for a byte that is used: measured on the CPU, 256 to 1024 pixels."""
+
+
+def available_cores(root: Path = _ROOT) -> int:
+    """Number of threads worth starting: the cores this process may run on, and no more than its control groups' quota.
+
+    Args:
+        root: where ``proc`` and ``sys`` are mounted.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(root)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def cpu_quota(root: Path = _ROOT) -> float | None:
+    """Cores' worth of time that the control groups grant, None where there is no limit (cgroups 1 and 2)."""
+    quotas = []
+    for group in _groups(root, "cpu"):
+        words = _words(group / "cpu.max") or [*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")]
+        if len(words) == 2 and words[0] not in ("max", "-1"):
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def memory_limit(root: Path = _ROOT) -> int | None:
+    """Bytes this process may come to use: what it can still take, and what it has. None where the host does not tell."""
+    available = available_memory(root)
+    resident = _words(root / "proc/self/statm")[1:2]
+    return None if available is None else available + sum(map(int, resident)) * resource.getpagesize()
+
+
+def available_memory(root: Path = _ROOT) -> int | None:
+    """Bytes this process can still take without swapping: of the host, its control groups, and ``ulimit -v``.
+
+    None where the host does not tell.
+    """
+    grants = [*_host_memory(root), *_group_memory(root), *_address_space(root)]
+    return max(0, min(grants)) if grants else None
+
+
+def _host_memory(root: Path) -> Iterator[int]:
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            yield int(line.split()[1]) * 1024
+
+
+def _group_memory(root: Path) -> Iterator[int]:
+    for group in _groups(root, "memory"):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            bound, taken = _words(group / limit), _words(group / used)
+            if bound and taken and bound[0] != "max":
+                # Pages of files are counted as used, but given back on demand.
+                files = sum(
+                    int(line.split()[1])
+                    for line in _lines(group / "memory.stat")
+                    if line.split()[0] in ("inactive_file", "active_file")
+                )
+                yield int(bound[0]) - int(taken[0]) + files
+
+
+def _address_space(root: Path) -> Iterator[int]:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _words(root / "proc/self/statm")
+    if limit != resource.RLIM_INFINITY and pages:
+        yield int((limit - int(pages[0]) * resource.getpagesize()) / _ADDRESSES_PER_BYTE)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of the control groups this process is in, from its own up to the root."""
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            base = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            base = root / "sys/fs/cgroup" / controllers
+            base = base if base.exists() else root / "sys/fs/cgroup" / controller
+        else:
+            continue
+        inner = base / path.lstrip("/")
+        # In a container the path may be the host's, and only the root of it mounted.
+        while inner != base:
+            yield inner
+            inner = inner.parent
+        yield base
+
+
+def _words(path: Path) -> list[str]:
+    return [word for line in _lines(path) for word in line.split()]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
