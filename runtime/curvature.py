@@ -5,6 +5,9 @@ Mathematical Programming 63 (1994). Symbols are the paper's: s_i are steps, y_i 
 matrices, R the upper triangle of SᵀY, D its diagonal, H_0 = gamma·I the first approximation.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,6 +100,23 @@ class CurvatureHistory:
         for part in chunks(len(out)):
             out[part] += np.float32(gamma) * gradient[part]
         return float(gamma * inner(gradient, gradient) + p @ on_s + q @ on_y)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that `restore` needs, by name; the rows are not copied."""
+        return {
+            "rows": self._rows[: 2 * self._used() if self._order else 0],
+            "sy": self._sy,
+            "yy": self._yy,
+            "order": np.array(self._order, np.int64),
+            "fresh": np.array(-1 if self._fresh is None else self._fresh),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take on a `state` of a history of the same size and capacity."""
+        self._rows[: len(state["rows"])] = state["rows"]
+        self._sy[:], self._yy[:] = state["sy"], state["yy"]
+        self._order = [int(slot) for slot in state["order"]]
+        self._fresh = int(state["fresh"]) if state["fresh"] >= 0 else None
 
     def _free(self) -> int:
         return next(i for i in range(self.capacity) if i not in self._order)

@@ -10,9 +10,12 @@ Directions: `CurvatureHistory` (Byrd, Nocedal, Schnabel 1994). Line search: Noce
 conditions, equations 3.7, costs one evaluation.
 """
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,11 @@ from .precondition import Preconditioner
 
 _COSINE = 1e-6
 """A curvature pair enters the history when cos(s, y) exceeds this; with less, rounding decides its sign."""
+
+
+_SCALARS = ("loss", "evaluations", "iterations", "_scale")
+_SEARCH = ("step", "accepted", "_left", "_slope", "_good")
+"""What a state holds besides vectors, of the optimiser and of its line search. JSON keeps every bit of a float."""
 
 
 class Status(Enum):
@@ -130,6 +138,35 @@ class LBFGS:
             self._restart()
         else:
             self._move_trial()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that `restore` needs to go on with the very same iterates, by name; vectors are not copied."""
+        scalars = {name: getattr(self, name) for name in _SCALARS} | {"status": self.status.name}
+        return {
+            "scalars": np.array(json.dumps(scalars)),
+            "search": np.array(json.dumps(self._search.state())),
+            **{name: getattr(self, name) for name in self._vectors()},
+            **{f"history.{name}": value for name, value in self._history.state().items()},
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take on a `state` of an optimiser with the same arguments.
+
+        Raises:
+            KeyError, ValueError: it is of another kind.
+        """
+        scalars = json.loads(str(state["scalars"]))
+        self.status = Status[scalars.pop("status")]
+        for name in _SCALARS:
+            setattr(self, name, scalars[name])
+        self._search.restore(json.loads(str(state["search"])))
+        for name in self._vectors():
+            getattr(self, name)[:] = state[name]
+        self._history.restore({k.removeprefix("history."): v for k, v in state.items() if k.startswith("history.")})
+
+    def _vectors(self) -> tuple[str, ...]:
+        vectors = ("x", "_gradient", "_step_z", "_trial")
+        return vectors if self._precondition is None else (*vectors, "_step")
 
     def _start(self, loss: float, gradient: Vector, finite: bool) -> None:
         if not finite:
@@ -253,6 +290,14 @@ class _LineSearch:
             # Minimum of the parabola through phi(0) = 0, its slope, and phi(step).
             bend = value - self._slope * self.step
             self._shrink(-0.5 * self._slope * self.step / bend if bend > 0 else 0.1)
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SEARCH}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for name in _SEARCH:
+            setattr(self, name, state[name])
+        self._good = None if state["_good"] is None else (state["_good"][0], state["_good"][1])
 
     def _shrink(self, factor: float) -> None:
         if self._good is None:

@@ -1,13 +1,16 @@
 """What a user chooses about a picture. The defaults stand here, and nowhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .bundle import MIN_SIDE
 from .errors import UsageError
 
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
+
+_HEAVIEST = 1e30
+"""Largest weight: beyond, losses overflow."""
 
 COARSEST = 96
 """Long side, in pixels, below which ``scales="auto"`` adds no coarser level."""
@@ -50,12 +53,18 @@ class Settings:
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")
         weights = (self.content_weight, self.style_weight, self.tv_weight)
-        if not all(0 <= weight < float("inf") for weight in weights):
-            raise UsageError(f"weights must be finite and not negative, got {weights}")
+        if not all(0 <= weight <= _HEAVIEST for weight in weights):
+            raise UsageError(f"weights must be between 0 and {_HEAVIEST:g}, got {weights}")
         if not any(weights):
             raise UsageError("all three weights are zero: there is nothing to minimise")
         if self.scales != "auto":
             parse_scales(self.scales)
+
+    def at_most(self, size: int) -> "Settings":
+        """The same settings with no level above ``size``."""
+        if self.scales == "auto" or parse_scales(self.scales) == (1,):
+            return replace(self, size=min(self.size, size))
+        return replace(self, scales=tuple(sorted({min(level, size) for level in parse_scales(self.scales)})))
 
     def levels(self, long_side: int) -> list[int]:
         """Long sides to optimise at, ascending, for a photo whose long side is ``long_side``."""

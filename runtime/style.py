@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import write_atomic
-from .bundle import sha256_file
 from .engine import Engine
 from .errors import ImageError, StyleError
-from .images import Picture, fit, read_picture, resize, to_pixels
+from .images import MAX_MEGAPIXELS, Photo, Picture, fit, read_photo, resize, to_pixels
 from .objective import encode
 
 Grams = dict[str, NDArray[np.float32]]
@@ -25,27 +24,32 @@ _KEPT = 16
 """Sets kept in memory, 2 MiB each for VGG-19: photos smaller than the size optimised at bring a set each."""
 
 
-class Style:
-    """A style picture and its Gram matrices at any size.
-
-    Args:
-        path: the picture.
-        engine: computes the matrices.
-        cache: folder for style sets; None keeps them in memory only.
+def read_style(path: Path, max_megapixels: float = MAX_MEGAPIXELS, role: str = "style") -> Photo:
+    """Read a style, or a picture of another ``role``: `read_photo`, with the error of a run that cannot begin.
 
     Raises:
         StyleError: the picture cannot be read.
     """
+    try:
+        return read_photo(path, max_megapixels)
+    except ImageError as error:
+        raise StyleError(f"{role}: {error}") from None
 
-    def __init__(self, path: Path, engine: Engine, cache: Path | None = None) -> None:
-        self.path = path
+
+class Style:
+    """A style picture and its Gram matrices at any size.
+
+    Args:
+        photo: the picture, see `read_style`.
+        engine: computes the matrices.
+        cache: folder for style sets; None keeps them in memory only.
+    """
+
+    def __init__(self, photo: Photo, engine: Engine, cache: Path | None = None) -> None:
+        self.sha256 = photo.sha256
+        self._picture = photo.picture
         self._engine = engine
         self._cache = cache
-        try:
-            self._picture = read_picture(path)
-            self._sha256 = sha256_file(path)
-        except (ImageError, OSError) as error:
-            raise StyleError(str(error)) from None
         self._memory: dict[int, Grams] = {}
 
     @property
@@ -63,7 +67,7 @@ class Style:
 
     def key(self, size: int) -> str:
         """Name of the style set in the cache: sha256 of the style's bytes, the bundle, the size and the region."""
-        parts = (self._sha256, self._engine.bundle.id, str(size), _WHOLE)
+        parts = (self.sha256, self._engine.bundle.id, str(size), _WHOLE)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _compute(self, size: int) -> Grams:

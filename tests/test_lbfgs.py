@@ -281,3 +281,45 @@ def test_scale_invariance_on_a_vgg_loss(vgg_loss: tuple[Function, np.ndarray], f
     minimise(other, scaled, 12)
     assert np.abs(other.x - plain.x).max() < 1.0, "the same picture, to a grey level"
     assert other.loss / factor == pytest.approx(plain.loss, rel=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(evaluations=st.integers(1, 30), history=st.integers(1, 5), preconditioned=st.booleans(), seed=st.integers(0, 99))
+def test_a_restored_optimiser_goes_on_with_the_very_same_iterates(
+    evaluations: int, history: int, preconditioned: bool, seed: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    curvature = np.exp(chance.normal(0, 2, 3 * 8 * 9)).astype(np.float32)
+    start = chance.normal(0, 1, curvature.size).astype(np.float32)
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        # Not quadratic, and not finite everywhere: line searches look twice, and are rejected.
+        if np.abs(x).max() > 50:
+            return float("nan"), x
+        return float((curvature * (x**2 + 0.1 * x**4)).sum()), curvature * (2 * x + 0.4 * x**3)
+
+    def optimiser() -> LBFGS:
+        precondition = FrequencyPreconditioner((3, 8, 9)) if preconditioned else None
+        return LBFGS(start, history=history, precondition=precondition)
+
+    one = optimiser()
+    for _ in range(evaluations):
+        if not one.done:
+            one.tell(*evaluate(one.ask()))
+    # Through a file: what is a view here is a copy there.
+    state = {name: np.array(value) for name, value in one.state().items()}
+    two = optimiser()
+    two.restore(state)
+    for _ in range(20):
+        assert (one.status, one.loss, one.evaluations, one.iterations) == (
+            two.status,
+            two.loss,
+            two.evaluations,
+            two.iterations,
+        )
+        assert (one.x == two.x).all()
+        assert (one.ask() == two.ask()).all()
+        if one.done:
+            break
+        for each in (one, two):
+            each.tell(*evaluate(each.ask()))

@@ -9,7 +9,7 @@ import pytest
 from nstbatch.runtime import Bundle
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import StyleError
-from nstbatch.runtime.style import Style
+from nstbatch.runtime.style import Style, read_style
 
 
 class CountingEngine(Engine):
@@ -28,12 +28,12 @@ def engine(bundle: Bundle) -> CountingEngine:
 
 
 def test_computed_once_per_run_and_kept_on_disk(engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
-    style = Style(samples / "starry.jpg", engine, tmp_path)
+    style = Style(read_style(samples / "starry.jpg"), engine, tmp_path)
     first = style.grams(64)
     assert set(first) == {f"gram.relu{b}_1" for b in range(1, 6)}
     assert style.grams(64) is first
     assert engine.calls == 1
-    again = Style(samples / "starry.jpg", engine, tmp_path).grams(64)
+    again = Style(read_style(samples / "starry.jpg"), engine, tmp_path).grams(64)
     assert engine.calls == 1
     for name, gram in first.items():
         assert (again[name] == gram).all()
@@ -42,16 +42,16 @@ def test_computed_once_per_run_and_kept_on_disk(engine: CountingEngine, samples:
 
 
 def test_everything_that_matters_is_in_the_key(engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
-    style = Style(samples / "starry.jpg", engine, tmp_path)
+    style = Style(read_style(samples / "starry.jpg"), engine, tmp_path)
     assert style.key(64) != style.key(96)
-    assert style.key(64) != Style(samples / "ember.jpg", engine, tmp_path).key(64)
+    assert style.key(64) != Style(read_style(samples / "ember.jpg"), engine, tmp_path).key(64)
     renamed = Path(shutil.copy(samples / "starry.jpg", tmp_path / "other-name.jpg"))
-    assert Style(renamed, engine, tmp_path).key(64) == style.key(64), "the content counts, not the name"
+    assert Style(read_style(renamed), engine, tmp_path).key(64) == style.key(64), "the content counts, not the name"
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "other arrays", "not finite", "bit"])
 def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
-    expected = Style(samples / "ember.jpg", engine, tmp_path).grams(64)
+    expected = Style(read_style(samples / "ember.jpg"), engine, tmp_path).grams(64)
     (path,) = (tmp_path / "styles").glob("*.npz")
     data = bytearray(path.read_bytes())
     if damage == "torn":
@@ -65,7 +65,7 @@ def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, sam
         arrays = {"x": np.zeros(3)} if damage == "other arrays" else {n: g * np.nan for n, g in expected.items()}
         np.savez(path, **arrays)  # type: ignore[arg-type]
     before = engine.calls
-    found = Style(samples / "ember.jpg", engine, tmp_path).grams(64)
+    found = Style(read_style(samples / "ember.jpg"), engine, tmp_path).grams(64)
     assert engine.calls == before + 1
     for name, gram in expected.items():
         np.testing.assert_allclose(found[name], gram, rtol=1e-4, atol=1e-2)
@@ -75,11 +75,11 @@ def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, sam
 def test_a_style_that_cannot_be_read(engine: CountingEngine, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
     with pytest.raises(StyleError, match=r"bad\.jpg: not a picture"):
-        Style(tmp_path / "bad.jpg", engine)
+        read_style(tmp_path / "bad.jpg")
 
 
 def test_memory_stays_bounded_over_many_sizes(engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
-    style = Style(samples / "ember.jpg", engine, tmp_path)
+    style = Style(read_style(samples / "ember.jpg"), engine, tmp_path)
     for size in range(40, 60):
         style.grams(size)
     assert len(style._memory) == 16

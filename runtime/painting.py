@@ -1,0 +1,263 @@
+"""The optimisation of one photo, by Gatys et al. (2016), a step at a time."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .images import Picture, fit, from_pixels, resize, to_pixels
+from .lbfgs import LBFGS
+from .objective import LossWeights, Objective, Targets, balance, encode
+from .precondition import FrequencyPreconditioner
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .stylizer import Stylizer
+
+Pixels = NDArray[np.float32]
+
+_NOISE = 20.0
+"""Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a picture is.
+
+    Attributes:
+        fraction: of the work done, 0..1; an evaluation counts by its pixels.
+        size: long side of the level, in pixels.
+        loss: weighted sum of the last evaluation.
+    """
+
+    fraction: float
+    size: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted photo.
+
+    Attributes:
+        picture: the painting at the photo's own size, with the photo's alpha and EXIF block.
+        losses: a row for each evaluation, the weighted terms ``[k + l + 1]``: content, style, TV; their sum is the loss.
+        sizes: long side, in pixels, of each row's level.
+        status: why it ended, in a sentence.
+        seconds: wall time, decoding and resampling included.
+        evaluation_seconds: the part of it that ONNX Runtime took.
+    """
+
+    picture: Picture
+    losses: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    status: str
+    seconds: float
+    evaluation_seconds: float
+
+    @property
+    def image(self) -> Image.Image:
+        """The painting as an image of mode RGB, or RGBA where the photo has alpha."""
+        image = self.picture.rgb
+        if self.picture.alpha is not None:
+            image = image.copy()
+            image.putalpha(self.picture.alpha)
+        return image
+
+    @property
+    def loss(self) -> float:
+        """Lowest loss of the last level."""
+        last = self.losses[self.sizes == self.sizes[-1]]
+        return float(last.sum(1).min())
+
+
+class Painting:
+    """The optimisation of one photo, an evaluation at a time, that can be put aside and taken up again.
+
+    Attributes:
+        settings: those it is painted by.
+        done: whether there is a `result`.
+    """
+
+    def __init__(self, stylizer: "Stylizer", picture: Picture, settings: Settings) -> None:
+        self._began = time.perf_counter()
+        self.settings = settings
+        self.done = False
+        self._stylizer = stylizer
+        self._picture = picture
+        self._levels = settings.levels(max(picture.size))
+        self._shapes = [fit(picture.size, level) for level in self._levels]
+        self._rows: list[NDArray[np.float64]] = []
+        self._sizes: list[int] = []
+        self._evaluating = 0.0
+        self._index = 0
+        self._made = 0
+        """Evaluations at this level."""
+        self._level: _Level | None = None
+
+    def step(self) -> Progress:
+        """One evaluation.
+
+        Raises:
+            NonFiniteError: the loss is not finite at the start.
+            DroppedError: the engine was cancelled; nothing has changed.
+        """
+        iterations = self.settings.iterations
+        level = self._level = self._level or self._first_level()
+        terms = level.step()
+        self._made += 1
+        self._rows.append(terms)
+        size = max(self._shapes[self._index])
+        self._sizes.append(size)
+        work = [width * height for width, height in self._shapes]
+        fraction = (sum(work[: self._index]) + work[self._index] * self._made / iterations) / sum(work)
+        if self._made == iterations or level.done:
+            self._evaluating += level.evaluation_seconds
+            if self._index + 1 < len(self._levels):
+                self._index += 1
+                self._made = 0
+                content = self._content()
+                self._level = self._begin_level(content, self._refine(level, content))
+            else:
+                self.done = True
+        return Progress(fraction, size, float(terms.sum()))
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything would be lost with it."""
+        return bool(self._rows)
+
+    def result(self) -> Result:
+        """The painting at the photo's size; `done` must be true."""
+        level = self._level
+        assert level is not None, "a painting that is done has had a level"
+        painted = resize(from_pixels(level.image), self._picture.size)
+        return Result(
+            picture=Picture(painted, self._picture.alpha, self._picture.exif, self._picture.dpi),
+            losses=np.array(self._rows),
+            sizes=np.array(self._sizes),
+            status=level.status,
+            seconds=time.perf_counter() - self._began,
+            evaluation_seconds=self._evaluating,
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that `resume` needs to end with the same pixels, by name; `begun` must be true. No vector is copied."""
+        level = self._level
+        assert level is not None, "a painting that is begun has a level"
+        seconds = time.perf_counter() - self._began, self._evaluating + level.evaluation_seconds
+        return {
+            "place": np.array([self._index, self._made]),
+            "seconds": np.array(seconds),
+            "losses": np.array(self._rows),
+            "sizes": np.array(self._sizes),
+            **level.state(),
+        }
+
+    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state` of the same photo, style, bundle and settings.
+
+        Raises:
+            KeyError, ValueError: it is of another kind.
+        """
+        self._index, self._made = (int(value) for value in state["place"])
+        content = self._content()
+        level = self._begin_level(content, content)
+        level.restore(state)
+        level.evaluation_seconds = 0.0
+        self._level = level
+        before, self._evaluating = (float(value) for value in state["seconds"])
+        self._began -= before
+        self._rows, self._sizes = list(state["losses"]), [int(size) for size in state["sizes"]]
+
+    def _first_level(self) -> "_Level":
+        content = self._content()
+        return self._begin_level(content, self._start(content))
+
+    def _begin_level(self, content: Pixels, start: Pixels) -> "_Level":
+        return _Level(self._stylizer, self.settings, content, start, self._levels[self._index])
+
+    def _content(self) -> Pixels:
+        """The photo at this level's shape."""
+        return to_pixels(resize(self._picture.rgb, self._shapes[self._index]))
+
+    def _start(self, content: Pixels) -> Pixels:
+        """The first iterate, of ``content``'s shape."""
+        if self.settings.init == "content":
+            return content
+        if self.settings.init == "noise":
+            noise = np.random.default_rng(self.settings.seed).standard_normal(content.shape, np.float32)
+            mean: Pixels = content.mean((2, 3), keepdims=True)
+            return mean + np.float32(_NOISE) * noise
+        start = self._stylizer.start
+        picture = self._stylizer.style.image.rgb if start is None else start.picture.rgb
+        return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
+
+    def _refine(self, level: "_Level", content: Pixels) -> Pixels:
+        """The first iterate of the next level, for the photo ``content``, from the painting at ``level``.
+
+        A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
+        which enlarging cannot give: without it the content loss starts high.
+        """
+        size = content.shape[3], content.shape[2]
+        enlarged = _enlarge(level.image, size)
+        if self.settings.init != "content":
+            return enlarged
+        return enlarged + (content - _enlarge(level.content, size))
+
+
+class _Level:
+    """The optimisation of one photo at one size."""
+
+    def __init__(self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, level: int) -> None:
+        engine = stylizer.engine
+        self.content = content
+        began = time.perf_counter()
+        targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(level))
+        self.evaluation_seconds = time.perf_counter() - began
+        weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
+        self._objective = Objective(engine, targets, balance(weights, targets))
+        self._shape = start.shape
+        preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
+        self._optimiser = LBFGS(start, history=settings.history, precondition=preconditioner)
+
+    def step(self) -> NDArray[np.float64]:
+        """One evaluation; the weighted terms.
+
+        Raises:
+            NonFiniteError: at the first evaluation.
+        """
+        began = time.perf_counter()
+        loss, gradient, terms = self._objective(self._optimiser.ask().reshape(self._shape))
+        self.evaluation_seconds += time.perf_counter() - began
+        self._optimiser.tell(loss, gradient)
+        return terms
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return self._optimiser.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._optimiser.restore(state)
+
+    @property
+    def done(self) -> bool:
+        return self._optimiser.done
+
+    @property
+    def image(self) -> Pixels:
+        """The best picture so far, ``[1, 3, H, W]``."""
+        return self._optimiser.x.reshape(self._shape)
+
+    @property
+    def status(self) -> str:
+        return self._optimiser.status.value if self.done else "all iterations done"
+
+
+def _enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resample ``[1, 3, h, w]`` to a width and height, in float32 and unclipped."""
+    planes = [np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]]
+    return np.stack(planes)[None]
