@@ -7,24 +7,44 @@ result = stylizer("photo.jpg")
 result.image.save("painting.jpg")
 """
 
-from .batch import Report, make_plan, run
+from .batch import Batch, recipe_of
 from .bundle import Bundle, BundleSpec
+from .discover import discover
 from .errors import ExitCode, NstbatchError
+from .journal import Journal
 from .lbfgs import LBFGS
+from .lock import hold
+from .memory import Budget
+from .painting import Painting, Progress, Result
+from .placement import make_items
+from .plan import Policy, make_plan
+from .report import Report
+from .saving import recover
 from .settings import Settings
-from .stylizer import Progress, Result, Stylizer
+from .stop import Stop
+from .stylizer import Stylizer
 
 __all__ = [
     "LBFGS",
+    "Batch",
+    "Budget",
     "Bundle",
     "BundleSpec",
     "ExitCode",
+    "Journal",
     "NstbatchError",
+    "Painting",
+    "Policy",
     "Progress",
     "Report",
     "Result",
     "Settings",
+    "Stop",
     "Stylizer",
+    "discover",
+    "hold",
+    "make_items",
     "make_plan",
-    "run",
+    "recipe_of",
+    "recover",
 ]

@@ -1,192 +1,268 @@
-"""A folder of photos: discover, plan, run, report. A failure is a row of the report, not the end of the run."""
+"""Run a plan: a failure is a row of the report, not the end of the run."""
 
+import contextlib
+import datetime
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
-from .errors import ExitCode, NstbatchError, UsageError
-from .images import FORMATS, write_picture
-from .stylizer import Progress, Result, Stylizer
+from .atomic import make_folder
+from .bundle import MIN_SIDE
+from .checkpoint import Checkpoint
+from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError
+from .images import FORMATS, Photo, encode_picture, fit, read_photo
+from .journal import Entry, Journal
+from .painting import Painting, Progress, Result
+from .placement import Item
+from .plan import Plan, Policy, State, Task, reason
+from .recipe import Recipe
+from .report import Outcome, Row
+from .saving import save
+from .sources import Stamp, sha256_file
+from .stop import DroppedError, Stop, StopReason
+from .stylizer import Stylizer
 
 
-@dataclass(frozen=True)
-class Item:
-    """A photo and where its painting goes."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, known before the first evaluation."""
-
-    items: tuple[Item, ...]
-
-    @property
-    def folders(self) -> list[Path]:
-        """The output folders, each once."""
-        return list(dict.fromkeys(item.target.parent for item in self.items))
-
-
-class Outcome(Enum):
-    """What became of a photo."""
-
-    PAINTED = "painted"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One photo's line of the report.
-
-    Attributes:
-        item: the photo and its output.
-        outcome: what became of it.
-        reason: the optimiser's status, or why it failed, in a sentence.
-        loss: lowest loss of the last level, None if it failed.
-        seconds: wall time.
-    """
-
-    item: Item
-    outcome: Outcome
-    reason: str
-    loss: float | None
-    seconds: float
-
-
-@dataclass
-class Report:
-    """The outcome of a run; owns the exit code and the summary."""
-
-    rows: list[Row] = field(default_factory=list)
-
-    def count(self, outcome: Outcome) -> int:
-        """Number of rows of an outcome."""
-        return sum(row.outcome is outcome for row in self.rows)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """`SOME_FAILED` if any photo failed."""
-        return ExitCode.SOME_FAILED if self.count(Outcome.FAILED) else ExitCode.OK
-
-    def __str__(self) -> str:
-        painted, failed = self.count(Outcome.PAINTED), self.count(Outcome.FAILED)
-        seconds = sum(row.seconds for row in self.rows)
-        text = f"{painted} painted, {failed} failed in {seconds:.0f} s"
-        return text + f" ({seconds / painted:.1f} s a picture)" if painted else text
-
-
-def make_plan(inputs: Sequence[Path], style: Path, output: Path | None = None) -> Plan:
-    """Photos of the inputs and where their paintings go.
+class Batch:
+    """Paints what a plan says is to do.
 
     Args:
-        inputs: photos, and folders whose photos (by the extensions of `FORMATS`) are taken; hidden files and the style
-            itself are left out.
-        style: the style picture; its stem names the default output folder ``<folder>-<stem>``, beside each folder.
-        output: one folder for everything.
-
-    Raises:
-        UsageError: an input does not exist, an output would lie inside an input folder or replace a photo or the style,
-            two photos would have the same output, or an output folder cannot be written to.
-    """
-    # By absolute path, so that a photo named in two ways is painted once.
-    sources: dict[str, tuple[Path, Path]] = {}
-    folders: list[Path] = []
-    original = _real(style)
-    for path in inputs:
-        if path.is_dir():
-            folders.append(_real(path))
-            photos = (p for p in path.iterdir() if p.suffix.lower() in FORMATS and not p.name.startswith("."))
-            found = [(photo, path) for photo in sorted(photos) if not photo.is_dir() and _real(photo) != original]
-        elif not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
-        elif path.suffix.lower() not in FORMATS:
-            raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
-        else:
-            found = [(path, path.parent)]
-        for photo, folder in found:
-            sources.setdefault(os.path.abspath(photo), (photo, folder))  # noqa: PTH100 - links stay what they are
-    items = tuple(Item(photo, (output or _sibling(folder, style)) / photo.name) for photo, folder in sources.values())
-    plan = Plan(items)
-    _refuse_clashes(items, folders, style)
-    _refuse_unwritable(plan.folders)
-    return plan
-
-
-def run(
-    plan: Plan,
-    stylizer: Stylizer,
-    progress: Callable[[Item, Progress], None] = lambda *_: None,
-) -> Iterator[Row]:
-    """Paint the photos of a plan, one row as each ends.
-
-    Args:
-        plan: what to do.
+        plan: from `make_plan`.
         stylizer: paints.
-        progress: is told after each evaluation.
+        journals: of the output folders, by `Item.root`; the folders are held (see `hold`).
+        policy: the plan's.
+        stop: ends the run early.
+        checkpoint: seconds between two checkpoints of a picture; None for none.
+        duration: seconds that the run may take; None for no limit.
+        fail_fast: whether the first failure ends the run.
+        clock: seconds, never set back.
     """
-    for item in plan.items:
-        began = time.perf_counter()
+
+    def __init__(
+        self,
+        plan: Plan,
+        stylizer: Stylizer,
+        journals: Mapping[Path, Journal],
+        *,
+        policy: Policy | None = None,
+        stop: Stop | None = None,
+        checkpoint: float | None = None,
+        duration: float | None = None,
+        fail_fast: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._stylizer = stylizer
+        self._journals = journals
+        self._policy = policy or Policy()
+        self._stop = stop or Stop()
+        self._checkpoint = checkpoint
+        self._fail_fast = fail_fast
+        self._clock = clock
+        self._deadline = None if duration is None else clock() + duration
+        self._recipe = recipe_of(stylizer)
+        self._rate: float | None = None
+        """Seconds for each pixel of the last level, of the pictures painted so far."""
+
+    def run(
+        self,
+        started: Callable[[Task], None] = lambda _: None,
+        progress: Callable[[Item, Progress], None] = lambda *_: None,
+    ) -> Iterator[Row]:
+        """Paint, and yield a row as each photo ends; then those that a stop left are not yielded.
+
+        Args:
+            started: is told before a photo is begun.
+            progress: is told after each evaluation.
+
+        Raises:
+            DiskError: an output folder takes no more.
+        """
+        self._stop.when_dropping(self._stylizer.engine.cancel)
+        timer = self._start_timer()
         try:
-            result = _paint(item, stylizer, progress)
+            for task in self._plan.tasks:
+                if task.state is State.TODO and self._out_of_time(task):
+                    self._stop.request(StopReason.DEADLINE, drop=False)
+                if self._stop.reason is not None:
+                    return
+                row = self._row(task, started, progress)
+                if row.outcome is Outcome.FAILED:
+                    self._journal_failure(row)
+                yield row
+                if self._fail_fast and row.outcome is Outcome.FAILED:
+                    self._stop.request(StopReason.FAILURE, drop=False)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for journal in self._journals.values():
+                journal.close()
+
+    def _row(self, task: Task, started: Callable[[Task], None], progress: Callable[[Item, Progress], None]) -> Row:
+        if task.state is State.UP_TO_DATE:
+            # A run that was killed between a picture and its checkpoint has left it.
+            Checkpoint(task.item.root, task.item.key).discard()
+        if task.state is not State.TODO:
+            return Row(task.item, _SETTLED[task.state], task.reason)
+        began = self._clock()
+        started(task)
+        try:
+            row = self._paint(task, progress)
+        except DroppedError as error:
+            kept = "a checkpoint is kept" if error.kept else "the next run begins it anew"
+            return Row(task.item, Outcome.DROPPED, kept, seconds=self._clock() - began)
+        except DiskError:
+            raise
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
-            yield Row(item, Outcome.FAILED, _reason(error, item), None, time.perf_counter() - began)
-        else:
-            yield Row(item, Outcome.PAINTED, result.status, result.loss, time.perf_counter() - began)
+            return Row(task.item, Outcome.FAILED, _describe(error, task.item), seconds=self._clock() - began)
+        self._learn(task, row)
+        return row
+
+    def _paint(self, task: Task, progress: Callable[[Item, Progress], None]) -> Row:
+        photo = read_photo(task.item.source, self._policy.max_megapixels)
+        try:
+            return self._paint_at(task, photo, task.limit, progress)
+        except (OutOfMemoryError, MemoryError) as error:
+            smaller = self._smaller(photo, task.limit)
+            if smaller < MIN_SIDE or not self._policy.shrink_to_fit:
+                advice = f"try --size {smaller}, or --shrink-to-fit" if smaller >= MIN_SIDE else "no smaller size is left"
+                raise OutOfMemoryError(f"memory ran out ({str(error) or type(error).__name__}); {advice}") from None
+        return self._paint_at(task, photo, smaller, progress)
+
+    def _smaller(self, photo: Photo, limit: int | None) -> int:
+        """The next size down: half the pixels."""
+        top = self._stylizer.settings.levels(max(photo.picture.size))[-1]
+        return round((top if limit is None else min(top, limit)) / 2**0.5)
+
+    def _paint_at(self, task: Task, photo: Photo, limit: int | None, progress: Callable[[Item, Progress], None]) -> Row:
+        item = task.item
+        long_side = max(photo.picture.size)
+        asked = self._recipe.fingerprint(photo.sha256, long_side, item.target)
+        made = asked if limit is None else self._recipe.at_most(limit).fingerprint(photo.sha256, long_side, item.target)
+        checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
+        painting = self._begin(photo, limit, checkpoint)
+        resumed = painting.begun
+        result = self._optimise(painting, checkpoint, lambda step: progress(item, step))
+        if not _unchanged(item.source, photo):
+            raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
+        notes = [result.status]
+        if resumed:
+            notes.append("taken up from a checkpoint")
+        if FORMATS.get(item.source.suffix.lower()) != photo.kind:
+            notes.append(f"the photo is a {photo.kind}, whatever its name says")
+        if made != asked:
+            notes.append(f"at {limit} px, since memory did not suffice for more")
+        entry = Entry(
+            target=item.key,
+            source=os.path.abspath(item.source),  # noqa: PTH100 - links stay what they are
+            outcome=Outcome.PAINTED.value,
+            reason="; ".join(notes),
+            finished=_now(),
+            nstbatch=version("nstbatch"),
+            fingerprint=made,
+            asked=asked,
+            photo_sha256=photo.sha256,
+            photo_stamp=photo.stamp,
+            long_side=long_side,
+            loss=result.loss,
+            evaluations=len(result.losses),
+            seconds=round(result.seconds, 3),
+        )
+        data = encode_picture(result.picture, item.target.suffix)
+        if not save(item, self._journals[item.root], data, entry, keep_existing=self._policy.keep_existing):
+            return Row(item, Outcome.KEPT, "a file that the journal does not know appeared in its place")
+        checkpoint.discard()
+        return Row(item, Outcome.PAINTED, entry.reason, result.loss, result.seconds, entry.evaluations)
+
+    def _begin(self, photo: Photo, limit: int | None, checkpoint: Checkpoint) -> Painting:
+        """A painting, taken up from the checkpoint if there is one of it."""
+        painting = self._stylizer.begin(photo.picture, limit)
+        state = checkpoint.load()
+        if state is not None:
+            try:
+                painting.resume(state)
+            except (KeyError, ValueError, IndexError):
+                return self._stylizer.begin(photo.picture, limit)
+        return painting
+
+    def _optimise(self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> Result:
+        try:
+            while not painting.done:
+                self._stop.check()
+                progress(painting.step())
+                if checkpoint.due and not painting.done:
+                    # A disk that is too full for a checkpoint may still have room for the picture.
+                    with contextlib.suppress(OSError):
+                        checkpoint.save(painting.state())
+        except DroppedError:
+            if checkpoint.interval is None or not painting.begun:
+                raise
+            with contextlib.suppress(OSError):
+                checkpoint.save(painting.state())
+                raise DroppedError(kept=True) from None
+            raise
+        return painting.result()
+
+    def _journal_failure(self, row: Row) -> None:
+        item = row.item
+        source = os.path.abspath(item.source)  # noqa: PTH100 - links stay what they are
+        entry = Entry(item.key, source, Outcome.FAILED.value, row.reason, _now(), version("nstbatch"))
+        # Nothing depends on this line, and the row is reported in any case.
+        with contextlib.suppress(OSError):
+            make_folder(self._journals[item.root].path.parent)
+            self._journals[item.root].append(entry)
+
+    def _start_timer(self) -> threading.Timer | None:
+        if self._deadline is None:
+            return None
+        left = max(0.0, self._deadline - self._clock())
+        timer = threading.Timer(min(left, threading.TIMEOUT_MAX), lambda: self._stop.request(StopReason.DEADLINE, drop=True))
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _out_of_time(self, task: Task) -> bool:
+        """Whether the deadline has passed, or will before the picture is done, if no checkpoint would keep its work."""
+        if self._deadline is None:
+            return False
+        left = self._deadline - self._clock()
+        expected = 0.0 if self._rate is None or self._checkpoint is not None else self._rate * self._pixels(task)
+        return left <= expected
+
+    def _learn(self, task: Task, row: Row) -> None:
+        self._rate = row.seconds / self._pixels(task)
+
+    def _pixels(self, task: Task) -> int:
+        level = self._stylizer.settings.levels(max(task.size))[-1]
+        width, height = fit(task.size, level)
+        return width * height
 
 
-def _paint(item: Item, stylizer: Stylizer, progress: Callable[[Item, Progress], None]) -> Result:
-    result = stylizer(item.source, lambda step: progress(item, step))
-    item.target.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(item.target, result.picture)
-    return result
+_SETTLED = {State.UP_TO_DATE: Outcome.UP_TO_DATE, State.KEPT: Outcome.KEPT, State.REFUSED: Outcome.FAILED}
 
 
-def _sibling(folder: Path, style: Path) -> Path:
-    absolute = _real(folder)
-    return absolute.parent / f"{absolute.name}-{style.stem}"
+def recipe_of(stylizer: Stylizer) -> Recipe:
+    """What a stylizer paints by."""
+    start = None if stylizer.start is None else stylizer.start.sha256
+    return Recipe(stylizer.style.sha256, stylizer.engine.bundle.id, stylizer.settings, start)
 
 
-def _real(path: Path) -> Path:
-    """Links followed. Not `Path.resolve`, which raises on a loop of links."""
-    return Path(os.path.realpath(path))
+def _unchanged(path: Path, photo: Photo) -> bool:
+    """Whether the file still has the bytes that were painted; a backup may have touched its times."""
+    try:
+        return Stamp.of(path.stat()) == photo.stamp or sha256_file(path) == photo.sha256
+    except OSError:
+        return False
 
 
-def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> None:
-    originals = {_real(item.source) for item in items} | {_real(style)}
-    taken: dict[Path, Item] = {}
-    for item in items:
-        target = _real(item.target)
-        twin = taken.setdefault(target, item)
-        if twin is not item:
-            raise UsageError(
-                f"{twin.source} and {item.source} would both be written to {item.target}; paint them in separate runs"
-            )
-        if target in originals:
-            raise UsageError(f"{item.target}: the output would replace an input; name another folder with -o")
-        inside = [folder for folder in folders if folder in target.parents]
-        if inside:
-            raise UsageError(
-                f"{item.target.parent}: the output folder lies inside the input {inside[0]}; name another with -o"
-            )
+def _describe(error: Exception, item: Item) -> str:
+    """One line without the photo's name, which the row has already; what was not foreseen says its class."""
+    text, kind = reason(error, item), type(error).__name__
+    return text if isinstance(error, NstbatchError) or text == kind else f"{kind}: {text}"
 
 
-def _refuse_unwritable(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not existing.is_dir():
-            raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise UsageError(f"{folder}: cannot be written to, no permission on {existing}; name another with -o")
-
-
-def _reason(error: Exception, item: Item) -> str:
-    """One line without the photo's name, which the row has already."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, NstbatchError):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text.removeprefix(f"{item.source}: ")
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

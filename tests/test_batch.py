@@ -1,185 +1,402 @@
-"""Plan, run, report."""
+"""A run: rows, early ends, memory, disks, checkpoints."""
 
+import errno
+import itertools
 import os
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from nstbatch.runtime import ExitCode, make_plan
-from nstbatch.runtime import run as run_plan
-from nstbatch.runtime.batch import Item, Outcome, Plan, Report, Row
-from nstbatch.runtime.errors import UsageError
-
-
-def touch(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    return path
+from nstbatch.runtime import ExitCode, Journal, Policy, Report, Stop
+from nstbatch.runtime import batch as batch_module
+from nstbatch.runtime.errors import DiskError, OutOfMemoryError
+from nstbatch.runtime.placement import Item
+from nstbatch.runtime.report import Outcome, Row
+from nstbatch.runtime.stop import StopReason
+from seams import Bench, SeamEngine, files, outcomes, picture
 
 
-def test_a_folder_goes_beside_itself(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "c.webp", "d.tiff", "notes.txt", ".hidden.jpg"):
-        touch(tmp_path / "holiday" / name)
-    (tmp_path / "holiday" / "folder.jpg").mkdir()
-    style = touch(tmp_path / "starry night.jpg")
-    plan = make_plan([tmp_path / "holiday"], style)
-    assert [i.source.name for i in plan.items] == ["a.png", "b.JPG", "c.webp", "d.tiff"]
-    assert plan.folders == [tmp_path / "holiday-starry night"]
-    assert [i.target.name for i in plan.items] == ["a.png", "b.JPG", "c.webp", "d.tiff"]
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        picture(tmp_path / "in" / name, seed=seed)
+    return Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out")
 
 
-def test_a_loop_of_links_is_left_for_the_run_to_report(tmp_path: Path) -> None:
-    touch(tmp_path / "one" / "a.jpg")
-    (tmp_path / "one" / "loop.jpg").symlink_to("loop.jpg")
-    assert [i.source.name for i in make_plan([tmp_path / "one"], tmp_path / "s.jpg").items] == ["a.jpg", "loop.jpg"]
+def after(calls: int, action: Callable[[], object]) -> Callable[[str], None]:
+    """Does something before the engine's n-th evaluation of a gradient."""
+    counter = itertools.count(1)
+
+    def before(graph: str) -> None:
+        if graph == "gradient" and next(counter) == calls:
+            action()
+
+    return before
 
 
-def test_the_style_is_no_photo_of_its_folder(tmp_path: Path) -> None:
-    for name in ("a.jpg", "style.jpg"):
-        touch(tmp_path / "one" / name)
-    plan = make_plan([tmp_path / "one"], tmp_path / "one" / "style.jpg")
-    assert [i.source.name for i in plan.items] == ["a.jpg"]
+def fail(error: Exception) -> Callable[[], None]:
+    def action() -> None:
+        raise error
+
+    return action
 
 
-def test_a_trailing_dot_is_the_folder_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path / "holiday" / "a.jpg")
-    monkeypatch.chdir(tmp_path / "holiday")
-    plan = make_plan([Path()], Path("../starry.jpg"))
-    assert plan.items[0].target == tmp_path / "holiday-starry" / "a.jpg"
-
-
-def test_a_file_goes_where_its_folder_would(tmp_path: Path) -> None:
-    photo = touch(tmp_path / "holiday" / "a.jpg")
-    plan = make_plan([photo], tmp_path / "starry.jpg")
-    assert plan.items == (Item(photo, tmp_path / "holiday-starry" / "a.jpg"),)
-
-
-def test_output_takes_everything(tmp_path: Path) -> None:
-    touch(tmp_path / "one" / "a.jpg")
-    touch(tmp_path / "two" / "b.jpg")
-    plan = make_plan([tmp_path / "one", tmp_path / "two"], tmp_path / "s.jpg", tmp_path / "out")
-    assert [i.target for i in plan.items] == [tmp_path / "out" / "a.jpg", tmp_path / "out" / "b.jpg"]
-
-
-def test_a_photo_named_twice_is_painted_once(tmp_path: Path) -> None:
-    photo = touch(tmp_path / "one" / "a.jpg")
-    again = tmp_path / "one" / ".." / "one" / "a.jpg"
-    assert len(make_plan([tmp_path / "one", photo, again], tmp_path / "s.jpg").items) == 1
-
-
-def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Root may write anywhere, so the answer of the system is stood in for.
-    photo = touch(tmp_path / "one" / "a.jpg")
-    monkeypatch.setattr("nstbatch.runtime.batch.os.access", lambda path, mode: path != tmp_path)
-    with pytest.raises(UsageError, match="no permission on"):
-        make_plan([photo], tmp_path / "s.jpg", tmp_path / "out")
-
-
-def test_a_plan_of_thousands_is_quick_to_make(tmp_path: Path) -> None:
-    (tmp_path / "many").mkdir()
-    for i in range(5000):
-        (tmp_path / "many" / f"{i}.jpg").touch()
-    calls = 0
-    real = os.path.realpath
-
-    def counted(path: Path) -> str:
-        nonlocal calls
-        calls += 1
-        return real(path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os.path, "realpath", counted)
-        assert len(make_plan([tmp_path / "many"], tmp_path / "s.jpg").items) == 5000
-    assert calls < 5 * 5000, "work grows with the number of photos, not with its square"
-
-
-@pytest.mark.parametrize(
-    ("inputs", "output", "message"),
-    [
-        (["absent"], None, "absent: no such file or folder"),
-        (["one/notes.txt"], None, r"notes\.txt: the output could not be written"),
-        (["one", "two"], "out", r"one/a\.jpg and .*two/a\.jpg would both be written to .*out/a\.jpg"),
-        (["one"], "one", "would replace an input"),
-        (["one"], "one/sub", "lies inside the input"),
-        (["one/a.jpg"], "one", "would replace an input"),
-        (["two/a.jpg"], "styles", "would replace an input"),
-        (["two"], "one/notes.txt", r"one/notes\.txt is a file"),
-        (["two"], "one/notes.txt/deeper", r"one/notes\.txt is a file"),
-    ],
-)
-def test_what_cannot_be_meant_is_found_before_the_run(
-    inputs: list[str], output: str | None, message: str, tmp_path: Path
-) -> None:
-    for name in ("one/a.jpg", "one/notes.txt", "two/a.jpg"):
-        touch(tmp_path / name)
-    style = touch(tmp_path / "styles" / "a.jpg")
-    with pytest.raises(UsageError, match=message):
-        make_plan([tmp_path / i for i in inputs], style, None if output is None else tmp_path / output)
-
-
-names = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=4, unique=True)
-extensions = st.sampled_from([".jpg", ".png", ".webp", ".TIF"])
-
-
-@settings(max_examples=80, deadline=None)
-@given(tree=st.dictionaries(st.sampled_from(["x", "y", "z"]), names, min_size=1), extension=extensions, own=st.booleans())
-def test_no_two_photos_share_an_output_and_none_is_an_input(
-    tree: dict[str, list[str]], extension: str, own: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    root = tmp_path_factory.mktemp("plan")
-    photos = {touch(root / folder / f"{name}{extension}") for folder, stems in tree.items() for name in stems}
-    folders = [root / folder for folder in tree]
-    for folder in folders:
-        folder.mkdir(exist_ok=True)
-    output = None if own else root / "out"
-    try:
-        plan = make_plan(folders, root / "style.jpg", output)
-    except UsageError:
-        stems = [name for stems in tree.values() for name in stems]
-        assert not own, "beside themselves, folders of different names cannot clash"
-        assert len(stems) != len(set(stems))
-        return
-    assert {i.source for i in plan.items} == photos
-    targets = [i.target for i in plan.items]
-    assert len(targets) == len(set(targets))
-    assert not photos & set(targets)
-    assert not any(folder in target.parents for folder in folders for target in targets)
+def opened_as(handle: int) -> str:
+    return str(Path(f"/proc/self/fd/{handle}").readlink())
 
 
 def test_report_owns_the_exit_code_and_the_summary(tmp_path: Path) -> None:
-    item = Item(tmp_path / "a.jpg", tmp_path / "b.jpg")
-    report = Report([Row(item, Outcome.PAINTED, "all iterations done", 1.5, 10.0)])
+    item = Item(tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path)
+    report = Report(5, [Row(item, Outcome.PAINTED, "all iterations done", 1.5, 10.0)])
     assert report.exit_code is ExitCode.OK
     assert str(report) == "1 painted, 0 failed in 10 s (10.0 s a picture)"
-    report.rows.append(Row(item, Outcome.FAILED, "truncated", None, 0.0))
+    report.rows.append(Row(item, Outcome.FAILED, "truncated"))
+    report.rows.append(Row(item, Outcome.UP_TO_DATE, "painted already"))
     assert report.exit_code is ExitCode.SOME_FAILED == 3
+    assert str(report) == "1 painted, 1 failed, 1 up to date in 10 s (10.0 s a picture)"
+    report.rows.append(Row(item, Outcome.DROPPED, "dropped", seconds=2))
+    report.stopped = StopReason.INTERRUPTED
+    assert report.left == 2, "the dropped one and one not reached"
+    assert report.exit_code is ExitCode.INTERRUPTED == 130
+    assert str(report) == "1 painted, 1 failed, 1 up to date, 2 left (interrupted) in 12 s (10.0 s a picture)"
     assert str(Report()) == "0 painted, 0 failed in 0 s"
+    assert {reason.exit_code for reason in StopReason} == {130, 10, 3}
 
 
-def test_any_failure_is_a_row(tmp_path: Path) -> None:
-    errors = iter([MemoryError(), OSError(5, "Input/output error"), ZeroDivisionError("in a decoder")])
+def test_any_failure_is_a_row(bench: Bench, tmp_path: Path) -> None:
+    errors = iter([MemoryError(), OSError(5, "Input/output error"), ZeroDivisionError("in a provider")])
+    bench.engine = lambda: SeamEngine(lambda graph: fail(next(errors))() if graph == "gradient" else None)
+    report = bench.run(tmp_path / "in")
+    assert set(outcomes(report).values()) == {"failed"}
+    assert report.rows[0].reason.startswith("memory ran out")
+    assert report.rows[1].reason == "OSError: Input/output error"
+    assert report.rows[2].reason == "ZeroDivisionError: in a provider"
+    assert files(bench.output) == {}, "nothing is made for a picture that failed"
+    assert report.exit_code == 3
 
-    class Failing:
-        def __call__(self, *_: object) -> None:
-            raise next(errors)
 
-    plan = Plan(
-        (
-            Item(tmp_path / "a.jpg", tmp_path / "x"),
-            Item(tmp_path / "b.jpg", tmp_path / "y"),
-            Item(tmp_path / "c.jpg", tmp_path / "z"),
+def test_fail_fast(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "in" / "b.png").write_text("x")
+    report = bench.run(tmp_path / "in", fail_fast=True)
+    assert outcomes(report) == {"a.png": "painted", "b.png": "failed"}
+    assert (report.exit_code, report.left) == (3, 1)
+
+
+def test_a_photo_that_vanishes_or_changes_during_the_run(bench: Bench, tmp_path: Path) -> None:
+    photos = tmp_path / "in"
+    before = picture(tmp_path / "other.png", seed=40).read_bytes()
+
+    def meanwhile() -> None:
+        (photos / "b.png").unlink()
+        picture(photos / "a.png", seed=40)
+
+    bench.engine = lambda: SeamEngine(after(3, meanwhile))
+    report = bench.run(photos)
+    assert outcomes(report) == {"a.png": "failed", "b.png": "failed", "c.png": "painted"}
+    assert [row.reason.partition(";")[0] for row in report.rows[:2]] == [
+        "changed while it was painted",
+        "No such file or directory",
+    ]
+    bench.engine = SeamEngine
+    assert outcomes(bench.run(photos)) == {"a.png": "painted", "c.png": "up to date"}
+    assert (photos / "a.png").read_bytes() == before
+
+
+def test_a_photo_that_changes_before_its_turn_is_painted_as_it_is_then(bench: Bench, tmp_path: Path) -> None:
+    bench.run(tmp_path / "in", between=lambda _: picture(tmp_path / "in" / "c.png", seed=41))
+    assert set(outcomes(bench.run(tmp_path / "in")).values()) == {"up to date"}
+
+
+def test_a_mislabelled_photo_is_painted_and_said_so(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "a.jpg")
+    report = bench.run(tmp_path / "in" / "a.jpg")
+    assert outcomes(report) == {"a.jpg": "painted"}
+    assert report.rows[0].reason.endswith("; the photo is a PNG, whatever its name says")
+    assert files(bench.output)["a.jpg"][:2] == b"\xff\xd8", "the output is what its name says"
+
+
+# Early ends
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_a_stop_drops_or_finishes_the_picture_in_work(drop: bool, bench: Bench, tmp_path: Path) -> None:
+    stop = Stop()
+    # 8 evaluations a picture: the stop comes in the second.
+    bench.engine = lambda: SeamEngine(after(11, lambda: stop.request(StopReason.INTERRUPTED, drop=drop)))
+    report = bench.run(tmp_path / "in", stop=stop)
+    second = "dropped" if drop else "painted"
+    assert outcomes(report) == {"a.png": "painted", "b.png": second}
+    assert report.exit_code == 130
+    assert report.left == (2 if drop else 1)
+    assert set(files(bench.output)) == ({"a.png"} if drop else {"a.png", "b.png"})
+    bench.engine = SeamEngine
+    assert outcomes(bench.run(tmp_path / "in")) == {
+        "a.png": "up to date",
+        "b.png": "painted" if drop else "up to date",
+        "c.png": "painted",
+    }
+
+
+def test_a_stop_before_the_first_picture(bench: Bench, tmp_path: Path) -> None:
+    stop = Stop()
+    stop.request(StopReason.INTERRUPTED, drop=True)
+    report = bench.run(tmp_path / "in", stop=stop)
+    assert (report.rows, report.left, report.exit_code) == ([], 3, 130)
+
+
+def test_a_second_request_hurries_the_first() -> None:
+    stop = Stop()
+    heard = []
+    stop.when_dropping(lambda: heard.append("early"))
+    stop.request(StopReason.DEADLINE, drop=False)
+    assert (stop.reason, stop.dropping, heard) == (StopReason.DEADLINE, False, [])
+    stop.request(StopReason.INTERRUPTED, drop=True)
+    stop.request(StopReason.INTERRUPTED, drop=True)
+    stop.when_dropping(lambda: heard.append("late"))
+    assert (stop.reason, stop.dropping, heard) == (StopReason.DEADLINE, True, ["early", "late"])
+
+
+class Clock:
+    """Seconds that pass with the engine's work: ten for each evaluation."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, graph: str) -> None:
+        if graph == "gradient":
+            self.now += 10
+
+
+def test_a_deadline_ends_the_run_before_a_picture_that_would_pass_it(bench: Bench, tmp_path: Path) -> None:
+    clock = Clock()
+    bench.engine = lambda: SeamEngine(clock.tick)
+    took: list[float] = []
+
+    def timed(report: Report) -> Report:
+        took.append(clock.now - 1000)
+        return report
+
+    # The rate that is learnt is that of the wall, so it is taken from the clock here.
+    batch_class = batch_module.Batch
+    learn = batch_class._learn
+    batch_class._learn = lambda self, task, row: setattr(self, "_rate", 80 / self._pixels(task))  # type: ignore[method-assign]
+    try:
+        report = timed(bench.run(tmp_path / "in", duration=200, clock=clock))
+    finally:
+        batch_class._learn = learn  # type: ignore[method-assign]
+    assert outcomes(report) == {"a.png": "painted", "b.png": "painted"}, "80 s each: a third would end after 240"
+    assert took == [160]
+    assert (report.exit_code, report.left) == (10, 1)
+
+
+def test_a_deadline_within_the_first_picture_drops_it(bench: Bench, tmp_path: Path) -> None:
+    bench.engine = lambda: SeamEngine(lambda _: time.sleep(0.05))
+    began = time.monotonic()
+    report = bench.run(tmp_path / "in", duration=0.2)
+    assert outcomes(report) == {"a.png": "dropped"}
+    assert report.exit_code == 10
+    assert time.monotonic() - began < 5
+    assert files(bench.output) == {}
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = itertools.cycle([0.0, 4e9, -1e9, 1.6e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    for path in (tmp_path / "in").iterdir():
+        os.utime(path, (next(jumps) % 2**31, 2**31 - 1))
+    report = bench.run(tmp_path / "in", duration=3600, checkpoint=3600)
+    assert set(outcomes(report).values()) == {"painted"}
+    os.utime(bench.output / "a.png", (0, 0))
+    report = bench.run(tmp_path / "in", duration=3600)
+    assert set(outcomes(report).values()) == {"up to date"}
+    assert all(row.seconds >= 0 for row in report.rows)
+
+
+# Memory
+
+
+def memory_runs_out(times: int) -> Callable[[], SeamEngine]:
+    counter = itertools.count(1)
+
+    def before(graph: str) -> None:
+        if graph == "gradient" and next(counter) <= times:
+            raise OutOfMemoryError("onnxruntime could not evaluate 'gradient': Failed to allocate memory")
+
+    return lambda: SeamEngine(before)
+
+
+def test_out_of_memory_is_a_row_that_names_a_size(bench: Bench, tmp_path: Path) -> None:
+    bench.engine = memory_runs_out(1)
+    bench.settings |= {"size": 48, "scales": "1"}
+    report = bench.run(tmp_path / "in")
+    assert outcomes(report) == {"a.png": "failed", "b.png": "painted", "c.png": "painted"}
+    assert "try --size 34, or --shrink-to-fit" in report.rows[0].reason
+
+
+def test_out_of_memory_with_shrink_to_fit_is_tried_once_at_half_the_pixels(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"size": 48, "scales": "1"}
+    bench.engine = memory_runs_out(1)
+    policy = Policy(shrink_to_fit=True)
+    report = bench.run(tmp_path / "in", policy=policy)
+    assert set(outcomes(report).values()) == {"painted"}
+    assert "at 34 px, since memory did not suffice" in report.rows[0].reason
+    assert "at 34 px" not in report.rows[1].reason
+    bench.engine = SeamEngine
+    assert set(outcomes(bench.run(tmp_path / "in", policy=policy)).values()) == {"up to date"}
+    assert outcomes(bench.run(tmp_path / "in"))["a.png"] == "painted", "the full size was asked for"
+    bench.engine = memory_runs_out(2)
+    report = bench.run(tmp_path / "in", policy=Policy(shrink_to_fit=True, force=True))
+    assert outcomes(report) == {"a.png": "failed", "b.png": "painted", "c.png": "painted"}
+
+
+# Disks
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_a_full_disk_ends_the_run_and_the_next_goes_on(
+    call: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = Bench(bench.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    real = getattr(os, call)
+
+    def full(*arguments: object, **options: object) -> object:
+        target = str(arguments[0])
+        opened = opened_as(arguments[0]) if isinstance(arguments[0], int) else target
+        writing = call != "open" or arguments[1] & os.O_CREAT  # type: ignore[operator]
+        if armed and writing and ".nstbatch-" in opened:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments, **options)
+
+    armed = False
+
+    def arm() -> None:
+        nonlocal armed
+        armed = True
+
+    monkeypatch.setattr(os, call, full)
+    bench.engine = lambda: SeamEngine(after(10, arm))
+    with pytest.raises(
+        DiskError, match=r"out/b\.png: cannot write [\d,]+ bytes \(No space left on device\), [\d,]+ are free"
+    ):
+        bench.run(tmp_path / "in")
+    monkeypatch.undo()
+    assert set(files(bench.output)) == {"a.png"}, "no torn file, no leftover"
+    assert Journal.read(bench.output).skipped == 0
+    bench.engine = SeamEngine
+    report = bench.run(tmp_path / "in")
+    assert outcomes(report)["a.png"] == "up to date"
+    assert files(bench.output) == files(reference.output)
+
+
+def test_a_journal_on_a_full_disk_survives(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    lines = itertools.count()
+
+    def full(handle: int, data: bytes) -> int:
+        if opened_as(handle).endswith("journal.jsonl") and next(lines) == 1:
+            real(handle, bytes(data)[:50])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(DiskError):
+        bench.run(tmp_path / "in")
+    monkeypatch.undo()
+    assert Journal.read(bench.output).skipped == 1, "a torn line"
+    assert outcomes(bench.run(tmp_path / "in")) == {"a.png": "up to date", "b.png": "painted", "c.png": "painted"}
+    assert Journal.read(bench.output).skipped == 1
+    assert len(Journal.read(bench.output).painted) == 3
+
+
+def test_an_output_that_cannot_be_replaced_is_a_row(bench: Bench, tmp_path: Path) -> None:
+    report = bench.run(tmp_path / "in", between=lambda _: (bench.output / "b.png").mkdir())
+    assert outcomes(report) == {"a.png": "painted", "b.png": "failed", "c.png": "painted"}
+    assert "cannot write" in report.rows[1].reason
+    assert set(files(bench.output)) == {"a.png", "c.png"}
+
+
+# Checkpoints
+
+
+def test_a_resumed_picture_ends_with_the_same_pixels(bench: Bench, tmp_path: Path) -> None:
+    photo = tmp_path / "in" / "a.png"
+    reference = Bench(bench.style, tmp_path / "reference")
+    whole = reference.run(photo).rows[0]
+    for stop_at in range(1, 9):  # 4 evaluations at each of two levels
+        shutil.rmtree(bench.output, ignore_errors=True)
+        stop = Stop()
+        request = lambda stop=stop: stop.request(StopReason.INTERRUPTED, drop=True)  # noqa: E731
+        bench.engine = lambda request=request, n=stop_at: SeamEngine(after(n, request))  # type: ignore[misc]
+        assert outcomes(bench.run(photo, stop=stop, checkpoint=3600)) == {"a.png": "dropped"}
+        kept = list((bench.output / ".nstbatch" / "checkpoints").glob("*"))
+        assert [path.suffix for path in kept] == ([".npz"] if stop_at > 1 else []), "nothing to keep before the first"
+        rest = SeamEngine()
+        bench.engine = lambda rest=rest: rest  # type: ignore[misc]
+        row = bench.run(photo).rows[0]
+        assert row.evaluations == whole.evaluations == 8
+        assert row.loss == whole.loss
+        assert rest.calls.count("gradient") == 8 - (stop_at - 1), "what was evaluated before is not again"
+        assert files(bench.output) == files(reference.output)
+        assert row.reason == whole.reason + ("; taken up from a checkpoint" if stop_at > 1 else "")
+        assert not list((bench.output / ".nstbatch" / "checkpoints").glob("*")), "done: nothing is left"
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "rubbish", "bytes", "of another photo"])
+def test_a_checkpoint_that_is_no_use_is_not_taken_up(damage: str, bench: Bench, tmp_path: Path) -> None:
+    photo = tmp_path / "in" / "a.png"
+    stop = Stop()
+    bench.engine = lambda: SeamEngine(after(5, lambda: stop.request(StopReason.INTERRUPTED, drop=True)))
+    bench.run(photo, stop=stop, checkpoint=3600)
+    (path,) = (bench.output / ".nstbatch" / "checkpoints").glob("*")
+    data = path.read_bytes()
+    if damage == "of another photo":
+        picture(photo, seed=30)
+    else:
+        other = bytearray(data)
+        other[len(data) // 2] ^= 255
+        path.write_bytes(
+            {"torn": data[: len(data) // 2], "empty": b"", "rubbish": b"x" * 999, "bytes": bytes(other)}[damage]
         )
-    )
-    rows = list(run_plan(plan, Failing()))  # type: ignore[arg-type]
-    assert [r.outcome for r in rows] == [Outcome.FAILED] * 3
-    assert rows[0].reason == "MemoryError"
-    assert "Input/output error" in rows[1].reason
-    assert rows[2].reason == "ZeroDivisionError: in a decoder"
-    assert list(tmp_path.iterdir()) == [], "nothing is made for a picture that failed"
+    bench.engine = SeamEngine
+    report = bench.run(photo)
+    assert outcomes(report) == {"a.png": "painted"}
+    reference = Bench(bench.style, tmp_path / "reference")
+    reference.run(photo)
+    assert files(bench.output) == files(reference.output)
+
+
+def test_checkpoints_are_kept_as_often_as_asked(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    bench.engine = lambda: SeamEngine(clock.tick)
+    saved: list[float] = []
+    save = batch_module.Checkpoint.save
+
+    def spy(self: object, state: object) -> None:
+        saved.append(clock.now)
+        save(self, state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch_module.Checkpoint, "save", spy)
+    bench.run(tmp_path / "in" / "a.png", checkpoint=30, clock=clock)
+    assert saved == [1030, 1060], "and none when the picture is done"
+
+
+def test_a_disk_too_full_for_a_checkpoint_may_have_room_for_the_picture(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batch_module.Checkpoint, "save", full)
+    assert set(outcomes(bench.run(tmp_path / "in", checkpoint=0)).values()) == {"painted"}
 
 
 def test_the_runtime_loads_neither_torch_nor_onnx() -> None:

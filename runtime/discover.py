@@ -1,0 +1,176 @@
+"""The photos that a user means: by file, folder, glob, or list."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from .errors import UsageError
+from .images import FORMATS
+from .journal import STATE
+
+
+@dataclass(frozen=True)
+class Found:
+    """A photo and its place in the tree that the output mirrors.
+
+    Attributes:
+        source: the photo.
+        base: the folder whose tree is mirrored: the folder that was named, or the one that the file is in.
+        below: folder of the photo below ``base``.
+        under_output: the same, where an output folder is named; None if it does not differ.
+        under_output: folder below an output folder that was named, where it is not ``below``.
+        error: why it cannot be painted; it becomes a row of the report.
+    """
+
+    source: Path
+    base: Path
+    below: PurePath
+    under_output: PurePath | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was found.
+
+    Attributes:
+        photos: in order, each once.
+        folders: the folders that were named, links followed; no output may lie inside.
+    """
+
+    photos: tuple[Found, ...]
+    folders: tuple[Path, ...]
+
+
+def discover(inputs: Sequence[Path], listed: Sequence[Path] = (), *, style: Path, recursive: bool = False) -> Inputs:
+    """Find photos.
+
+    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, the style itself,
+    and (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to folders only
+    where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before its first wildcard.
+
+    Args:
+        inputs: photos, folders and patterns. What is missing is an error.
+        listed: photos and folders of a list; what is missing is a row of the report. A relative path's folder is mirrored
+            in the output.
+        style: the style picture.
+        recursive: whether folders are searched below the first level.
+
+    Raises:
+        UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
+    """
+    original = real(style)
+    folders: list[Path] = []
+    found: list[Found] = []
+    for path in inputs:
+        if path.is_dir():
+            folders.append(real(path))
+            found += _walk(path, recursive)
+        elif os.path.lexists(path):
+            if path.suffix.lower() not in FORMATS:
+                raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
+            found.append(Found(path, path.parent, PurePath()))
+        elif glob.has_magic(str(path)):
+            base = _fixed_part(path)
+            if not base.is_dir():
+                raise UsageError(f"{path}: no such folder as {base}")
+            folders.append(real(base))
+            found += _matches(path, base)
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    for path in listed:
+        if path.is_dir():
+            folders.append(real(path))
+            inside = _walk(path, recursive)
+            found += [replace(photo, under_output=path / photo.below) for photo in inside] if _is_mirrored(path) else inside
+        else:
+            found.append(_listed(path))
+    photos: dict[str, Found] = {}
+    for photo in found:
+        if photo.error is not None or real(photo.source) != original:
+            # By absolute path, so that a photo named in two ways is painted once.
+            photos.setdefault(os.path.abspath(photo.source), photo)  # noqa: PTH100 - links stay what they are
+    return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))
+
+
+def read_list(data: bytes) -> list[Path]:
+    """Paths of a list, one a line; or, if there is a NUL in it, one before each NUL, as ``find -print0`` writes them."""
+    separator = b"\0" if b"\0" in data else b"\n"
+    names = (name if separator == b"\0" else name.removesuffix(b"\r") for name in data.split(separator))
+    return [Path(os.fsdecode(name)) for name in names if name.strip()]
+
+
+def real(path: Path) -> Path:
+    """Links followed. Not `Path.resolve`, which raises on a loop of links."""
+    return Path(os.path.realpath(path))
+
+
+def _walk(top: Path, recursive: bool) -> Iterator[Found]:
+    # A stack and not recursion: a tree may be deeper than Python's.
+    ahead = [PurePath()]
+    while ahead:
+        below = ahead.pop()
+        folder = top / below
+        try:
+            if below.parts and (folder / STATE).exists():
+                continue
+            entries = sorted(os.scandir(folder), key=lambda item: item.name)
+        except OSError as error:
+            if not below.parts:
+                raise UsageError(f"{folder}: cannot be read ({error.strerror})") from None
+            yield Found(folder, top, below.parent, error=f"folder cannot be read ({error.strerror})")
+            continue
+        deeper = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                deeper.append(below / entry.name)
+            elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
+                yield Found(folder / entry.name, top, below)
+        if recursive:
+            ahead += reversed(deeper)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links is the run's to report
+        return False
+
+
+def _matches(pattern: Path, base: Path) -> Iterator[Found]:
+    outputs: dict[PurePath, bool] = {}
+    for path in sorted(base.glob(str(pattern.relative_to(base)))):
+        below = path.relative_to(base)
+        if path.suffix.lower() not in FORMATS or path.is_dir() or any(part.startswith(".") for part in below.parts):
+            continue
+        folders = list(below.parents)[:-1]
+        for folder in folders:
+            if folder not in outputs:
+                outputs[folder] = (base / folder / STATE).exists()
+        if not any(outputs[folder] for folder in folders):
+            yield Found(path, base, below.parent)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder before the first wildcard; brackets in the name of a folder that exists are none."""
+    parts = pattern.parts
+    count = next(i for i, part in enumerate(parts) if glob.has_magic(part) and not Path(*parts[: i + 1]).exists())
+    return Path(*parts[:count])
+
+
+def _listed(path: Path) -> Found:
+    error = None
+    if not os.path.lexists(path):
+        error = "no such file"
+    elif path.suffix.lower() not in FORMATS:
+        error = f"the output could not be written; photos are {', '.join(FORMATS)}"
+    return Found(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
+
+
+def _is_mirrored(path: Path) -> bool:
+    """Whether the folders that a list names are made in the output, too: of relative paths."""
+    return not path.is_absolute() and ".." not in path.parts

@@ -1,0 +1,58 @@
+"""How long a plan will take, from one evaluation for each shape."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from .images import Picture, fit
+from .painting import Painting
+from .plan import Plan, State, Task
+from .stylizer import Stylizer
+
+_SHAPES = 8
+"""Shapes that are measured; of more, those between are taken to cost what their nearest neighbour costs by the pixel."""
+
+
+def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> list[float]:
+    """Seconds for each task of a plan that is to do, in order: evaluations alone, without files and pictures.
+
+    Args:
+        plan: from `make_plan`.
+        stylizer: would paint it.
+        step: is told what is measured.
+    """
+    tasks = [task for task in plan.tasks if task.state is State.TODO]
+    shapes = sorted({_shapes(stylizer, task)[-1] for task in tasks}, key=lambda shape: shape[0] * shape[1])
+    chosen = {shapes[round(i)] for i in np.linspace(0, len(shapes) - 1, _SHAPES)} if shapes else set()
+    rates = {}
+    for width, height in sorted(chosen):
+        step(f"one evaluation at {width} x {height}")
+        rates[width * height] = _seconds(stylizer, (width, height)) / (width * height)
+
+    def seconds(task: Task) -> float:
+        levels = _shapes(stylizer, task)
+        pixels = [width * height for width, height in levels]
+        nearest = min(rates, key=lambda measured: abs(measured - pixels[-1]))
+        return float(rates[nearest] * sum(pixels) * stylizer.settings.iterations)
+
+    return [seconds(task) for task in tasks]
+
+
+def _shapes(stylizer: Stylizer, task: Task) -> list[tuple[int, int]]:
+    """Widths and heights of a task's levels. A photo on its side counts as one that stands: it costs the same."""
+    settings = stylizer.settings if task.limit is None else stylizer.settings.at_most(task.limit)
+    size = max(task.size), min(task.size)
+    return [fit(size, level) for level in settings.levels(size[0])]
+
+
+def _seconds(stylizer: Stylizer, shape: tuple[int, int]) -> float:
+    noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
+    settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2)
+    painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings)
+    painting.step()
+    began = time.perf_counter()
+    painting.step()
+    return time.perf_counter() - began

@@ -1,0 +1,192 @@
+"""What a run will do, known before the first evaluation."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from .errors import ImageError
+from .images import MAX_MEGAPIXELS, probe_photo
+from .journal import Entry, Journal
+from .memory import Budget
+from .placement import Item
+from .recipe import Recipe
+from .sources import Stamp, sha256_file
+
+
+class State(Enum):
+    """What a plan says of a photo; the value is the word for the user."""
+
+    TODO = "to do"
+    UP_TO_DATE = "up to date"
+    KEPT = "kept"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo, and what is to be done about it.
+
+    Attributes:
+        item: the photo and its output.
+        state: what is to be done.
+        reason: why.
+        size: width and height of the photo, in pixels and as stored, for what is to do.
+        limit: largest level, in pixels, where memory does not suffice for what was asked.
+    """
+
+    item: Item
+    state: State
+    reason: str
+    size: tuple[int, int] = (0, 0)
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a run, in order."""
+
+    tasks: tuple[Task, ...]
+
+    def count(self, state: State) -> int:
+        """Number of tasks in a state."""
+        return sum(task.state is state for task in self.tasks)
+
+    def __str__(self) -> str:
+        shown = [state for state in State if state is not State.KEPT or self.count(state)]
+        return ", ".join(f"{self.count(state)} {state.value}" for state in shown)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done again, and what is refused; nothing that changes pixels, but for ``shrink_to_fit``.
+
+    Attributes:
+        force: paint what is up to date, too.
+        keep_existing: never replace a file that the journal does not know.
+        shrink_to_fit: paint smaller what does not fit into memory, instead of refusing it.
+        max_megapixels: photos with more are refused.
+    """
+
+    force: bool = False
+    keep_existing: bool = False
+    shrink_to_fit: bool = False
+    max_megapixels: float = MAX_MEGAPIXELS
+
+
+def make_plan(
+    items: Sequence[Item],
+    journals: Mapping[Path, Journal],
+    recipe: Recipe,
+    policy: Policy | None = None,
+    budget: Budget | None = None,
+) -> Plan:
+    """Compare photos, outputs and journals.
+
+    A photo is read to its end only where the journal knows its output and the file's stamp has changed.
+
+    Args:
+        items: from `make_items`.
+        journals: of the output folders, by `Item.root`.
+        recipe: what is to be painted.
+        policy: what is done again.
+        budget: memory; None for no limit.
+    """
+    assess = _Assessor(journals, recipe, policy or Policy(), budget)
+    tasks = []
+    for item in items:
+        try:
+            tasks.append(assess(item))
+        except (ImageError, OSError) as error:
+            tasks.append(Task(item, State.REFUSED, reason(error, item)))
+    return Plan(tuple(tasks))
+
+
+def is_known(item: Item, journal: Journal) -> bool:
+    """Whether the output, if there is one, is a painting that the journal knows."""
+    entry = journal.painted.get(item.key)
+    if not os.path.lexists(item.target) or (entry is not None and _damage(item.target, entry) is None):
+        return True
+    return _sha256(item.target) in journal.known.get(item.key, set())
+
+
+def reason(error: Exception, item: Item) -> str:
+    """An error in one line, without the photo's name, which its row has already."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()).removeprefix(f"{item.source}: ") or type(error).__name__
+
+
+class _Assessor:
+    def __init__(self, journals: Mapping[Path, Journal], recipe: Recipe, policy: Policy, budget: Budget | None) -> None:
+        self._journals = journals
+        self._recipe = recipe
+        self._policy = policy
+        self._budget = budget
+
+    def __call__(self, item: Item) -> Task:
+        if item.error is not None:
+            return Task(item, State.REFUSED, item.error)
+        journal, policy = self._journals[item.root], self._policy
+        entry = journal.painted.get(item.key)
+        if policy.keep_existing and not is_known(item, journal):
+            return Task(item, State.KEPT, "the output exists, and the journal does not know it")
+        if policy.force:
+            return self._to_do(item, "forced")
+        if entry is None:
+            replaces = os.path.lexists(item.target)
+            return self._to_do(item, "replaces a file that the journal does not know" if replaces else "new")
+        damage = _damage(item.target, entry)
+        if damage:
+            return self._to_do(item, damage)
+        photo, long_side = self._photo(item, entry)
+        asked = self._recipe.fingerprint(photo, long_side, item.target)
+        if asked == entry.fingerprint or (policy.shrink_to_fit and asked == entry.asked):
+            return Task(item, State.UP_TO_DATE, "painted already")
+        return self._to_do(item, "the photo has changed" if photo != entry.photo_sha256 else "the options have changed")
+
+    def _photo(self, item: Item, entry: Entry) -> tuple[str, int]:
+        """Sha256 and long side of the photo; from the journal, if the file is as it was."""
+        if entry.photo_stamp == Stamp.of(item.source.stat()):
+            return entry.photo_sha256, entry.long_side
+        header = probe_photo(item.source, self._policy.max_megapixels)
+        return sha256_file(item.source), max(header.size)
+
+    def _to_do(self, item: Item, why: str) -> Task:
+        if len(os.fsencode(item.target.name)) > _NAME_MAX:
+            return Task(item, State.REFUSED, f"the output's name would be longer than {_NAME_MAX} bytes")
+        if item.target.is_dir():
+            return Task(item, State.REFUSED, f"there is a folder where the output would go: {item.target}")
+        header = probe_photo(item.source, self._policy.max_megapixels)
+        if self._budget is None or self._budget.fits(header.size):
+            return Task(item, State.TODO, why, header.size)
+        limit = self._budget.largest(header.size)
+        need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
+        if limit is None:
+            return Task(item, State.REFUSED, f"needs {need} of memory, {free} are free; no --size would fit")
+        if not self._policy.shrink_to_fit:
+            return Task(item, State.REFUSED, f"needs {need} of memory, {free} are free; --size {limit} would fit")
+        return Task(item, State.TODO, f"{why}; {limit} px, since memory does not suffice for more", header.size, limit)
+
+
+_NAME_MAX = 255
+"""Longest name of a file, in bytes, on the file systems of Linux."""
+
+
+def _damage(target: Path, entry: Entry) -> str | None:
+    """What has become of a painting since it was journalled; None if it is as it was."""
+    try:
+        status = target.lstat()
+    except OSError:
+        return "the painting has been deleted"
+    if (status.st_size, status.st_mtime_ns) == (entry.output_size, entry.output_mtime_ns):
+        return None
+    return None if _sha256(target) == entry.output_sha256 else "the painting has been changed by hand"
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return None

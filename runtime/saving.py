@@ -1,0 +1,97 @@
+"""Paintings onto the disk: staged, journalled, published; and what a killed run left of that."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .atomic import make_folder, publish, stage
+from .errors import DiskError, ImageError
+from .journal import STATE, Entry, Journal
+from .placement import Item, temporary
+from .plan import is_known
+from .sources import sha256_file
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What would befall every other picture, too."""
+
+
+def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
+    """Stage, journal, publish, in this order: see `Entry`.
+
+    Args:
+        item: whose output it is.
+        journal: of the output folder.
+        data: the painting's file.
+        entry: its line, but for what the file adds to it.
+        keep_existing: see `Policy`.
+
+    Returns:
+        False if ``keep_existing`` forbids it: nothing was written.
+
+    Raises:
+        DiskError: the output folder takes no more.
+        ImageError: this file cannot be written.
+    """
+    try:
+        make_folder(item.target.parent)
+        if keep_existing and not is_known(item, journal):
+            return False
+        status = stage(item.temporary, data)
+        line = replace(
+            entry,
+            output_sha256=hashlib.sha256(data).hexdigest(),
+            output_size=status.st_size,
+            output_mtime_ns=status.st_mtime_ns,
+        )
+        try:
+            journal.append(line)
+        except BaseException:
+            item.temporary.unlink(missing_ok=True)
+            raise
+        publish(item.temporary, item.target)
+    except OSError as error:
+        text = f"{item.target}: cannot write {len(data):,} bytes ({error.strerror or error})"
+        if error.errno in _NO_ROOM:
+            free = shutil.disk_usage(item.root).free
+            raise DiskError(f"{text}, {free:,} are free; make room and run again, it goes on from here") from None
+        raise ImageError(text) from None
+    return True
+
+
+def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_existing: bool = False) -> list[Path]:
+    """Complete what a killed run had painted and journalled, but not yet given its name; remove its other leftovers.
+
+    Args:
+        items: of this run.
+        journals: of the output folders, by `Item.root`; the folders are held (see `hold`).
+        keep_existing: see `Policy`.
+
+    Returns:
+        The paintings that were completed.
+    """
+    completed = []
+    for root, journal in journals.items():
+        keys = dict.fromkeys([*journal.painted, *(item.key for item in items if item.root == root)])
+        for key in keys:
+            path = temporary(root, key)
+            if not os.path.lexists(path):
+                continue
+            item = Item(path, root / key, root)
+            with contextlib.suppress(OSError):
+                entry = journal.painted.get(key)
+                whole = entry is not None and sha256_file(path) == entry.output_sha256
+                if whole and not (keep_existing and not is_known(item, journal)):
+                    publish(path, item.target)
+                    completed.append(item.target)
+                else:
+                    path.unlink()
+        for pattern in (f"{STATE}/.*.tmp", f"{STATE}/checkpoints/*.tmp"):
+            for path in root.glob(pattern):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    return completed

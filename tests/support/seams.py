@@ -1,0 +1,158 @@
+"""Stand-ins at the seams: an engine without ONNX Runtime, exact and quick, and one that fails on demand."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nstbatch.runtime import (
+    Batch,
+    Budget,
+    Bundle,
+    BundleSpec,
+    Journal,
+    Policy,
+    Report,
+    Stop,
+    Stylizer,
+    discover,
+    hold,
+    make_items,
+    make_plan,
+    recipe_of,
+    recover,
+)
+from nstbatch.runtime.bundle import Manifest, Parity, WeightsInfo
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.journal import STATE
+from nstbatch.runtime.placement import NAME, Item
+from nstbatch.runtime.plan import Plan
+from nstbatch.runtime.stop import DroppedError
+
+Feeds = Mapping[str, NDArray[np.float32]]
+
+SPEC = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+
+
+def bundle(path: Path = Path("nowhere")) -> Bundle:
+    """A bundle with a name and no files."""
+    manifest = Manifest(SPEC, WeightsInfo("seam", "none", "0" * 64, "caffe"), Parity(0, 0, 0, (), 0), 18, "0")
+    return Bundle(path, manifest)
+
+
+class SeamEngine(Engine):
+    """Computes the graph contract for a network of no layers: its features are the image, in units of 255.
+
+    Args:
+        before: is called with the graph's name before each evaluation; what it raises, the engine raises.
+        free: what `free_memory` says.
+    """
+
+    def __init__(self, before: Callable[[str], None] = lambda _: None, free: int | None = None) -> None:
+        self.bundle = bundle()
+        self.provider = "cpu"
+        self.threads = 1
+        self.calls: list[str] = []
+        self._before = before
+        self._free = free
+        self._cancelled = False
+
+    def run(self, graph: str, feeds: Feeds) -> list[NDArray[np.float32]]:
+        self._before(graph)
+        if self._cancelled:
+            raise DroppedError
+        self.calls.append(graph)
+        image = feeds["image"]
+        F = image[0].reshape(3, -1).astype(np.float64) / 255
+        n = F.shape[1]
+        G = F @ F.T / n
+        if graph == "encode":
+            return [(image / 255).astype(np.float32), G[None].astype(np.float32)]
+        P = feeds["content.relu1_1"].reshape(3, -1).astype(np.float64)
+        A = feeds["gram.relu1_1"][0].astype(np.float64)
+        content, style = ((F - P) ** 2).mean(), ((G - A) ** 2).mean()
+        dF = float(feeds["content_weight"][0]) * 2 * (F - P) / F.size
+        dF += float(feeds["style_weight"][0]) * 4 * (G - A) @ F / (9 * n)
+        gradient = (dF / 255).reshape(image.shape).astype(np.float32)
+        return [np.array([[content, style, 0]], np.float32), gradient]
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def free_memory(self) -> int | None:
+        return self._free
+
+
+def picture(path: Path, size: tuple[int, int] = (48, 36), seed: int = 0) -> Path:
+    """Write a small photo, different for each seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@dataclass
+class Bench:
+    """A folder of photos, a style, and everything a run needs.
+
+    Attributes:
+        style: the style picture.
+        output: the output folder.
+        settings: of the optimisation.
+        engine: makes the engine of the next run.
+    """
+
+    style: Path
+    output: Path
+    settings: dict[str, Any] = field(default_factory=lambda: {"size": 40, "iterations": 4, "scales": "32,40"})
+    engine: Callable[[], SeamEngine] = SeamEngine
+
+    def items(self, *inputs: Path, **options: Any) -> list[Item]:
+        """The items of inputs; options of `discover` and `make_items`."""
+        name = options.pop("name", NAME)
+        return make_items(discover(inputs, style=self.style, **options), self.style, self.output, name)
+
+    def plan(self, *inputs: Path, budget: Budget | None = None, **policy: Any) -> Plan:
+        """The plan that a run would have."""
+        items = self.items(*inputs, recursive=policy.pop("recursive", False))
+        journals = {self.output: Journal.read(self.output)}
+        stylizer = Stylizer(self.engine(), self.style, **self.settings)
+        return make_plan(items, journals, recipe_of(stylizer), Policy(**policy), budget)
+
+    def run(
+        self,
+        *inputs: Path,
+        recursive: bool = False,
+        budget: Budget | None = None,
+        policy: Policy | None = None,
+        between: Callable[[Plan], None] = lambda _: None,
+        **batch: Any,
+    ) -> Report:
+        """A whole run, as the command line does it."""
+        items = self.items(*inputs, recursive=recursive)
+        stylizer = Stylizer(self.engine(), self.style, **self.settings)
+        with hold([self.output]):
+            journals = {self.output: Journal.read(self.output)}
+            recover(items, journals)
+            plan = make_plan(items, journals, recipe_of(stylizer), policy, budget)
+            between(plan)
+            stop = batch.setdefault("stop", Stop())
+            report = Report(len(plan.tasks))
+            report.rows += Batch(plan, stylizer, journals, policy=policy, **batch).run()
+            report.stopped = stop.reason
+        return report
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    """Outcome by the photo's name."""
+    return {row.item.source.name: row.outcome.value for row in report.rows}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Content of every file of a folder by its path, but for what nstbatch remembers of it."""
+    found = (path for path in folder.rglob("*") if path.is_file() and STATE not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
