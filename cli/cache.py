@@ -1,5 +1,6 @@
 """The cache folder, and the bundle that a run uses."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from ..runtime import Bundle, BundleSpec
 from ..runtime.errors import BundleError, UsageError
 from .console import say
 
+CACHE_VARIABLE = "NSTBATCH_CACHE_DIR"
+
 
 def cache_dir() -> Path:
     """``NSTBATCH_CACHE_DIR``, else the platform's cache folder for nstbatch."""
-    named = os.environ.get("NSTBATCH_CACHE_DIR")
+    named = os.environ.get(CACHE_VARIABLE)
     return Path(named) if named else platformdirs.user_cache_path("nstbatch")
 
 
@@ -39,13 +42,18 @@ def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
         return Bundle.load(named)
     spec = BundleSpec()
     path = cached_bundle_path(spec)
+    # Without the lock, for a cache that may only be read: a bundle that is there is whole.
+    with contextlib.suppress(BundleError):
+        return Bundle.load(path)
     # Two runs that start on an empty cache export once.
     lock = FileLock(path.parent / "export.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise UsageError(f"cache {cache_dir()}: {error.strerror}; name a folder in NSTBATCH_CACHE_DIR") from None
+        raise UsageError(
+            f"cache {cache_dir()}: cannot be written to ({error.strerror}); name a folder in NSTBATCH_CACHE_DIR"
+        ) from None
     try:
         if path.exists():
             try:

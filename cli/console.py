@@ -1,10 +1,9 @@
-"""What a run says: a progress bar on a terminal, one line a picture otherwise."""
+"""What a run says to people: a progress bar on a terminal, one line a picture otherwise."""
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 import click
 from rich.console import Console
@@ -12,13 +11,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ..runtime import Progress
-from ..runtime.batch import Item, Outcome, Plan, Row
+from ..runtime import Progress, Report
+from ..runtime.errors import ExitCode
+from ..runtime.placement import Item
+from ..runtime.plan import Plan, State, Task
+from ..runtime.report import Outcome, Row
+from .watch import Watcher
 
 
 def say(text: str) -> None:
     """A note about the run, on stderr."""
-    tell(f"nstbatch: {text}", err=True)
+    tell(f"nstbatch: {printable(text)}", err=True)
 
 
 def tell(line: str, err: bool = False) -> None:
@@ -32,24 +35,45 @@ def tell(line: str, err: bool = False) -> None:
 
 
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """A function that shows what is being done now: in place on a terminal, line by line otherwise."""
+def steps(note: Callable[[str], None] = say) -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done now: in place on a terminal, by ``note`` otherwise."""
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("") as status:
-            yield lambda text: status.update(escape(text))
+            yield lambda text: status.update(escape(printable(text)))
     else:
-        yield say
+        yield note
 
 
-class RunDisplay:
-    """Progress of a batch. A context manager; `update` during a picture, `finish` after it."""
+def describe(row: Row) -> str:
+    """A photo's line."""
+    source, reason = printable(str(row.item.source)), printable(row.reason)
+    if row.outcome is Outcome.PAINTED:
+        return f"{source} -> {printable(str(row.item.target))}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
+    return f"{source}: {row.outcome.value}: {reason}"
 
-    def __init__(self, plan: Plan) -> None:
+
+def printable(text: str) -> str:
+    """A file name may hold line breaks, escape sequences, or bytes that are no UTF-8."""
+    text = text.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class RunDisplay(Watcher):
+    """A run on the terminal.
+
+    Args:
+        verbosity: below 0 only what failed; 0 what was painted, too; above, also what was not touched, and why.
+        machine: whether stdout belongs to a program, and is left alone.
+    """
+
+    def __init__(self, verbosity: int = 0, machine: bool = False) -> None:
+        self._verbosity = verbosity
+        self._machine = machine
         self._done = 0
         console = Console(stderr=True)
         self._bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and verbosity >= 0:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -61,49 +85,57 @@ class RunDisplay:
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=len(plan.items), loss="-")
 
-    def __enter__(self) -> "RunDisplay":
-        if self._bar is not None:
+    def note(self, text: str) -> None:
+        """See `Watcher`."""
+        if self._verbosity >= 0:
+            self._print(f"nstbatch: {printable(text)}", err=True)
+
+    def planned(self, plan: Plan) -> None:
+        """See `Watcher`."""
+        if self._verbosity > 0:
+            self.note(f"plan: {plan}")
+        if self._bar is not None and plan.count(State.TODO):
+            self._task = self._bar.add_task("", total=plan.count(State.TODO), loss="-")
             self._bar.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        if self._verbosity > 0:
+            self._print(f"{printable(str(task.item.source))}: begun ({printable(task.reason)})")
 
-    def update(self, item: Item, progress: Progress) -> None:
-        """Show how far a picture is."""
+    def progress(self, item: Item, progress: Progress) -> None:
+        """See `Watcher`."""
         if self._bar is not None:
             self._bar.update(
                 self._task,
-                description=f"{escape(_printable(item.source.name))} at {progress.size} px",
+                description=f"{escape(printable(item.source.name))} at {progress.size} px",
                 completed=self._done + progress.fraction,
                 loss=f"{progress.loss:.4g}",
             )
 
-    def finish(self, row: Row) -> None:
-        """Print a picture's line."""
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)
-        source = _printable(str(row.item.source))
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
         if row.outcome is Outcome.PAINTED:
-            target = _printable(str(row.item.target))
-            self._print(f"{source} -> {target}: loss {row.loss:.4g}, {row.seconds:.1f} s, {row.reason}")
-        else:
-            self._print(f"{source}: failed: {_printable(row.reason)}", err=True)
+            self._done += 1
+            if self._bar is not None:
+                self._bar.update(self._task, completed=self._done)
+        untouched = row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT)
+        failed = row.outcome is Outcome.FAILED
+        if failed or self._verbosity >= untouched:
+            self._print(describe(row), err=failed or row.outcome is Outcome.DROPPED)
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        if self._bar is not None:
+            self._bar.stop()
+        if self._verbosity >= 0 and report.total:
+            self._print(str(report))
 
     def _print(self, line: str, err: bool = False) -> None:
-        if self._bar is not None:
+        if self._machine and not err:
+            return
+        if self._bar is not None and self._bar.live.is_started:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             tell(line, err)
-
-
-def _printable(text: str) -> str:
-    """A file name may hold line breaks, escape sequences, or bytes that are no UTF-8."""
-    text = text.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,18 +1,23 @@
 """Options shared by commands. Each can be given in the environment as ``NSTBATCH_<NAME>``."""
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+PREFIX = "NSTBATCH_"
+
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`click.option` with the environment variable that belongs to its long name."""
     long = next(d for d in declarations if d.startswith("--"))
-    variable = "NSTBATCH_" + long.removeprefix("--").replace("-", "_").upper()
+    variable = PREFIX + long.removeprefix("--").replace("-", "_").upper()
     attributes.setdefault("envvar", variable)
-    attributes.setdefault("show_default", attributes.get("default") is not None)
+    shown = attributes.get("default") is not None and not attributes.get("is_flag")
+    attributes.setdefault("show_default", shown)
     return click.option(*declarations, **attributes)
 
 
@@ -26,3 +31,34 @@ class _Path(click.Path):
 
 
 PATH = _Path(path_type=Path)
+
+
+class _Finite(click.FloatRange):
+    """A range without NaN and infinity, which click lets pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+MEGAPIXELS = _Finite(min=0, min_open=True)
+MINUTES = _Finite(min=0)
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, from ``90s``, ``50m``, ``2h`` or ``1h30m``."""
+
+    name = "duration"
+    _PATTERN = re.compile(r"(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = self._PATTERN.fullmatch(str(value).strip())
+        if match is None or not match.group():
+            self.fail(f"'{value}' is not a duration such as 90s, 50m, 2h or 1h30m", param, ctx)
+        hours, minutes, seconds = (int(match[unit] or 0) for unit in "hms")
+        return float(3600 * hours + 60 * minutes + seconds)
+
+
+DURATION = _Duration()

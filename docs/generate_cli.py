@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from nstbatch.cli import app
+from nstbatch.cli.app import app
 
 TARGET = Path(__file__).resolve().parent / "cli.md"
 

@@ -47,6 +47,23 @@ def small() -> Callable[[Path, int], np.ndarray]:
     return read
 
 
+_FIGURES = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Figures of the fault injection, by what they count; printed when the tests are done."""
+    return request.config.stash.setdefault(_FIGURES, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(_FIGURES, {})
+    if found:
+        terminalreporter.section("fault injection")
+        for what, figure in found.items():
+            terminalreporter.write_line(f"{what}: {figure}")
+
+
 @pytest.fixture
 def nstbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line in a process of its own, with a cache of its own unless the environment names one."""

@@ -1,7 +1,6 @@
 """The command line, through a process of its own."""
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +14,12 @@ from PIL import Image
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.journal import STATE
+from process import MAIN
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 QUICK = ("--size", "48", "--iterations", "3")
-
-MAIN = (sys.executable, "-c", "from nstbatch.cli import main; main()")
 
 BLOCK_TORCH = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
 """Makes `import torch` and `import onnx` fail, as on a host without them."""
@@ -49,7 +48,8 @@ def folder(samples: Path, tmp_path: Path) -> Path:
 
 
 def outputs(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()}
+    """Everything in an output folder, but for what nstbatch remembers of it."""
+    return {p.name for p in folder.iterdir()} - {STATE}
 
 
 def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, samples: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path,
         (["PHOTOS", "--style", ""], "the path is empty"),
         (["", "--style", "STYLE"], "the path is empty"),
         (["PHOTOS", "--style", "STYLE", "-o", ""], "the path is empty"),
-        (["PHOTOS", "--style", "absent.jpg"], "--style absent.jpg: no such picture"),
+        (["PHOTOS", "--style", "absent.jpg"], "style: absent.jpg: No such file"),
         (["absent", "--style", "STYLE"], "absent: no such file or folder"),
         (["PHOTOS", "--style", "STYLE", "--size", "10"], "size 10 is too small"),
         (["PHOTOS", "--style", "STYLE", "--scales", "5,4"], "ascending sizes"),
@@ -276,34 +276,6 @@ def test_a_cache_that_cannot_be_made(nstbatch: Call, samples: Path, tmp_path: Pa
     # With a bundle at hand the cache only saves time.
     done = nstbatch(*arguments, "--bundle", bundle.path, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
     assert done.returncode == 0, done.stderr
-
-
-def test_an_interrupted_run_leaves_whole_files_only(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    options = ["--bundle", bundle.path, "--size", "48", "--iterations", "100", "--scales", "1", "-o", tmp_path / "out"]
-    call = [*MAIN, samples / "photos", "--style", samples / "ember.jpg"]
-    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
-    run = subprocess.Popen(
-        map(str, [*call, *options]),
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background jobs with SIGINT ignored, and the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert run.stdout is not None
-    assert " -> " in run.stdout.readline(), "one picture is done, the next begun"
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "interrupted" in errors
-    assert "Traceback" not in errors
-    left = list((tmp_path / "out").iterdir())
-    assert left
-    assert len(left) < 4
-    for path in left:
-        assert not path.name.startswith("."), "no temporary file"
-        Image.open(path).load()
 
 
 def test_doctor(nstbatch: Call, bundle: Bundle) -> None:

@@ -1,0 +1,62 @@
+"""Command line: words, options, progress and exit codes. No arithmetic."""
+
+import logging
+import os
+
+import click
+from click_default_group import DefaultGroup
+
+from ..runtime.errors import ExitCode, NstbatchError
+from .cache import CACHE_VARIABLE
+from .console import say
+from .doctor import doctor
+from .export import export
+from .options import PREFIX
+from .paint import paint
+
+
+@click.group(
+    cls=DefaultGroup,
+    default="paint",
+    default_if_no_args=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(package_name="nstbatch")
+def app() -> None:
+    """Neural style transfer for whole folders of photos, unattended.
+
+    \b
+      nstbatch FOLDER --style PICTURE     paint every photo of FOLDER (the command may be left out: paint)
+      nstbatch paint --help               its options
+
+    Every option can be given in the environment: NSTBATCH_STYLE, NSTBATCH_SIZE, ... The cache is NSTBATCH_CACHE_DIR.
+    """
+
+
+for command in (paint, export, doctor):
+    app.add_command(command)
+
+
+def run() -> int:
+    """Run the command line; results and errors become exit codes."""
+    # What Pillow logs of damaged files is in the errors that it raises.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    for name in _unknown_variables():
+        say(f"{name} is set, and is none of the options")
+    try:
+        return app.main(standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except NstbatchError as error:
+        say(str(error))
+        return error.exit_code
+
+
+def _unknown_variables() -> list[str]:
+    """Names of the environment that look like an option and are none: most often a misspelling."""
+    known = {CACHE_VARIABLE} | {str(p.envvar) for command in app.commands.values() for p in command.params if p.envvar}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

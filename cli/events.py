@@ -1,0 +1,98 @@
+"""``--json``: one event a line on stdout, for programs. The schema is docs/events.schema.json."""
+
+import datetime
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..runtime import Progress, Report
+from ..runtime.errors import ExitCode
+from ..runtime.placement import Item
+from ..runtime.plan import Plan, State, Task
+from ..runtime.report import Outcome, Row
+from .console import tell
+from .watch import Watcher
+
+VERSION = 1
+"""Version of the events. A new field or a new event does not change it; a field that goes or means something else does."""
+
+_EVERY = 5.0
+"""Seconds between two events of progress."""
+
+
+class JsonLines(Watcher):
+    """Writes events."""
+
+    def __init__(self, write: Callable[[str], None] = tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._last = clock()
+
+    def note(self, text: str) -> None:
+        """See `Watcher`."""
+        self._event("note", text=text)
+
+    def planned(self, plan: Plan) -> None:
+        """See `Watcher`."""
+        self._event("plan", **{_name(state): plan.count(state) for state in State})
+
+    def estimated(self, task: Task, seconds: float | None) -> None:
+        """A line of a dry run."""
+        self._event(
+            "task",
+            source=str(task.item.source),
+            target=str(task.item.target),
+            state=_name(task.state),
+            reason=task.reason,
+            seconds=seconds,
+        )
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        width, height = task.size
+        self._event("start", source=str(task.item.source), target=str(task.item.target), width=width, height=height)
+
+    def progress(self, item: Item, progress: Progress) -> None:
+        """See `Watcher`."""
+        now = self._clock()
+        if now - self._last >= _EVERY:
+            self._last = now
+            self._event(
+                "progress",
+                source=str(item.source),
+                fraction=round(progress.fraction, 4),
+                size=progress.size,
+                loss=progress.loss,
+            )
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        self._event(
+            "picture",
+            source=str(row.item.source),
+            target=str(row.item.target),
+            outcome=_name(row.outcome),
+            reason=row.reason,
+            loss=row.loss,
+            seconds=round(row.seconds, 3),
+            evaluations=row.evaluations,
+        )
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        stopped = None if report.stopped is None else report.stopped.value
+        self._event("end", exit_code=int(code), error=error, stopped=stopped, left=report.left, **counts(report))
+
+    def _event(self, kind: str, **fields: Any) -> None:
+        time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        self._write(json.dumps({"v": VERSION, "event": kind, "time": time, **fields}))
+
+
+def counts(report: Report) -> dict[str, int]:
+    """Rows of each outcome, by a name for programs."""
+    return {_name(outcome): report.count(outcome) for outcome in Outcome}
+
+
+def _name(value: State | Outcome) -> str:
+    return value.name.lower()

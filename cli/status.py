@@ -1,0 +1,125 @@
+"""``--status-file``: what a run does now, in one small JSON file, for monitoring."""
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..runtime import Progress, Report
+from ..runtime.atomic import publish, stage
+from ..runtime.errors import ExitCode, UsageError
+from ..runtime.placement import Item
+from ..runtime.plan import Plan, State, Task
+from ..runtime.report import Outcome, Row
+from .events import VERSION, counts
+from .watch import Watcher
+
+_EVERY = 5.0
+"""Seconds between two writings for progress alone."""
+
+
+class StatusFile(Watcher):
+    """Keeps the file. It is whole at every moment; once the run has begun, a disk that is full does not stop it.
+
+    Args:
+        path: the file.
+        report: of the run, which others fill.
+        clock: seconds, never set back.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._report = report
+        self._clock = clock
+        self._began = clock()
+        self._last = self._began
+        self._painting = 0
+        self._left = 0
+        self._status: dict[str, Any] = {
+            "v": VERSION,
+            "state": "planning",
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "started": _now(),
+            "current": None,
+            "fraction": None,
+            "seconds_left": None,
+            "exit_code": None,
+            "error": None,
+        }
+        try:
+            if not _is_ours(path):
+                raise UsageError(f"--status-file {path}: is there already, and no status of nstbatch; name another")
+            self._write()
+        except OSError as error:
+            raise UsageError(f"--status-file {path}: {error.strerror or error}") from None
+
+    def planned(self, plan: Plan) -> None:
+        """See `Watcher`."""
+        self._left = plan.count(State.TODO)
+        self._update(state="running")
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        self._update(current=str(task.item.source), fraction=0.0)
+
+    def progress(self, item: Item, progress: Progress) -> None:
+        """See `Watcher`."""
+        if self._clock() - self._last >= _EVERY:
+            self._update(fraction=round(progress.fraction, 4))
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
+            return
+        self._left = max(0, self._left - (row.outcome is Outcome.PAINTED))
+        painted = [done.seconds for done in self._report.rows if done.outcome is Outcome.PAINTED]
+        left = round(self._left * sum(painted) / len(painted)) if painted else None
+        self._update(current=None, fraction=None, seconds_left=left)
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        self._update(state="ended", current=None, fraction=None, seconds_left=None, exit_code=int(code), error=error)
+
+    def _update(self, **fields: Any) -> None:
+        self._status |= fields
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
+        self._last = self._clock()
+        status = self._status | {
+            "updated": _now(),
+            "seconds": round(self._last - self._began, 1),
+            "total": self._report.total,
+            "left": self._report.left,
+            **counts(self._report),
+        }
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        stage(temporary, (json.dumps(status, indent=2) + "\n").encode())
+        publish(temporary, self._path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nothing is lost when the file is replaced: it is missing, empty, or an earlier status."""
+    if not os.path.lexists(path):
+        return True
+    if not path.is_file():
+        return False
+    text = path.read_bytes()
+    try:
+        return not text or "exit_code" in json.loads(text)
+    except (ValueError, TypeError):
+        return False
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

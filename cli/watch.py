@@ -1,0 +1,95 @@
+"""Those who are told what a run does: the terminal, a log, a program, a monitor."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ..runtime import Progress, Report
+from ..runtime.errors import ExitCode, NstbatchError
+from ..runtime.placement import Item
+from ..runtime.plan import Plan, Task
+from ..runtime.report import Row
+
+
+class Watcher:
+    """Is told what a run does. Each method does nothing; a watcher overrides those it has a use for."""
+
+    def note(self, text: str) -> None:
+        """Something about the run as a whole."""
+
+    def planned(self, plan: Plan) -> None:
+        """The plan is made."""
+
+    def started(self, task: Task) -> None:
+        """A photo is begun."""
+
+    def progress(self, item: Item, progress: Progress) -> None:
+        """An evaluation is done."""
+
+    def finished(self, row: Row) -> None:
+        """A photo is settled, one way or another."""
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """The run is over: with ``code``, and with ``error`` if it could not go on. Always the last call."""
+
+
+class Watchers(Watcher):
+    """Tells several watchers; a context manager that tells them of the end, whatever it is."""
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self.report = Report()
+        self.refused = False
+        """Whether a dry run found photos that would fail."""
+        self._watchers = watchers
+
+    def note(self, text: str) -> None:
+        """See `Watcher`."""
+        for watcher in self._watchers:
+            watcher.note(text)
+
+    def planned(self, plan: Plan) -> None:
+        """See `Watcher`."""
+        self.report.total = len(plan.tasks)
+        for watcher in self._watchers:
+            watcher.planned(plan)
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        for watcher in self._watchers:
+            watcher.started(task)
+
+    def progress(self, item: Item, progress: Progress) -> None:
+        """See `Watcher`."""
+        for watcher in self._watchers:
+            watcher.progress(item, progress)
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        self.report.rows.append(row)
+        for watcher in self._watchers:
+            watcher.finished(row)
+
+    @contextmanager
+    def until_the_end(self) -> Iterator[None]:
+        """Tell every watcher of the end, once the block is left."""
+        try:
+            yield
+        except NstbatchError as error:
+            self._end(error.exit_code, str(error))
+            raise
+        except KeyboardInterrupt:
+            self._end(ExitCode.INTERRUPTED, "interrupted")
+            raise
+        except BaseException as error:
+            self._end(ExitCode.FATAL, f"{type(error).__name__}: {error}")
+            raise
+        else:
+            self._end(self.exit_code, None)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Code of a run that got to its end."""
+        return ExitCode.SOME_FAILED if self.refused else self.report.exit_code
+
+    def _end(self, code: ExitCode, error: str | None) -> None:
+        for watcher in self._watchers:
+            watcher.ended(self.report, code, error)
