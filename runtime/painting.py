@@ -80,13 +80,11 @@ class Painting:
 
     Attributes:
         settings: those it is painted by.
-        done: whether there is a `result`.
     """
 
     def __init__(self, stylizer: "Stylizer", picture: Picture, settings: Settings) -> None:
         self._began = time.perf_counter()
         self.settings = settings
-        self.done = False
         self._stylizer = stylizer
         self._picture = picture
         self._levels = settings.levels(max(picture.size))
@@ -94,6 +92,7 @@ class Painting:
         self._rows: list[NDArray[np.float64]] = []
         self._sizes: list[int] = []
         self._evaluating = 0.0
+        """Seconds of evaluations before this level, or before this run."""
         self._index = 0
         self._made = 0
         """Evaluations at this level."""
@@ -106,25 +105,29 @@ class Painting:
             NonFiniteError: the loss is not finite at the start.
             DroppedError: the engine was cancelled; nothing has changed.
         """
-        iterations = self.settings.iterations
-        level = self._level = self._level or self._first_level()
+        level = self._level
+        if level is None:
+            level = self._first_level()
+        elif self._level_over:
+            level = self._next_level(level)
+        self._level = level
         terms = level.step()
         self._made += 1
         self._rows.append(terms)
         size = max(self._shapes[self._index])
         self._sizes.append(size)
         work = [width * height for width, height in self._shapes]
-        fraction = (sum(work[: self._index]) + work[self._index] * self._made / iterations) / sum(work)
-        if self._made == iterations or level.done:
-            self._evaluating += level.evaluation_seconds
-            if self._index + 1 < len(self._levels):
-                self._index += 1
-                self._made = 0
-                content = self._content()
-                self._level = self._begin_level(content, self._refine(level, content))
-            else:
-                self.done = True
-        return Progress(fraction, size, float(terms.sum()))
+        part = sum(work[: self._index]) + work[self._index] * self._made / self.settings.iterations
+        return Progress(part / sum(work), size, float(terms.sum()))
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a `result`."""
+        return self._level_over and self._index + 1 == len(self._levels)
+
+    @property
+    def _level_over(self) -> bool:
+        return self._level is not None and (self._made == self.settings.iterations or self._level.done)
 
     @property
     def begun(self) -> bool:
@@ -142,7 +145,7 @@ class Painting:
             sizes=np.array(self._sizes),
             status=level.status,
             seconds=time.perf_counter() - self._began,
-            evaluation_seconds=self._evaluating,
+            evaluation_seconds=self._evaluating + level.evaluation_seconds,
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -165,8 +168,8 @@ class Painting:
             KeyError, ValueError: it is of another kind.
         """
         self._index, self._made = (int(value) for value in state["place"])
-        content = self._content()
-        level = self._begin_level(content, content)
+        content = self._content(self._index)
+        level = self._begin_level(self._index, content, content)
         level.restore(state)
         level.evaluation_seconds = 0.0
         self._level = level
@@ -175,15 +178,24 @@ class Painting:
         self._rows, self._sizes = list(state["losses"]), [int(size) for size in state["sizes"]]
 
     def _first_level(self) -> "_Level":
-        content = self._content()
-        return self._begin_level(content, self._start(content))
+        content = self._content(0)
+        return self._begin_level(0, content, self._start(content))
 
-    def _begin_level(self, content: Pixels, start: Pixels) -> "_Level":
-        return _Level(self._stylizer, self.settings, content, start, self._levels[self._index])
+    def _next_level(self, level: "_Level") -> "_Level":
+        content = self._content(self._index + 1)
+        following = self._begin_level(self._index + 1, content, self._refine(level, content))
+        # Only now: where the engine was cancelled, the level that is over is still this one.
+        self._index += 1
+        self._made = 0
+        self._evaluating += level.evaluation_seconds
+        return following
 
-    def _content(self) -> Pixels:
-        """The photo at this level's shape."""
-        return to_pixels(resize(self._picture.rgb, self._shapes[self._index]))
+    def _begin_level(self, index: int, content: Pixels, start: Pixels) -> "_Level":
+        return _Level(self._stylizer, self.settings, content, start, self._levels[index])
+
+    def _content(self, index: int) -> Pixels:
+        """The photo at a level's shape."""
+        return to_pixels(resize(self._picture.rgb, self._shapes[index]))
 
     def _start(self, content: Pixels) -> Pixels:
         """The first iterate, of ``content``'s shape."""

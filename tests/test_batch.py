@@ -28,12 +28,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out")
 
 
-def after(calls: int, action: Callable[[], object]) -> Callable[[str], None]:
-    """Does something before the engine's n-th evaluation of a gradient."""
+def after(calls: int, action: Callable[[], object], graphs: tuple[str, ...] = ("gradient",)) -> Callable[[str], None]:
+    """Does something before the engine's n-th evaluation of a gradient, or of any of ``graphs``."""
     counter = itertools.count(1)
 
     def before(graph: str) -> None:
-        if graph == "gradient" and next(counter) == calls:
+        if graph in graphs and next(counter) == calls:
             action()
 
     return before
@@ -331,22 +331,24 @@ def test_a_resumed_picture_ends_with_the_same_pixels(bench: Bench, tmp_path: Pat
     photo = tmp_path / "in" / "a.png"
     reference = Bench(bench.style, tmp_path / "reference")
     whole = reference.run(photo).rows[0]
-    for stop_at in range(1, 9):  # 4 evaluations at each of two levels
+    # 4 evaluations at each of two levels, and before each the features of photo and style.
+    for stop_at in range(1, 13):
         shutil.rmtree(bench.output, ignore_errors=True)
         stop = Stop()
         request = lambda stop=stop: stop.request(StopReason.INTERRUPTED, drop=True)  # noqa: E731
-        bench.engine = lambda request=request, n=stop_at: SeamEngine(after(n, request))  # type: ignore[misc]
+        bench.engine = lambda request=request, n=stop_at: SeamEngine(after(n, request, ("encode", "gradient")))  # type: ignore[misc]
         assert outcomes(bench.run(photo, stop=stop, checkpoint=3600)) == {"a.png": "dropped"}
         kept = list((bench.output / ".nstbatch" / "checkpoints").glob("*"))
-        assert [path.suffix for path in kept] == ([".npz"] if stop_at > 1 else []), "nothing to keep before the first"
+        done = max(0, min(stop_at - 3, 4)) + max(0, stop_at - 9)
+        assert [path.suffix for path in kept] == ([".npz"] if done else []), "nothing to keep before the first"
         rest = SeamEngine()
         bench.engine = lambda rest=rest: rest  # type: ignore[misc]
         row = bench.run(photo).rows[0]
         assert row.evaluations == whole.evaluations == 8
         assert row.loss == whole.loss
-        assert rest.calls.count("gradient") == 8 - (stop_at - 1), "what was evaluated before is not again"
+        assert rest.calls.count("gradient") == 8 - done, "what was evaluated before is not again"
         assert files(bench.output) == files(reference.output)
-        assert row.reason == whole.reason + ("; taken up from a checkpoint" if stop_at > 1 else "")
+        assert row.reason == whole.reason + ("; taken up from a checkpoint" if done else "")
         assert not list((bench.output / ".nstbatch" / "checkpoints").glob("*")), "done: nothing is left"
 
 

@@ -79,7 +79,7 @@ def test_the_harness_counts_the_calls_that_the_kernel_sees(tmp_path: Path) -> No
     kernel = {"openat": "open", "rename": "replace"}
     seen = []
     for line in log.read_text().splitlines():
-        match = re.match(r"\d+ (\w+)\((.*)", line)
+        match = re.match(r"\d+ +(\w+)\(", line)
         if match is None or top not in line.replace(top[:-1] + ">", top) or "O_RDONLY" in line:
             continue
         seen.append(kernel.get(match[1], match[1]))
