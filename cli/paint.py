@@ -78,7 +78,7 @@ _DEFAULTS = Settings()
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")
 @option("--force", is_flag=True, help="Paint what is up to date, too.")
-@option("--keep-existing", is_flag=True, help="Never replace a file that nstbatch did not write as it is.")
+@option("--keep-existing", is_flag=True, help="Never replace a file that is not nstbatch's, or was edited since.")
 @option("--fail-fast", is_flag=True, help="Stop at the first photo that fails.")
 @option(
     "--on-stop",

@@ -96,7 +96,7 @@ def test_the_real_program_killed_at_any_moment(bundle: Bundle, samples: Path, tm
         image = Image.open(samples / "photos" / f"{name}.jpg").convert("RGB").resize((96 - seed, 66))
         image.save(photos / f"{seed}.jpg")
     common: list[object] = [photos, "--style", samples / "ember.jpg", "--bundle", bundle.path, "--threads", "1"]
-    common += ["--size", "64", "--iterations", "30", "--scales", "1", "--checkpoint", "0", "--provider", "cpu"]
+    common += ["--size", "64", "--iterations", "40", "--scales", "1", "--checkpoint", "0", "--provider", "cpu"]
     assert Process(*common, "-o", tmp_path / "reference", cache=tmp_path / "cache").end() == 0
     expected = files(tmp_path / "reference")
     assert len(expected) == 8
@@ -106,7 +106,7 @@ def test_the_real_program_killed_at_any_moment(bundle: Bundle, samples: Path, tm
     for _ in range(8):
         run = Process(*common, "-o", output, cache=tmp_path / "cache")
         run.until("start")
-        time.sleep(chance.uniform(0, 0.4))
+        time.sleep(chance.uniform(0, 0.2))
         run.send(signal.SIGKILL)
         kills += run.end() == -signal.SIGKILL
         found = {name: data for name, data in files(output).items() if not name.endswith(".tmp")}
@@ -276,7 +276,7 @@ def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:
 
 def test_two_runs_at_once(bundle: Bundle, samples: Path, tmp_path: Path, figures: Figures) -> None:
     common = [samples / "photos", "--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out"]
-    common += ["--size", "64", "--iterations", "30", "--scales", "1"]
+    common += ["--size", "64", "--iterations", "100", "--scales", "1"]
     first = start(*common, cache=tmp_path / "cache")
     assert first.stdout is not None
     assert " -> " in first.stdout.readline()

@@ -191,7 +191,7 @@ def test_a_second_signal_leaves_at_once(photos: Path, common: list[object], tmp_
 
 
 def test_max_duration(photos: Path, common: list[object], tmp_path: Path) -> None:
-    run = Process(photos, *common, *LONG, "--max-duration", "6s", cache=tmp_path / "cache")
+    run = Process(photos, *common, *LONG, "--max-duration", "8s", cache=tmp_path / "cache")
     assert run.end() == 10
     assert run.pictures() == {"a.jpg": "dropped"}
     assert run.events[-1]["stopped"] == "deadline reached"
@@ -205,13 +205,13 @@ def test_durations_that_cannot_be_meant(text: str, nstbatch: Call, photos: Path,
 
 
 def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[object], tmp_path: Path) -> None:
-    options = ("--size", "44", "--iterations", "120", "--scales", "1", "--threads", "1", "--checkpoint", "60")
+    options = ("--size", "44", "--iterations", "500", "--scales", "1", "--threads", "1", "--checkpoint", "60")
     whole = Process(photos / "a.jpg", *common, *options, "-o", tmp_path / "whole", cache=tmp_path / "cache")
     assert whole.end() == 0, whole.errors
     for _ in range(3):
         run = Process(photos / "a.jpg", *common, *options, cache=tmp_path / "cache")
         run.until("start")
-        time.sleep(0.6)
+        time.sleep(0.4)
         run.send(signal.SIGTERM)
         assert run.end() == 130
         assert run.events[-2]["reason"] == "a checkpoint is kept"
@@ -219,7 +219,7 @@ def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[obj
     assert last.end() == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole"), "the same pixels, the same file"
     entries = [Journal.read(tmp_path / name).painted["a.jpg"] for name in ("out", "whole")]
-    assert entries[0].evaluations == entries[1].evaluations == 120
+    assert entries[0].evaluations == entries[1].evaluations == 500
     assert entries[0].loss == entries[1].loss
 
 
