@@ -17,8 +17,8 @@ from .watch import Watcher
 VERSION = 1
 """Version of the events. A new field or a new event does not change it; a field that goes or means something else does."""
 
-_EVERY = 5.0
-"""Seconds between two events of progress."""
+PROGRESS_EVERY = 5.0
+"""Seconds between two tidings of progress, by event or by status."""
 
 
 class JsonLines(Watcher):
@@ -56,7 +56,7 @@ class JsonLines(Watcher):
     def progress(self, item: Item, progress: Progress) -> None:
         """See `Watcher`."""
         now = self._clock()
-        if now - self._last >= _EVERY:
+        if now - self._last >= PROGRESS_EVERY:
             self._last = now
             self._event(
                 "progress",

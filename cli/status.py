@@ -16,11 +16,8 @@ from ..runtime.errors import ExitCode, UsageError
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
-from .events import VERSION, counts
+from .events import PROGRESS_EVERY, VERSION, counts
 from .watch import Watcher
-
-_EVERY = 5.0
-"""Seconds between two writings for progress alone."""
 
 
 class StatusFile(Watcher):
@@ -41,7 +38,6 @@ class StatusFile(Watcher):
         self._clock = clock
         self._began = clock()
         self._last = self._began
-        self._painting = 0
         self._left = 0
         self._status: dict[str, Any] = {
             "v": VERSION,
@@ -73,14 +69,15 @@ class StatusFile(Watcher):
 
     def progress(self, item: Item, progress: Progress) -> None:
         """See `Watcher`."""
-        if self._clock() - self._last >= _EVERY:
+        if self._clock() - self._last >= PROGRESS_EVERY:
             self._update(fraction=round(progress.fraction, 4))
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
         if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
             return
-        self._left = max(0, self._left - (row.outcome is Outcome.PAINTED))
+        # What was refused by the plan was never begun, and is not among those to do.
+        self._left -= self._status["current"] is not None
         painted = [done.seconds for done in self._report.rows if done.outcome is Outcome.PAINTED]
         left = round(self._left * sum(painted) / len(painted)) if painted else None
         self._update(current=None, fraction=None, seconds_left=left)

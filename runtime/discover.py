@@ -10,6 +10,8 @@ from .errors import UsageError
 from .images import FORMATS
 from .journal import STATE
 
+_NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -70,7 +72,7 @@ def discover(inputs: Sequence[Path], listed: Sequence[Path] = (), *, style: Path
             found += _walk(path, recursive)
         elif os.path.lexists(path):
             if path.suffix.lower() not in FORMATS:
-                raise UsageError(f"{path}: the output could not be written; photos are {', '.join(FORMATS)}")
+                raise UsageError(f"{path}: {_NO_FORMAT}")
             found.append(Found(path, path.parent, PurePath()))
         elif glob.has_magic(str(path)):
             base = _fixed_part(path)
@@ -167,7 +169,7 @@ def _listed(path: Path) -> Found:
     if not os.path.lexists(path):
         error = "no such file"
     elif path.suffix.lower() not in FORMATS:
-        error = f"the output could not be written; photos are {', '.join(FORMATS)}"
+        error = _NO_FORMAT
     return Found(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
 
 

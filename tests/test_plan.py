@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstbatch.runtime import Budget, Policy, Settings, discover, make_items
+from nstbatch.runtime import Budget, Policy, Settings, Stylizer, discover, make_items
 from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.estimate import estimate
+from nstbatch.runtime.images import fit
 from nstbatch.runtime.plan import State
 from seams import SPEC, Bench, outcomes, picture
 
@@ -460,3 +462,26 @@ def test_the_journal_is_one_line_a_picture_that_people_can_read(bench: Bench, tm
     assert entries[2]["reason"].startswith("not a picture")
     assert all(e["v"] == 1 for e in entries)
     assert bench.plan(tmp_path / "in").count(State.REFUSED) == 1
+
+
+def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(20):
+        picture(tmp_path / "many" / f"{i}.png", (100, 40 + 3 * i), i)
+    bench.settings |= {"size": 100, "scales": "50,100", "iterations": 7}
+    measured: list[tuple[int, int]] = []
+
+    def seconds(stylizer: Stylizer, shape: tuple[int, int]) -> float:
+        measured.append(shape)
+        return shape[0] * shape[1] / 1000
+
+    monkeypatch.setattr("nstbatch.runtime.estimate._seconds", seconds)
+    plan = bench.plan(tmp_path / "many")
+    stylizer = Stylizer(bench.engine(), bench.style, **bench.settings)
+    found = estimate(plan, stylizer)
+    assert len(measured) == len(set(measured)) == 8, "a few shapes stand for all"
+    work = [sum(w * h for w, h in (fit(task.size, 50), fit(task.size, 100))) for task in plan.tasks]
+    assert found == pytest.approx([7 * pixels / 1000 for pixels in work])
+    bench.run(tmp_path / "many")
+    assert estimate(bench.plan(tmp_path / "many"), stylizer) == []
