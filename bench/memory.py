@@ -18,8 +18,8 @@ from PIL import Image
 
 from common import load_bundle, machine, markdown, write
 from nstbatch.runtime import Budget, Bundle, Settings, Stylizer
-from nstbatch.runtime.engine import thread_count
 from nstbatch.runtime.images import Picture
+from nstbatch.runtime.providers import thread_count
 
 _PAINT = """
 import re, sys

@@ -10,8 +10,9 @@ import click
 import numpy as np
 
 from ..runtime import Bundle, BundleSpec, ExitCode
-from ..runtime.engine import CHOICES, Engine, installed_providers, probe, start_provider, thread_count
+from ..runtime.engine import Engine
 from ..runtime.errors import BundleError, NstbatchError, ProviderError
+from ..runtime.providers import CHOICES, installed_providers, probe, start_provider, thread_count
 from .cache import cache_dir, cached_bundle_path
 from .options import PATH, option
 

@@ -26,13 +26,13 @@ from ..runtime import (
     recover,
 )
 from ..runtime.discover import read_list
-from ..runtime.engine import CHOICES
 from ..runtime.errors import UsageError
 from ..runtime.estimate import estimate
 from ..runtime.images import MAX_MEGAPIXELS
 from ..runtime.placement import NAME, Item
 from ..runtime.plan import Plan, State
-from ..runtime.settings import INITS
+from ..runtime.providers import CHOICES
+from ..runtime.settings import INITS, PRECISIONS, WHITENINGS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
 from .cache import cache_dir, find_bundle
@@ -72,6 +72,26 @@ _DEFAULTS = Settings()
     metavar="auto|1|SIZES",
     help="Long sides to work through, coarse to fine: auto, 1 (--size alone), or a list such as 128,256,512, whose last "
     "takes the place of --size.",
+)
+@option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=_DEFAULTS.precision,
+    help="Of the network: mixed does the early work in bfloat16, where the CPU has it, and ends in float32; with "
+    "--provider openvino.",
+)
+@option(
+    "--whitening",
+    type=click.Choice(WHITENINGS),
+    default=_DEFAULTS.whitening,
+    help="Early work in a metric in which all of the style's features count alike: auto, where the style weighs much more "
+    "than the content.",
+)
+@option(
+    "--tolerance",
+    type=float,
+    default=_DEFAULTS.tolerance,
+    help="End a scale when the loss falls by less than this share for each evaluation's worth of time, such as 0.002.",
 )
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
@@ -192,6 +212,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         )
     if options.provider == "auto":
         told.note(f"provider: {stylizer.engine.provider}")
+    if stylizer.settings.precision != settings.precision:
+        told.note(f"precision: {stylizer.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
     with contextlib.nullcontext() if options.dry_run else hold(roots, options.wait, told.note):
         journals = {root: _journal(root, told) for root in roots}

@@ -107,8 +107,11 @@ def graph_specs(objective: Objective) -> list[GraphSpec]:
         channels = CHANNELS[network.taps[name].block - 1]
         grams.append(torch.zeros(1, channels, channels))
         gram_shapes[f"gram.{name}"] = ("N", channels, channels)
-    # Gram targets are traced with a batch of 1, which broadcasts; the finished graph takes 1 or N.
+    # Gram targets and metrics are traced with a batch of 1, which broadcasts; the finished graph takes 1 or N.
     targets: dict[str, Shape] = {name: ("gram_N", *shape[1:]) for name, shape in gram_shapes.items()}
+    metrics: dict[str, Shape] = {
+        name.replace("gram.", "metric."): ("metric_N", *shape[1:]) for name, shape in gram_shapes.items()
+    }
     k, l = len(contents), len(grams)
     pixels: Shape = ("N", 3, "H", "W")
     free = torch.export.Dim.AUTO
@@ -125,11 +128,20 @@ def graph_specs(objective: Objective) -> list[GraphSpec]:
         GraphSpec(
             name="gradient",
             function=objective.losses_and_gradient,
-            example=(image, contents, grams, torch.ones(k), torch.ones(l), torch.tensor(0.5)),
-            dynamic=(free_image, [free_image] * k, [None] * l, None, None, None),
+            example=(
+                image,
+                contents,
+                grams,
+                [torch.zeros_like(g) for g in grams],
+                torch.ones(k),
+                torch.ones(l),
+                torch.tensor(0.5),
+            ),
+            dynamic=(free_image, [free_image] * k, [None] * l, [None] * l, None, None, None),
             inputs={"image": pixels}
             | content_shapes
             | targets
+            | metrics
             | {"content_weight": (k,), "style_weight": (l,), "tv_weight": ()},
             outputs={"losses": ("N", k + l + 1), "gradient": pixels},
         ),

@@ -6,6 +6,7 @@ is an unweighted mean of squares; the papers' constants (their equations 1, 4 an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +14,66 @@ from torch import Tensor
 from .vgg import TruncatedVGG
 
 
+class _Gram(torch.autograd.Function):
+    """F Fᵀ, with a gradient of one product over the positions, (D + Dᵀ) F; autograd's own takes two and a transposition."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(flat: Tensor) -> Tensor:
+        return torch.bmm(flat, flat.transpose(1, 2))
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        context.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (flat,) = context.saved_tensors
+        return torch.bmm(gradient + gradient.transpose(1, 2), flat)
+
+
 def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrices ``[N, C, C]`` of features ``[N, C, h, w]``: F Fᵀ / (h·w), equation 3 over the positions' number."""
     flat = features.flatten(2)
-    return torch.bmm(flat, flat.transpose(1, 2)) / flat.shape[2]
+    product: Tensor = _Gram.apply(flat)  # type: ignore[no-untyped-call]
+    return product / flat.shape[2]
+
+
+class _Quadratic(torch.autograd.Function):
+    """Mean of D ∘ QDQ over the elements of each D, for a symmetric Q; autograd's own gradient would form QDQ twice."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(difference: Tensor, metric: Tensor) -> tuple[Tensor, Tensor]:
+        weighted = torch.matmul(torch.matmul(metric, difference), metric)
+        return (difference * weighted).mean(2).mean(1), weighted
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        context.mark_non_differentiable(output[1])
+        context.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        (weighted,) = context.saved_tensors
+        return 2 * gradient[:, None, None] * weighted / (weighted.shape[1] * weighted.shape[2]), None
+
+
+def style_loss(gram: Tensor, target: Tensor, metric: Tensor) -> Tensor:
+    """Mean of squares of M (G - A) M for each G of a batch ``[N, C, C]``, with M² = Q: ``[N]``.
+
+    With Q = I it is the term of Gatys et al., equation 4, up to its constant; another Q weighs the directions of feature
+    space, which is ours.
+
+    Args:
+        gram: G, ``[N, C, C]``.
+        target: A, ``[1 or N, C, C]``.
+        metric: Q, ``[1 or N, C, C]``, symmetric.
+    """
+    loss, _ = _Quadratic.apply(gram - target, metric)  # type: ignore[no-untyped-call]
+    return loss  # type: ignore[no-any-return]
 
 
 def mean_square(difference: Tensor) -> Tensor:
@@ -55,11 +112,13 @@ class Objective:
         features = self.network(image)
         return [features[t] for t in self.content_taps], [gram_matrix(features[t]) for t in self.style_taps]
 
-    def losses(self, image: Tensor, contents: Sequence[Tensor], grams: Sequence[Tensor]) -> Tensor:
+    def losses(
+        self, image: Tensor, contents: Sequence[Tensor], grams: Sequence[Tensor], metrics: Sequence[Tensor]
+    ) -> Tensor:
         """The k content terms, the l style terms and the TV term of each image, unweighted: ``[N, k + l + 1]``."""
         features, own = self.encode(image)
         terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
-        terms += [mean_square(g - a) for g, a in zip(own, grams, strict=True)]
+        terms += [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
         terms.append(total_variation(image))
         # cat, not stack: the gradient of stack is a select, which ONNX spells Gather.
         return torch.cat([term.unsqueeze(1) for term in terms], dim=1)
@@ -69,6 +128,7 @@ class Objective:
         image: Tensor,
         contents: Sequence[Tensor],
         grams: Sequence[Tensor],
+        metrics: Sequence[Tensor],
         content_weight: Tensor,
         style_weight: Tensor,
         tv_weight: Tensor,
@@ -79,6 +139,7 @@ class Objective:
             image: ``[N, 3, H, W]``, RGB, 0..255.
             contents: k targets ``[N, C, h, w]``.
             grams: l targets ``[1 or N, C, C]``.
+            metrics: l metrics ``[1 or N, C, C]``, symmetric, see `style_loss`.
             content_weight: ``[k]``.
             style_weight: ``[l]``.
             tv_weight: scalar.
@@ -86,7 +147,7 @@ class Objective:
         weights = torch.cat([content_weight, style_weight, tv_weight.reshape(1)])
 
         def weighted_sum(x: Tensor) -> tuple[Tensor, Tensor]:
-            terms = self.losses(x, contents, grams)
+            terms = self.losses(x, contents, grams, metrics)
             return (terms * weights).sum(), terms
 
         gradient, terms = torch.func.grad(weighted_sum, has_aux=True)(image)

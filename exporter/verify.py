@@ -39,15 +39,19 @@ class _Batch:
     image: Tensor
     contents: list[Tensor]
     grams: list[Tensor]
+    metrics: list[Tensor]
     content_weight: Tensor
     style_weight: Tensor
     tv_weight: Tensor
 
-    def arguments(self, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor, Tensor, Tensor]:
+    def arguments(
+        self, dtype: torch.dtype
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor, Tensor]:
         return (
             self.image.to(dtype),
             [t.to(dtype) for t in self.contents],
             [t.to(dtype) for t in self.grams],
+            [t.to(dtype) for t in self.metrics],
             self.content_weight.to(dtype),
             self.style_weight.to(dtype),
             self.tv_weight.to(dtype),
@@ -110,33 +114,40 @@ def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
     contents, other_grams = objective.encode(photo.flip(3))
     _, grams = objective.encode(style)
     # Weights under which every term has the same share, so that no target hides behind another.
-    weights = 1 / objective.losses(photo, contents, grams)[0]
+    metrics = [torch.eye(g.shape[1], dtype=g.dtype)[None] for g in grams]
+    weights = 1 / objective.losses(photo, contents, grams, metrics)[0]
     k, l = len(contents), len(grams)
     changed = [
         "nothing",
         "the image",
         *(f"content target {name}" for name in objective.content_taps),
         *(f"style target {name}" for name in objective.style_taps),
+        *(f"style metric {name}" for name in objective.style_taps),
     ]
     images = photo.repeat(len(changed), 1, 1, 1)
     images[1] = 0.5 * photo[0] + 0.5 * style[0]
     contents = [t.repeat(len(changed), 1, 1, 1) for t in contents]
     batched_grams = [t.repeat(len(changed), 1, 1) for t in grams]
+    batched_metrics = [t.repeat(len(changed), 1, 1) for t in metrics]
     for i in range(k):
         contents[i][2 + i] *= 1.5
     for i in range(l):
         batched_grams[i][2 + k + i] = 0.5 * other_grams[i][0]
-    yield _Batch(tuple(changed), images, contents, batched_grams, weights[:k], weights[k : k + l], weights[k + l])
-    single = _Batch((), photo, [t[:1] for t in contents], grams, weights[:k], weights[k : k + l], weights[k + l])
+        scaled = other_grams[i][0] / other_grams[i].abs().max()
+        batched_metrics[i][2 + k + l + i] += scaled + scaled.T
+    yield _Batch(
+        tuple(changed), images, contents, batched_grams, batched_metrics, weights[:k], weights[k : k + l], weights[k + l]
+    )
+    single = _Batch((), photo, [t[:1] for t in contents], grams, metrics, weights[:k], weights[k : k + l], weights[k + l])
     yield replace(single, changed=("the content weights",), content_weight=3 * single.content_weight)
     yield replace(single, changed=("the style weights",), style_weight=3 * single.style_weight)
     yield replace(single, changed=("the TV weight",), tv_weight=3 * single.tv_weight)
 
 
 def _run_gradient(session: onnxruntime.InferenceSession, batch: _Batch) -> list[NDArray[np.float32]]:
-    image, contents, grams, *weights = batch.arguments(torch.float32)
+    image, contents, grams, metrics, *weights = batch.arguments(torch.float32)
     names = [i.name for i in session.get_inputs()]
-    feeds = zip(names, [image, *contents, *grams, *weights], strict=True)
+    feeds = zip(names, [image, *contents, *grams, *metrics, *weights], strict=True)
     return list(session.run(None, {name: t.numpy() for name, t in feeds}))
 
 

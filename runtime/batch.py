@@ -12,7 +12,7 @@ from pathlib import Path
 from .atomic import make_folder
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
-from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError
+from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, ProviderError
 from .images import FORMATS, Photo, encode_picture, fit, read_photo
 from .journal import Entry, Journal
 from .painting import Painting, Progress, Result
@@ -80,6 +80,7 @@ class Batch:
 
         Raises:
             DiskError: an output folder takes no more.
+            ProviderError: the provider computes something else than the CPU provider.
         """
         self._stop.when_dropping(self._stylizer.engine.cancel)
         timer = self._start_timer()
@@ -114,7 +115,7 @@ class Batch:
         except DroppedError as error:
             kept = "a checkpoint is kept" if error.kept else "the next run begins it anew"
             return Row(task.item, Outcome.DROPPED, kept, seconds=self._clock() - began)
-        except DiskError:
+        except (DiskError, ProviderError):
             raise
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
             return Row(task.item, Outcome.FAILED, _describe(error, task.item), seconds=self._clock() - began)

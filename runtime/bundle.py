@@ -13,7 +13,7 @@ from typing import Any
 from .errors import BundleError
 from .sources import sha256_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
 MIN_SIDE = 32

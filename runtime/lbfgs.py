@@ -28,7 +28,7 @@ _COSINE = 1e-6
 """A curvature pair enters the history when cos(s, y) exceeds this; with less, rounding decides its sign."""
 
 
-_SCALARS = ("loss", "evaluations", "iterations", "_scale")
+_SCALARS = ("loss", "evaluations", "iterations", "_scale", "_starting")
 _SEARCH = ("step", "accepted", "_left", "_slope", "_good")
 """What a state holds besides vectors, of the optimiser and of its line search. JSON keeps every bit of a float."""
 
@@ -45,12 +45,12 @@ class LBFGS:
     """Minimise a smooth function of a float32 vector.
 
     The loss may be of any magnitude: it is measured against its own first gradient, so that ``c * loss`` gives the same
-    iterates for every c > 0. Memory: ``2 * history + 6`` vectors of ``x0``'s size, whatever ``precondition``.
+    iterates for every c > 0. Memory: ``2 * history + 6`` vectors of ``x0``'s size, and what ``precondition`` takes.
 
     Args:
         x0: where to start, ``[n]``, copied.
         history: m, number of curvature pairs.
-        precondition: change of variables; None for none.
+        precondition: P of H_0 = gamma·P, the first approximation of the inverse Hessian; None for the identity.
         first_step: root mean square of the first step, in units of x; later steps scale themselves.
         decrease: c1 of the Wolfe conditions, equation 3.7a.
         curvature: c2 of the Wolfe conditions, equation 3.7b; a small value makes the line search exact on a quadratic.
@@ -82,16 +82,21 @@ class LBFGS:
         self.evaluations = 0
         self.iterations = 0
         self.status = Status.RUNNING
+        self._starting = True
+        """Whether the point asked for is x itself, from which to start."""
         self._precondition = precondition
         self._first_step = first_step
         self._rules = _Rules(decrease, curvature, trials, stretch)
 
         self._history = CurvatureHistory(self.x.size, history)
+        # Gradients are scaled.
         self._gradient: Vector = np.empty_like(self.x)
-        """Gradient at x to the variables z of x = B z, scaled."""
-        self._step_z: Vector = np.empty_like(self.x)
-        self._step: Vector = self._step_z if precondition is None else np.empty_like(self.x)
-        """The search direction in x; with a preconditioner, B times the one in z."""
+        """At x; `_conditioned` is P times it."""
+        self._conditioned: Vector = self._gradient if precondition is None else np.empty_like(self.x)
+        self._difference: Vector = np.empty_like(self.x)
+        """Between the gradient at x and the one before."""
+        self._step: Vector = np.empty_like(self.x)
+        """The search direction."""
         self._trial: Vector = self.x.copy()
         self._scale = 1.0
         self._search = _LineSearch(self._rules)
@@ -115,16 +120,17 @@ class LBFGS:
             gradient: ``[n]``, any shape; likewise. It is not kept.
 
         Raises:
-            NonFiniteError: the first loss or gradient is not finite.
+            NonFiniteError: the first loss or gradient, of all or after `rebase`, is not finite.
             RuntimeError: the optimiser is done.
         """
         if self.done:
             raise RuntimeError(f"nothing was asked: {self.status.value}")
         flat = gradient.reshape(-1)
-        finite = math.isfinite(loss) and math.isfinite(_magnitude(flat))
+        magnitude = _magnitude(flat)
+        finite = math.isfinite(loss) and math.isfinite(magnitude)
         self.evaluations += 1
-        if self.evaluations == 1:
-            self._start(loss, flat, finite)
+        if self._starting:
+            self._start(loss, flat, magnitude)
             return
         search = self._search
         if finite:
@@ -133,11 +139,23 @@ class LBFGS:
         else:
             search.reject()
         if search.accepted:
-            self._accept(loss, flat)
+            self._accept(loss, flat, magnitude)
         elif search.failed:
             self._restart()
         else:
             self._move_trial()
+
+    def rebase(self, *, forget: bool) -> None:
+        """Go on from x with another function: `ask` gives x again.
+
+        Args:
+            forget: drop the curvature pairs; keep them where the functions differ by rounding only.
+        """
+        if forget:
+            self._history.clear()
+        self.status = Status.RUNNING
+        self._starting = True
+        np.copyto(self._trial, self.x)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs to go on with the very same iterates, by name; vectors are not copied."""
@@ -165,56 +183,59 @@ class LBFGS:
         self._history.restore({k.removeprefix("history."): v for k, v in state.items() if k.startswith("history.")})
 
     def _vectors(self) -> tuple[str, ...]:
-        vectors = ("x", "_gradient", "_step_z", "_trial")
-        return vectors if self._precondition is None else (*vectors, "_step")
+        vectors = ("x", "_gradient", "_step", "_trial")
+        return vectors if self._precondition is None else (*vectors, "_conditioned")
 
-    def _start(self, loss: float, gradient: Vector, finite: bool) -> None:
-        if not finite:
+    def _start(self, loss: float, gradient: Vector, magnitude: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(magnitude)):
             raise NonFiniteError("the loss or its gradient is not finite at the starting point")
-        magnitude = _magnitude(gradient)
+        self._starting = False
         self.loss = loss
         if magnitude == 0:
             self.status = Status.CONVERGED
             return
-        # A power of two rounds nothing.
-        self._scale = 2.0 ** -math.floor(math.log2(magnitude))
-        self._to_z(gradient, out=self._gradient)
+        if not len(self._history):
+            # A power of two rounds nothing.
+            self._scale = 2.0 ** -math.floor(math.log2(magnitude))
+        np.multiply(gradient, np.float32(self._scale), out=self._gradient)
+        if self._precondition is not None:
+            self._precondition.apply(self._gradient, out=self._conditioned)
         self._new_direction()
 
-    def _to_z(self, gradient: Vector, out: Vector) -> None:
-        """The gradient to z, scaled."""
-        np.multiply(gradient, np.float32(self._scale), out=out)
-        if self._precondition is not None:
-            self._precondition.apply(out, out=out)
-
-    def _accept(self, loss: float, gradient: Vector) -> None:
-        s, y = self._history.slot()
-        np.multiply(self._step_z, np.float32(self._search.step), out=s)
-        self._to_z(gradient, out=y)
+    def _accept(self, loss: float, gradient: Vector, magnitude: float) -> None:
+        s, w = self._history.slot()
+        old, y = self._gradient, self._difference
+        np.multiply(self._step, np.float32(self._search.step), out=s)
+        np.multiply(gradient, np.float32(self._scale), out=y)
+        # `y` holds the new gradient here, `old` becomes it and `y` their difference, without a third vector.
         for part in chunks(y.size):
-            old = self._gradient[part].copy()
-            self._gradient[part] = y[part]
-            y[part] -= old
-        if inner(s, y) > _COSINE * math.sqrt(inner(s, s) * inner(y, y)):
-            self._history.commit()
+            new = y[part].copy()
+            y[part] -= old[part]
+            old[part] = new
+        if self._precondition is None:
+            w[:] = y
+        else:
+            np.negative(self._conditioned, out=w)
+            self._precondition.apply(self._gradient, out=self._conditioned)
+            w += self._conditioned
         self.x, self._trial = self._trial, self.x
         self.loss = loss
         self.iterations += 1
-        if _magnitude(self._gradient) == 0:
+        if magnitude == 0:
             self.status = Status.CONVERGED
-        else:
-            self._new_direction()
+            return
+        if inner(s, y) > _COSINE * math.sqrt(inner(s, s) * inner(y, y)):
+            self._history.commit(y)
+        self._new_direction()
 
     def _new_direction(self) -> None:
         """Direction -H·gradient, and the first trial along it."""
-        slope = -self._history.direction(self._gradient, out=self._step_z)
+        slope = -self._history.direction(self._gradient, self._conditioned, out=self._step)
         if not (math.isfinite(slope) and slope < 0):
             # Rounding has spoilt the history: without it the direction is the gradient itself.
             self._history.clear()
-            slope = -self._history.direction(self._gradient, out=self._step_z)
-        np.negative(self._step_z, out=self._step_z)
-        if self._precondition is not None:
-            self._precondition.apply(self._step_z, out=self._step)
+            slope = -self._history.direction(self._gradient, self._conditioned, out=self._step)
+        np.negative(self._step, out=self._step)
         step = 1.0
         if not len(self._history):
             step = self._first_step / math.sqrt(inner(self._step, self._step) / self._step.size)

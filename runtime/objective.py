@@ -37,6 +37,25 @@ class Targets:
     contents: Mapping[str, Array]
     grams: Mapping[str, Array]
 
+    def metrics(self, damping: float | None = None) -> dict[str, Array]:
+        """``metric.<tap>`` to the metric Q ``[1, C, C]`` in which Gram matrices are compared.
+
+        Args:
+            damping: d of Q = √d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
+                smaller it is, the more alike count the directions of feature space, those in which the style has little
+                energy and those in which it has most. None for Q = I, the objective of Gatys et al.
+        """
+        result = {}
+        for name, gram in self.grams.items():
+            identity = np.eye(gram.shape[-1])
+            if damping is None:
+                metric = identity
+            else:
+                A = gram[0].astype(np.float64)
+                metric = damping**0.5 * np.linalg.inv(A / (np.linalg.norm(A, 2) or 1.0) + damping * identity)
+            result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
+        return result
+
 
 class Objective:
     """Loss and gradient of a picture against its targets.
@@ -45,12 +64,20 @@ class Objective:
         engine: runs the gradient graph.
         targets: features and Gram matrices to reach.
         weights: of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps.
+        damping: see `Targets.metrics`.
+        precision: see `Engine.run`.
     """
 
     def __init__(
-        self, engine: Engine, targets: Targets, weights: tuple[NDArray[np.float64], NDArray[np.float64], float]
+        self,
+        engine: Engine,
+        targets: Targets,
+        weights: tuple[NDArray[np.float64], NDArray[np.float64], float],
+        damping: float | None = None,
+        precision: str = "float32",
     ) -> None:
         self._engine = engine
+        self._precision = precision
         content, style, tv = weights
         self._weights = np.concatenate([content, style, [tv]])
         # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
@@ -58,6 +85,7 @@ class Objective:
         self._feeds = {
             **targets.contents,
             **targets.grams,
+            **targets.metrics(damping),
             "content_weight": (content / self._unit).astype(np.float32),
             "style_weight": (style / self._unit).astype(np.float32),
             "tv_weight": np.array(tv / self._unit, np.float32),
@@ -70,7 +98,7 @@ class Objective:
             The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``; the weighted
             terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest weight.
         """
-        losses, gradient = self._engine.run("gradient", {"image": image, **self._feeds})
+        losses, gradient = self._engine.run("gradient", {"image": image, **self._feeds}, self._precision)
         terms = self._weights * losses[0].astype(np.float64)
         return float(terms.sum()) / self._unit, gradient, terms
 

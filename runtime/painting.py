@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .images import Picture, fit, from_pixels, resize, to_pixels
-from .lbfgs import LBFGS
-from .objective import LossWeights, Objective, Targets, balance, encode
-from .precondition import FrequencyPreconditioner
+from .level import Level, Pixels
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .stylizer import Stylizer
-
-Pixels = NDArray[np.float32]
 
 _NOISE = 20.0
 """Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
@@ -47,6 +43,7 @@ class Result:
         picture: the painting at the photo's own size, with the photo's alpha and EXIF block.
         losses: a row for each evaluation, the weighted terms ``[k + l + 1]``: content, style, TV; their sum is the loss.
         sizes: long side, in pixels, of each row's level.
+        whitened: whether a row's style terms are in the whitened metric of early work, see `make_schedule`.
         status: why it ended, in a sentence.
         seconds: wall time, decoding and resampling included.
         evaluation_seconds: the part of it that ONNX Runtime took.
@@ -55,6 +52,7 @@ class Result:
     picture: Picture
     losses: NDArray[np.float64]
     sizes: NDArray[np.int64]
+    whitened: NDArray[np.bool_]
     status: str
     seconds: float
     evaluation_seconds: float
@@ -70,8 +68,8 @@ class Result:
 
     @property
     def loss(self) -> float:
-        """Lowest loss of the last level."""
-        last = self.losses[self.sizes == self.sizes[-1]]
+        """Lowest loss of the last level, of the objective itself."""
+        last = self.losses[(self.sizes == self.sizes[-1]) & ~self.whitened]
         return float(last.sum(1).min())
 
 
@@ -91,12 +89,11 @@ class Painting:
         self._shapes = [fit(picture.size, level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []
         self._sizes: list[int] = []
+        self._whitened: list[bool] = []
         self._evaluating = 0.0
         """Seconds of evaluations before this level, or before this run."""
         self._index = 0
-        self._made = 0
-        """Evaluations at this level."""
-        self._level: _Level | None = None
+        self._level: Level | None = None
 
     def step(self) -> Progress:
         """One evaluation.
@@ -108,26 +105,22 @@ class Painting:
         level = self._level
         if level is None:
             level = self._first_level()
-        elif self._level_over:
+        elif level.done:
             level = self._next_level(level)
         self._level = level
         terms = level.step()
-        self._made += 1
         self._rows.append(terms)
+        self._whitened.append(level.whitened)
         size = max(self._shapes[self._index])
         self._sizes.append(size)
         work = [width * height for width, height in self._shapes]
-        part = sum(work[: self._index]) + work[self._index] * self._made / self.settings.iterations
+        part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
         return Progress(part / sum(work), size, float(terms.sum()))
 
     @property
     def done(self) -> bool:
         """Whether there is a `result`."""
-        return self._level_over and self._index + 1 == len(self._levels)
-
-    @property
-    def _level_over(self) -> bool:
-        return self._level is not None and (self._made == self.settings.iterations or self._level.done)
+        return self._level is not None and self._level.done and self._index + 1 == len(self._levels)
 
     @property
     def begun(self) -> bool:
@@ -143,6 +136,7 @@ class Painting:
             picture=Picture(painted, self._picture.alpha, self._picture.exif, self._picture.dpi),
             losses=np.array(self._rows),
             sizes=np.array(self._sizes),
+            whitened=np.array(self._whitened),
             status=level.status,
             seconds=time.perf_counter() - self._began,
             evaluation_seconds=self._evaluating + level.evaluation_seconds,
@@ -154,10 +148,11 @@ class Painting:
         assert level is not None, "a painting that is begun has a level"
         seconds = time.perf_counter() - self._began, self._evaluating + level.evaluation_seconds
         return {
-            "place": np.array([self._index, self._made]),
+            "place": np.array(self._index),
             "seconds": np.array(seconds),
             "losses": np.array(self._rows),
             "sizes": np.array(self._sizes),
+            "whitened": np.array(self._whitened),
             **level.state(),
         }
 
@@ -165,9 +160,9 @@ class Painting:
         """Go on from a `state` of the same photo, style, bundle and settings.
 
         Raises:
-            KeyError, ValueError: it is of another kind.
+            KeyError, ValueError, IndexError: it is of another kind.
         """
-        self._index, self._made = (int(value) for value in state["place"])
+        self._index = int(state["place"])
         content = self._content(self._index)
         level = self._begin_level(self._index, content, content)
         level.restore(state)
@@ -176,22 +171,23 @@ class Painting:
         before, self._evaluating = (float(value) for value in state["seconds"])
         self._began -= before
         self._rows, self._sizes = list(state["losses"]), [int(size) for size in state["sizes"]]
+        self._whitened = [bool(value) for value in state["whitened"]]
 
-    def _first_level(self) -> "_Level":
+    def _first_level(self) -> Level:
         content = self._content(0)
         return self._begin_level(0, content, self._start(content))
 
-    def _next_level(self, level: "_Level") -> "_Level":
+    def _next_level(self, level: Level) -> Level:
         content = self._content(self._index + 1)
         following = self._begin_level(self._index + 1, content, self._refine(level, content))
         # Only now: where the engine was cancelled, the level that is over is still this one.
         self._index += 1
-        self._made = 0
         self._evaluating += level.evaluation_seconds
         return following
 
-    def _begin_level(self, index: int, content: Pixels, start: Pixels) -> "_Level":
-        return _Level(self._stylizer, self.settings, content, start, self._levels[index])
+    def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
+        pixels = [width * height for width, height in self._shapes]
+        return Level(self._stylizer, self.settings, content, start, self._levels[index], pixels[index] / pixels[-1])
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""
@@ -209,7 +205,7 @@ class Painting:
         picture = self._stylizer.style.image.rgb if start is None else start.picture.rgb
         return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
 
-    def _refine(self, level: "_Level", content: Pixels) -> Pixels:
+    def _refine(self, level: Level, content: Pixels) -> Pixels:
         """The first iterate of the next level, for the photo ``content``, from the painting at ``level``.
 
         A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
@@ -220,53 +216,6 @@ class Painting:
         if self.settings.init != "content":
             return enlarged
         return enlarged + (content - _enlarge(level.content, size))
-
-
-class _Level:
-    """The optimisation of one photo at one size."""
-
-    def __init__(self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, level: int) -> None:
-        engine = stylizer.engine
-        self.content = content
-        began = time.perf_counter()
-        targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(level))
-        self.evaluation_seconds = time.perf_counter() - began
-        weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
-        self._objective = Objective(engine, targets, balance(weights, targets))
-        self._shape = start.shape
-        preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
-        self._optimiser = LBFGS(start, history=settings.history, precondition=preconditioner)
-
-    def step(self) -> NDArray[np.float64]:
-        """One evaluation; the weighted terms.
-
-        Raises:
-            NonFiniteError: at the first evaluation.
-        """
-        began = time.perf_counter()
-        loss, gradient, terms = self._objective(self._optimiser.ask().reshape(self._shape))
-        self.evaluation_seconds += time.perf_counter() - began
-        self._optimiser.tell(loss, gradient)
-        return terms
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        return self._optimiser.state()
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self._optimiser.restore(state)
-
-    @property
-    def done(self) -> bool:
-        return self._optimiser.done
-
-    @property
-    def image(self) -> Pixels:
-        """The best picture so far, ``[1, 3, H, W]``."""
-        return self._optimiser.x.reshape(self._shape)
-
-    @property
-    def status(self) -> str:
-        return self._optimiser.status.value if self.done else "all iterations done"
 
 
 def _enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .images import FORMATS
 from .settings import Settings
 
-VERSION = 1
+VERSION = 2
 """Version of the recipe. It goes up when the same photo, style, bundle and options come out as other pixels than before;
 every output is then out of date."""
 
@@ -58,6 +58,9 @@ class Recipe:
             "start": self.start or settings.init,
             "seed": settings.seed if settings.init == "noise" else None,
             "history": settings.history,
+            "precision": settings.precision,
+            "whitens": settings.whitens,
+            "tolerance": settings.tolerance,
             "format": FORMATS[target.suffix.lower()],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -9,9 +9,10 @@ import onnxruntime
 import pytest
 
 from nstbatch.runtime import Bundle, ExitCode
-from nstbatch.runtime.engine import Engine, probe, start_provider
+from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import EvaluationError, OutOfMemoryError, ProviderError
 from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.providers import probe, start_provider
 from nstbatch.runtime.stop import DroppedError
 
 
@@ -66,7 +67,7 @@ def test_a_provider_that_computes_nonsense_is_an_error(monkeypatch: pytest.Monke
 
 
 def test_an_unknown_provider() -> None:
-    with pytest.raises(ProviderError, match="choose one of: auto, cpu, cuda, tensorrt"):
+    with pytest.raises(ProviderError, match="choose one of: auto, cpu, openvino, cuda, tensorrt"):
         start_provider("rocm")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nstbatch.exporter import export_bundle, load_weights, verify
-from nstbatch.exporter.objective import Objective, gram_matrix, total_variation
+from nstbatch.exporter.objective import Objective, gram_matrix, style_loss, total_variation
 from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.runtime import Bundle, BundleSpec
 from nstbatch.runtime.errors import ExportError, NstbatchError
@@ -32,11 +32,24 @@ def session(bundle: Bundle, graph: str) -> onnxruntime.InferenceSession:
 
 
 def plain_gradient(
-    objective: Objective, image: torch.Tensor, contents: list[torch.Tensor], grams: list[torch.Tensor], weights: torch.Tensor
+    objective: Objective,
+    image: torch.Tensor,
+    contents: list[torch.Tensor],
+    grams: list[torch.Tensor],
+    metrics: list[torch.Tensor],
+    weights: torch.Tensor,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Losses and gradient by torch's ordinary backward pass."""
+    """Losses and gradient by torch's ordinary backward pass, of the formulas as they are written."""
     image = image.clone().requires_grad_()
-    losses = objective.losses(image, contents, grams)
+    features = objective.network(image)
+    terms = [((features[t] - p) ** 2).mean((1, 2, 3)) for t, p in zip(objective.content_taps, contents, strict=True)]
+    for tap, target, Q in zip(objective.style_taps, grams, metrics, strict=True):
+        F = features[tap].flatten(2)
+        D = F @ F.transpose(1, 2) / F.shape[2] - target
+        values, vectors = torch.linalg.eigh(Q)
+        M = vectors @ torch.diag_embed(values.sqrt()) @ vectors.transpose(1, 2)
+        terms.append(((M @ D @ M) ** 2).mean((1, 2)))
+    losses = torch.stack([*terms, total_variation(image)], 1)
     (losses * weights).sum().backward()
     assert image.grad is not None
     return losses.detach().numpy(), image.grad.numpy()
@@ -55,13 +68,17 @@ def assert_parity(
         grams = [
             g.repeat(len(image), 1, 1) * torch.linspace(0.5, 1.5, len(image), dtype=g.dtype)[:, None, None] for g in grams
         ]
-    terms = objective.losses(as64[0], contents, grams).mean(0)
     rng = np.random.default_rng(seed)
+    metrics = []
+    for gram in grams:
+        vectors = torch.from_numpy(rng.standard_normal((1, gram.shape[1], 8)))
+        metrics.append(torch.eye(gram.shape[1])[None].double() + vectors @ vectors.transpose(1, 2) / 8)
+    terms = objective.losses(as64[0], contents, grams, metrics).mean(0)
     weights = torch.from_numpy(rng.uniform(0.5, 2, len(terms))) / terms.clamp(min=1e-9)
-    losses, gradient = plain_gradient(objective, as64[0], contents, grams, weights)
+    losses, gradient = plain_gradient(objective, as64[0], contents, grams, metrics, weights)
 
     k, l = len(contents), len(grams)
-    values = [image, *contents, *grams, weights[:k], weights[k : k + l], weights[k + l]]
+    values = [image, *contents, *grams, *metrics, weights[:k], weights[k : k + l], weights[k + l]]
     run = session(bundle, "gradient")
     feeds = {i.name: np.asarray(v, np.float32) for i, v in zip(run.get_inputs(), values, strict=True)}
     found_losses, found_gradient = run.run(None, feeds)
@@ -84,6 +101,7 @@ def test_inputs_and_outputs_are_the_contract(bundle: Bundle) -> None:
         "image",
         "content.relu4_2",
         *(f"gram.{t}" for t in taps),
+        *(f"metric.{t}" for t in taps),
         "content_weight",
         "style_weight",
         "tv_weight",
@@ -97,6 +115,7 @@ def test_inputs_and_outputs_are_the_contract(bundle: Bundle) -> None:
     assert shapes["tv_weight"] == []
     for tap, c in zip(taps, channels, strict=True):
         assert shapes[f"gram.{tap}"] == ["gram_N", c, c]
+        assert shapes[f"metric.{tap}"] == ["metric_N", c, c]
 
 
 @pytest.mark.parametrize("name", ["encode", "gradient"])
@@ -110,7 +129,8 @@ def test_no_index_operations_are_left(bundle: Bundle, name: str) -> None:
     assert count["Conv"] == (26 if name == "gradient" else 13)
     # Each pooling once forward; in the gradient once more, to tell the first of several maxima.
     assert count["MaxPool"] == (8 if name == "gradient" else 4)
-    assert count["MatMul"] == (15 if name == "gradient" else 5)
+    # A Gram matrix takes one product over the positions forward and one back, and its metric two of channels.
+    assert count["MatMul"] == (20 if name == "gradient" else 5)
     assert all(len(node.output) == 1 for node in model.graph.node if node.op_type == "MaxPool"), "no indices"
     initialisers = {t.name for t in model.graph.initializer}
     assert all(node.input[3] in initialisers for node in model.graph.node if node.op_type == "Pad" and len(node.input) > 3)
@@ -146,7 +166,9 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
     run = session(bundle, "gradient")
     images = np.concatenate([small(samples / "photos" / f"{n}.jpg", 64) for n in ("tree", "town")])
     targets = session(bundle, "encode").run(None, {"image": images[::-1].copy()})
-    weights = [np.ones(1, np.float32), np.ones(5, np.float32), np.array(1, np.float32)]
+    # One metric for all.
+    weights = [np.eye(gram.shape[-1], dtype=np.float32)[None] for gram in targets[1:]]
+    weights += [np.ones(1, np.float32), np.ones(5, np.float32), np.array(1, np.float32)]
     names = [i.name for i in run.get_inputs()]
     both = run.run(None, dict(zip(names, [images, *targets, *weights], strict=True)))
     for i in range(2):
@@ -211,6 +233,22 @@ def test_what_a_network_has_not_is_refused(spec: BundleSpec, message: str, tmp_p
     with pytest.raises(NstbatchError, match=message):
         export_bundle(spec, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_gradients_written_by_hand_are_those_of_the_functions() -> None:
+    rng = np.random.default_rng(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape)).requires_grad_()
+
+    assert torch.autograd.gradcheck(gram_matrix, random(2, 3, 4, 5))
+    root = random(1, 4, 4).detach()
+    metric = root @ root.transpose(1, 2)
+    gram, target = random(3, 4, 4), random(1, 4, 4).detach()
+    assert torch.autograd.gradcheck(lambda G: style_loss(G, target, metric), gram)
+    M = torch.linalg.cholesky(metric)
+    expected = ((M.transpose(1, 2) @ (gram - target) @ M) ** 2).mean((1, 2))
+    torch.testing.assert_close(style_loss(gram, target, metric), expected)
 
 
 def test_gram_matrix_and_total_variation_by_hand() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstbatch.runtime import Budget, Policy, Settings, Stylizer, discover, make_items
+from nstbatch.runtime import Budget, Policy, Settings, Stylizer, discover, make_items, recipe
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.estimate import estimate
 from nstbatch.runtime.images import fit
@@ -349,7 +349,7 @@ def test_style_start_and_name_count(bench: Bench, tmp_path: Path) -> None:
 
 def test_another_version_of_the_recipe(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.run(tmp_path / "in")
-    monkeypatch.setattr("nstbatch.runtime.recipe.VERSION", 2)
+    monkeypatch.setattr("nstbatch.runtime.recipe.VERSION", recipe.VERSION + 1)
     assert states(bench, tmp_path / "in" / "a.png")["a.png"][0] == "to do"
 
 

@@ -55,13 +55,14 @@ class SeamEngine(Engine):
     def __init__(self, before: Callable[[str], None] = lambda _: None, free: int | None = None) -> None:
         self.bundle = bundle()
         self.provider = "cpu"
+        self.precisions = ("float32",)
         self.threads = 1
         self.calls: list[str] = []
         self._before = before
         self._free = free
         self._cancelled = False
 
-    def run(self, graph: str, feeds: Feeds) -> list[NDArray[np.float32]]:
+    def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[NDArray[np.float32]]:
         self._before(graph)
         if self._cancelled:
             raise DroppedError
@@ -74,9 +75,12 @@ class SeamEngine(Engine):
             return [(image / 255).astype(np.float32), G[None].astype(np.float32)]
         P = feeds["content.relu1_1"].reshape(3, -1).astype(np.float64)
         A = feeds["gram.relu1_1"][0].astype(np.float64)
-        content, style = ((F - P) ** 2).mean(), ((G - A) ** 2).mean()
+        Q = feeds["metric.relu1_1"][0].astype(np.float64)
+        difference = G - A
+        weighted = Q @ difference @ Q
+        content, style = ((F - P) ** 2).mean(), (difference * weighted).mean()
         dF = float(feeds["content_weight"][0]) * 2 * (F - P) / F.size
-        dF += float(feeds["style_weight"][0]) * 4 * (G - A) @ F / (9 * n)
+        dF += float(feeds["style_weight"][0]) * 4 * weighted @ F / (9 * n)
         gradient = (dF / 255).reshape(image.shape).astype(np.float32)
         return [np.array([[content, style, 0]], np.float32), gradient]
 

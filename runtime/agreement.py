@@ -1,0 +1,49 @@
+"""Whether a provider computes what the CPU provider does.
+
+Providers have been seen to return a wrong gradient without a word (OpenVINO's of a ConvTranspose), and a driver or a
+library may change under a host that was sound.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from .engine import Engine
+from .errors import ProviderError
+from .objective import LossWeights, Objective, Targets, balance, encode
+
+BOUNDS = {"float32": 1e-2, "bfloat16": 0.3}
+"""Largest relative difference (Euclidean norm) from the CPU provider: of OpenVINO, 4e-4 and 0.07 were seen; a wrong
+gradient differs by 1."""
+
+_TRIAL = (48, 64)
+"""Height and width of what is compared."""
+
+
+def check_agreement(engine: Engine, precisions: Iterable[str]) -> None:
+    """Compare a loss and gradient with the CPU provider's, at a small size, in each of some precisions.
+
+    Raises:
+        ProviderError: they differ by more than `BOUNDS`.
+    """
+    rng = np.random.default_rng(0)
+    height, width = _TRIAL
+    # Smooth, as photos are: on white noise ReLUs and maxima flip with every rounding.
+    noise = np.cumsum(np.cumsum(rng.standard_normal((2, 3, height, width)), axis=2), axis=3)
+    noise -= noise.min(axis=(2, 3), keepdims=True)
+    photo, style = (255 * noise / noise.max(axis=(2, 3), keepdims=True)).astype(np.float32)[:, None]
+    reference = Engine(engine.bundle, "cpu", engine.threads)
+    targets = Targets(encode(reference, photo[:, :, ::-1].copy()).contents, encode(reference, style).grams)
+    weights = balance(LossWeights(content=1.0, style=100.0, tv=0.0), targets)
+    _, expected_gradient, expected_terms = Objective(reference, targets, weights)(photo)
+    for precision in precisions:
+        _, gradient, terms = Objective(engine, targets, weights, precision=precision)(photo)
+        for what, found, expected in (("loss", terms, expected_terms), ("gradient", gradient, expected_gradient)):
+            error = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+            # Not "error > bound": a NaN has to fail.
+            if not error <= BOUNDS[precision]:
+                raise ProviderError(
+                    f"provider '{engine.provider}' in {precision}: its {what} is {error:.1g} off the CPU provider's "
+                    f"(allowed: {BOUNDS[precision]:g}); use --provider cpu, and report the versions that `nstbatch doctor` "
+                    f"tells"
+                )

@@ -1,0 +1,61 @@
+"""What is evaluated when, within a level of size."""
+
+from dataclasses import dataclass
+
+from .settings import Settings
+
+DAMPING = 0.01
+"""Of the whitened metric, see `Targets.metrics`. At 192 pixels 0.003 to 0.03 reach the same loss within a seventh of the
+evaluations."""
+
+_EXACT = 12
+"""With mixed precision, one of so many evaluations of the last level is in float32: from where bfloat16 has brought it, the
+loss falls as fast as it would have without."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Evaluations of one kind.
+
+    Attributes:
+        evaluations: their number, at least 1.
+        damping: of the whitened metric; None for the objective itself.
+        precision: of the evaluations.
+    """
+
+    evaluations: int
+    damping: float | None
+    precision: str
+
+
+def make_schedule(settings: Settings, *, last: bool) -> list[Phase]:
+    """Phases of a level; those of the last one end with the objective itself in the best precision.
+
+    Where the style dominates, its Gram matrices' few large eigenvalues make the objective ill-conditioned: L-BFGS spends
+    its evaluations on them while the many small ones, which make the texture, wait. Compared in the metric
+    (A / lambda + d·I)⁻¹ all count alike (Gauss-Newton of the style term then has a flat spectrum), and the whitened minimum
+    is a start from which the objective itself is soon at losses that it reaches late alone. This is ours, not in the
+    papers; what it gives stands in ``bench/results/ideas-*.md``.
+
+    Args:
+        settings: of the optimisation.
+        last: whether it is the last level.
+    """
+    precisions = used_precisions(settings.precision)
+    early, late = precisions[0], precisions[-1]
+    total = settings.iterations
+    if not last:
+        return [Phase(total, DAMPING if settings.whitens else None, early)]
+    whitened = total // 2 if settings.whitens else 0
+    exact = total - whitened if early == late else max(1, round(total / _EXACT))
+    phases = [
+        Phase(whitened, DAMPING, early),
+        Phase(total - whitened - exact, None, early),
+        Phase(exact, None, late),
+    ]
+    return [phase for phase in phases if phase.evaluations > 0]
+
+
+def used_precisions(precision: str) -> tuple[str, ...]:
+    """Those that evaluations are made in for a choice of ``Settings.precision``, the early work's first."""
+    return ("bfloat16", "float32") if precision == "mixed" else (precision,)
