@@ -7,12 +7,11 @@ import click
 from click_default_group import DefaultGroup
 
 from ..runtime.errors import ExitCode, NstbatchError
-from .cache import CACHE_VARIABLE
-from .console import say
 from .doctor import doctor
 from .export import export
-from .options import PREFIX
+from .options import CACHE_VARIABLE, PREFIX
 from .paint import paint
+from .text import say
 
 
 @click.group(

@@ -9,11 +9,10 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from ..runtime import Bundle, BundleSpec
+from ..runtime.bundle import Bundle, BundleSpec
 from ..runtime.errors import BundleError, UsageError
-from .console import say
-
-CACHE_VARIABLE = "NSTBATCH_CACHE_DIR"
+from .options import CACHE_VARIABLE
+from .text import say
 
 
 def cache_dir() -> Path:

@@ -1,11 +1,8 @@
 """What a run says to people: a progress bar on a terminal, one line a picture otherwise."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,22 +13,8 @@ from ..runtime.errors import ExitCode
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
+from .text import printable, say, tell
 from .watch import Watcher
-
-
-def say(text: str) -> None:
-    """A note about the run, on stderr."""
-    tell(f"nstbatch: {printable(text)}", err=True)
-
-
-def tell(line: str, err: bool = False) -> None:
-    """A line of the report, on stdout or stderr. Where it cannot be written (`| head`, a full disk) the run goes on."""
-    try:
-        click.echo(line, err=err)
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
-        os.close(nowhere)
 
 
 @contextmanager
@@ -51,12 +34,6 @@ def describe(row: Row) -> str:
     if row.outcome is Outcome.PAINTED:
         return f"{source} -> {printable(str(row.item.target))}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
     return f"{source}: {row.outcome.value}: {reason}"
-
-
-def printable(text: str) -> str:
-    """A file name may hold line breaks, escape sequences, or bytes that are no UTF-8."""
-    text = text.encode(sys.getfilesystemencoding(), "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class RunDisplay(Watcher):

@@ -11,7 +11,7 @@ from ..runtime.errors import ExitCode
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
-from .console import tell
+from .text import tell
 from .watch import Watcher
 
 VERSION = 1

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from ..runtime import BundleSpec
+from ..runtime.bundle import BundleSpec
 from ..runtime.errors import ExportError
-from .console import steps
 from .options import PATH, option
 
 _DEFAULTS = BundleSpec()
@@ -54,6 +53,8 @@ def export(
         from ..exporter import export_bundle, source_id
     except ImportError as error:
         raise ExportError(f"exporting needs PyTorch ({error}); run `pip install 'nstbatch[export]'`") from None
+    from .console import steps
+
     began = time.perf_counter()
     spec = BundleSpec(network, pooling, _names(content_taps), _names(style_taps), source_id(weights))
     with steps() as step:

@@ -9,7 +9,8 @@ from ..runtime import Report
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.plan import Plan, Task
 from ..runtime.report import Outcome, Row
-from .console import describe, printable
+from .console import describe
+from .text import printable
 from .watch import Watcher
 
 

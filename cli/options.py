@@ -10,6 +10,8 @@ import click
 
 PREFIX = "NSTBATCH_"
 
+CACHE_VARIABLE = PREFIX + "CACHE_DIR"
+
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`click.option` with the environment variable that belongs to its long name."""

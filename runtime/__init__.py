@@ -7,22 +7,26 @@ result = stylizer("photo.jpg")
 result.image.save("painting.jpg")
 """
 
-from .batch import Batch, recipe_of
-from .bundle import Bundle, BundleSpec
-from .discover import discover
-from .errors import ExitCode, NstbatchError
-from .journal import Journal
-from .lbfgs import LBFGS
-from .lock import hold
-from .memory import Budget
-from .painting import Painting, Progress, Result
-from .placement import make_items
-from .plan import Policy, make_plan
-from .report import Report
-from .saving import recover
-from .settings import Settings
-from .stop import Stop
-from .stylizer import Stylizer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batch import Batch, recipe_of
+    from .bundle import Bundle, BundleSpec
+    from .discovery import discover
+    from .errors import ExitCode, NstbatchError
+    from .journal import Journal
+    from .lbfgs import LBFGS
+    from .lock import hold
+    from .memory import Budget
+    from .painting import Painting, Progress, Result
+    from .placement import make_items
+    from .plan import Policy, make_plan
+    from .report import Report
+    from .saving import recover
+    from .settings import Settings
+    from .stop import Stop
+    from .stylizer import Stylizer
 
 __all__ = [
     "LBFGS",
@@ -48,3 +52,36 @@ __all__ = [
     "recipe_of",
     "recover",
 ]
+
+_HOMES = {
+    "Batch": "batch",
+    "Budget": "memory",
+    "Bundle": "bundle",
+    "BundleSpec": "bundle",
+    "ExitCode": "errors",
+    "Journal": "journal",
+    "LBFGS": "lbfgs",
+    "NstbatchError": "errors",
+    "Painting": "painting",
+    "Policy": "plan",
+    "Progress": "painting",
+    "Report": "report",
+    "Result": "painting",
+    "Settings": "settings",
+    "Stop": "stop",
+    "Stylizer": "stylizer",
+    "discover": "discovery",
+    "hold": "lock",
+    "make_items": "placement",
+    "make_plan": "plan",
+    "recipe_of": "batch",
+    "recover": "saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # NumPy, Pillow and SciPy are loaded when a name is used (PEP 562): a command line that only tells its options, or a
+    # process that reads a bundle's manifest, has no use for them.
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

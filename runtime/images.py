@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from .atomic import write_atomic
 from .bundle import MIN_SIDE
 from .errors import ImageError
+from .settings import MAX_MEGAPIXELS
 from .sources import Stamp, open_source
 
 Pixels = NDArray[np.float32]
@@ -33,9 +34,6 @@ FORMATS: dict[str, str] = {
     ".tiff": "TIFF",
 }
 """File name extensions that are read from folders and can be written, and Pillow's name of the format."""
-
-MAX_MEGAPIXELS = 100.0
-"""Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
 
 _MAX_BYTES_PER_PIXEL = 16
 """Four channels of 32 bits: a file with more is not read to its end."""

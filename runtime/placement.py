@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .discover import Inputs, real
+from .discovery import Inputs, real
 from .errors import UsageError
 from .images import FORMATS
-
-NAME = "{stem}{ext}"
-"""Default template of an output's name: the photo's own."""
+from .settings import NAME
 
 NAME_FIELDS = ("stem", "style", "ext")
 

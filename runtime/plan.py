@@ -7,11 +7,12 @@ from enum import Enum
 from pathlib import Path
 
 from .errors import ImageError
-from .images import MAX_MEGAPIXELS, probe_photo
+from .images import probe_photo
 from .journal import Entry, Journal
 from .memory import Budget
 from .placement import Item
 from .recipe import Recipe
+from .settings import MAX_MEGAPIXELS
 from .sources import Stamp, sha256_file
 
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from .errors import ProviderError
 from .host import available_cores
 
@@ -65,6 +63,9 @@ def probe(provider: str) -> None:
     Raises:
         ProviderError: it does not start or does not add.
     """
+    # Here, and not above: the command line takes `CHOICES` from this module, and is to answer --help at once.
+    import numpy as np
+
     (result,) = make_session(_PROBE, provider, threads=1).run(None, {"x": np.ones(1, np.float32)})
     if result[0] != 2:
         raise ProviderError(f"provider '{provider}' computes 1 + 1 = {result[0]}; reinstall onnxruntime")

@@ -6,6 +6,12 @@ from dataclasses import dataclass, replace
 from .bundle import MIN_SIDE
 from .errors import UsageError
 
+MAX_MEGAPIXELS = 100.0
+"""Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
+
+NAME = "{stem}{ext}"
+"""Template of an output's name: the photo's own."""
+
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from .atomic import write_atomic
 from .engine import Engine
 from .errors import ImageError, StyleError
-from .images import MAX_MEGAPIXELS, Photo, Picture, fit, read_photo, resize, to_pixels
+from .images import Photo, Picture, fit, read_photo, resize, to_pixels
 from .objective import encode
+from .settings import MAX_MEGAPIXELS
 
 Grams = dict[str, NDArray[np.float32]]
 

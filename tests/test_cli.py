@@ -283,7 +283,7 @@ def test_doctor(nstbatch: Call, bundle: Bundle) -> None:
     assert done.returncode == 0, done.stderr
     assert f"nstbatch     {version('nstbatch')}" in done.stdout
     assert "cpu: starts" in done.stdout
-    assert "parity with float64 autograd (33 cases)" in done.stdout
+    assert "parity with float64 autograd (48 cases)" in done.stdout
     assert "trial" in done.stdout
     without = nstbatch("doctor")
     assert without.returncode == 0

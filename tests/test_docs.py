@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nstbatch import runtime
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -20,7 +22,7 @@ def test_the_command_line_reference_is_what_help_says() -> None:
 def test_the_readme_starts_with_the_two_commands() -> None:
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert "pip install '.[cpu,export]' && nstbatch samples/photos --style samples/starry.jpg" in blocks[0].splitlines()
-    assert "pip install -e '.[cpu,export,dev]' && pytest" in blocks[1].splitlines()
+    assert "pip install -e '.[cpu,openvino,export,dev]' && pytest" in blocks[1].splitlines()
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
@@ -36,3 +38,11 @@ def test_the_readme_names_every_exit_code() -> None:
 
     rows = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert {int(code) for code in rows} == {int(code) for code in ExitCode}
+
+
+def test_the_names_of_the_runtime_are_there() -> None:
+    assert sorted(runtime.__all__) == sorted(runtime._HOMES)
+    for name in runtime.__all__:
+        assert getattr(runtime, name).__module__ == f"nstbatch.runtime.{runtime._HOMES[name]}"
+    with pytest.raises(AttributeError, match="nonsense"):
+        runtime.nonsense  # noqa: B018

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import nstbatch.cli.app
-import nstbatch.cli.paint
+import nstbatch.cli.run
 import nstbatch.runtime.saving
 from nstbatch.runtime.journal import STATE, Journal
 from seams import SeamEngine, files, picture
@@ -173,7 +173,7 @@ def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before")
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.stdout = os.fdopen(1, "w", buffering=1)
             # No handlers of the parent, no bundle: an engine that is exact, and quick.
-            nstbatch.cli.paint.find_bundle = lambda *_: SeamEngine()  # type: ignore[assignment,return-value]
+            nstbatch.cli.run.find_bundle = lambda *_: SeamEngine()  # type: ignore[assignment,return-value]
             disk = Disk(top, fatal, mode)
             sys.argv = ["nstbatch", *arguments]
             os.environ["NSTBATCH_CACHE_DIR"] = str(top / "cache")

@@ -29,8 +29,9 @@ from nstbatch.runtime import (
 from nstbatch.runtime.bundle import Manifest, Parity, WeightsInfo
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.journal import STATE
-from nstbatch.runtime.placement import NAME, Item
+from nstbatch.runtime.placement import Item
 from nstbatch.runtime.plan import Plan
+from nstbatch.runtime.settings import NAME
 from nstbatch.runtime.stop import DroppedError
 
 Feeds = Mapping[str, NDArray[np.float32]]

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from nstbatch.runtime import discover
-from nstbatch.runtime.discover import read_list
+from nstbatch.runtime.discovery import read_list
 from nstbatch.runtime.errors import UsageError
 
 

@@ -1,0 +1,198 @@
+"""A run of `paint`: from its options to its exit code."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..runtime import (
+    Batch,
+    Budget,
+    Journal,
+    Policy,
+    Settings,
+    Stop,
+    Stylizer,
+    discover,
+    hold,
+    make_items,
+    make_plan,
+    recipe_of,
+    recover,
+)
+from ..runtime.discovery import read_list
+from ..runtime.errors import ExitCode, UsageError
+from ..runtime.estimate import estimate
+from ..runtime.placement import Item
+from ..runtime.plan import Plan, State
+from ..runtime.settings import INITS
+from ..runtime.style import read_style
+from ..runtime.stylizer import START
+from .cache import cache_dir, find_bundle
+from .console import RunDisplay, steps
+from .events import JsonLines
+from .logfile import LogFile
+from .signals import stopping
+from .status import StatusFile
+from .text import printable, tell
+from .watch import Watcher, Watchers
+
+
+def run(
+    options: dict[str, Any], machine: bool, log_file: Path | None, status_file: Path | None, verbose: bool, quiet: bool
+) -> ExitCode:
+    """Paint what the options of `paint` say; returns the exit code, or raises what `Watchers.until_the_end` lets through."""
+    watchers: list[Watcher] = [RunDisplay(verbose - quiet, machine)]
+    told = Watchers(watchers)
+    events = JsonLines() if machine else None
+    if events is not None:
+        watchers.append(events)
+    with told.until_the_end():
+        if log_file is not None:
+            watchers.append(LogFile(log_file, verbose))
+        if status_file is not None:
+            watchers.append(StatusFile(status_file, told.report))
+        _paint(_Options.of(options), told, events)
+    return told.exit_code
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """The options of `paint`, but for those of its watchers."""
+
+    photos: Sequence[Path]
+    style: Path
+    output: Path | None
+    recursive: bool
+    files_from: Path | None
+    name: str
+    settings: dict[str, Any]
+    bundle: Path | None
+    provider: str
+    threads: int | None
+    dry_run: bool
+    policy: Policy
+    fail_fast: bool
+    on_stop: str
+    max_duration: float | None
+    checkpoint: float | None
+    wait: bool
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "_Options":
+        """From click's values by name."""
+
+        def part(kind: type) -> dict[str, Any]:
+            return {f.name: options.pop(f.name) for f in fields(kind) if f.name in options}
+
+        return cls(settings=part(Settings), policy=Policy(**part(Policy)), **options)
+
+
+def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
+    deadline = None if options.max_duration is None else time.monotonic() + options.max_duration
+    # What can be refused is refused before anything that takes time.
+    settings = Settings(**options.settings)
+    style = read_style(options.style)
+    start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
+    items = _items(options)
+    if not items:
+        told.note("nothing to do: no photos there")
+        return
+    with steps(told.note) as step:
+        bundle = find_bundle(options.bundle, step)
+        stylizer = Stylizer(
+            bundle,
+            style,
+            provider=options.provider,
+            threads=options.threads,
+            cache=cache_dir(),
+            start=start,
+            **options.settings,
+        )
+    if options.provider == "auto":
+        told.note(f"provider: {stylizer.engine.provider}")
+    if stylizer.settings.precision != settings.precision:
+        told.note(f"precision: {stylizer.settings.precision}, since this CPU computes no bfloat16")
+    roots = list(dict.fromkeys(item.root for item in items))
+    with contextlib.nullcontext() if options.dry_run else hold(roots, options.wait, told.note):
+        journals = {root: _journal(root, told) for root in roots}
+        if not options.dry_run:
+            for path in recover(items, journals, keep_existing=options.policy.keep_existing):
+                told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
+        free = stylizer.engine.free_memory()
+        budget = None if free is None else Budget(bundle.manifest.spec, settings, free)
+        plan = make_plan(items, journals, recipe_of(stylizer), options.policy, budget)
+        if options.dry_run:
+            told.refused = plan.count(State.REFUSED) > 0
+            _print_plan(plan, stylizer, told, events)
+            return
+        told.planned(plan)
+        stop = Stop()
+        batch = Batch(
+            plan,
+            stylizer,
+            journals,
+            policy=options.policy,
+            stop=stop,
+            checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
+            duration=None if deadline is None else deadline - time.monotonic(),
+            fail_fast=options.fail_fast,
+        )
+        with stopping(stop, drop=options.on_stop == "drop", told=told.note):
+            for row in batch.run(told.started, told.progress):
+                told.finished(row)
+        told.report.stopped = stop.reason
+
+
+def _items(options: _Options) -> list[Item]:
+    if not options.photos and options.files_from is None:
+        raise UsageError("nothing to paint: name photos, folders or patterns, or a list with --files-from")
+    listed = [] if options.files_from is None else _read_list(options.files_from)
+    inputs = discover(options.photos, listed, style=options.style, recursive=options.recursive)
+    return make_items(inputs, options.style, options.output, options.name)
+
+
+def _read_list(path: Path) -> list[Path]:
+    try:
+        return read_list(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--files-from {path}: {error.strerror or error}") from None
+
+
+def _journal(root: Path, told: Watchers) -> Journal:
+    try:
+        journal = Journal.read(root)
+    except OSError as error:
+        raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
+    if journal.skipped:
+        told.note(f"{journal.path}: {journal.skipped} lines are torn or of another version, and were skipped")
+    return journal
+
+
+def _print_plan(plan: Plan, stylizer: Stylizer, told: Watchers, events: JsonLines | None) -> None:
+    with steps(told.note) as step:
+        seconds = estimate(plan, stylizer, step)
+    times = iter(seconds)
+    if events is not None:
+        events.planned(plan)
+    for task in plan.tasks:
+        time_of_task = next(times) if task.state is State.TODO else None
+        if events is not None:
+            events.estimated(task, time_of_task)
+        else:
+            place = f" -> {task.item.target}" if task.state is State.TODO else ""
+            about = "" if time_of_task is None else f", about {_duration(time_of_task)}"
+            tell(printable(f"{task.state.value}: {task.item.source}{place} ({task.reason}){about}"))
+    if events is None:
+        tell(f"{plan}, about {_duration(sum(seconds))}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
