@@ -1,4 +1,8 @@
-"""Run a plan: a failure is a row of the report, not the end of the run."""
+"""Run a plan: a failure is a row of the report, not the end of the run.
+
+While a picture is painted, a thread encodes the one before and decodes the one after. What is written is written by the
+thread that runs the batch, between two evaluations, so that the order of the calls is one that can be reasoned about.
+"""
 
 import contextlib
 import datetime
@@ -6,6 +10,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -66,6 +72,8 @@ class Batch:
         self._recipe = recipe_of(stylizer)
         self._rate: float | None = None
         """Seconds for each pixel of the last level, of the pictures painted so far."""
+        self._decoding: tuple[Task, Future[Photo]] | None = None
+        self._encoding: _Encoding | None = None
 
     def run(
         self,
@@ -85,97 +93,160 @@ class Batch:
         self._stop.when_dropping(self._stylizer.engine.cancel)
         timer = self._start_timer()
         try:
-            for task in self._plan.tasks:
-                if task.state is State.TODO and self._out_of_time(task):
-                    self._stop.request(StopReason.DEADLINE, drop=False)
-                if self._stop.reason is not None:
-                    return
-                row = self._row(task, started, progress)
-                if row.outcome is Outcome.FAILED:
-                    self._journal_failure(row)
-                yield row
-                if self._fail_fast and row.outcome is Outcome.FAILED:
-                    self._stop.request(StopReason.FAILURE, drop=False)
+            with ThreadPoolExecutor(1, thread_name_prefix="pictures") as self._pool:
+                try:
+                    for row in self._rows(started, progress):
+                        if row.outcome is Outcome.FAILED:
+                            self._journal_failure(row)
+                        yield row
+                        if self._fail_fast and row.outcome is Outcome.FAILED:
+                            self._stop.request(StopReason.FAILURE, drop=False)
+                finally:
+                    if self._decoding is not None:
+                        self._decoding[1].cancel()
         finally:
             if timer is not None:
                 timer.cancel()
             for journal in self._journals.values():
                 journal.close()
 
-    def _row(self, task: Task, started: Callable[[Task], None], progress: Callable[[Item, Progress], None]) -> Row:
+    def _rows(self, started: Callable[[Task], None], progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
+        for index, task in enumerate(self._plan.tasks):
+            if task.state is State.TODO and self._out_of_time(task):
+                self._stop.request(StopReason.DEADLINE, drop=False)
+            if self._stop.reason is not None:
+                break
+            if task.state is State.TODO:
+                yield from self._painted(task, index, started, progress)
+            else:
+                yield from self._saved(wait=True)
+                yield self._settled(task)
+        yield from self._saved(wait=True)
+
+    def _settled(self, task: Task) -> Row:
         if task.state is State.UP_TO_DATE:
             # A run that was killed between a picture and its checkpoint has left it.
             Checkpoint(task.item.root, task.item.key).discard()
-        if task.state is not State.TODO:
-            return Row(task.item, _SETTLED[task.state], task.reason)
+        return Row(task.item, _SETTLED[task.state], task.reason)
+
+    def _painted(
+        self,
+        task: Task,
+        index: int,
+        started: Callable[[Task], None],
+        progress: Callable[[Item, Progress], None],
+    ) -> Iterator[Row]:
+        """Paint a photo; rows of this one, if it fails, and of the one before, when it is saved."""
         began = self._clock()
         started(task)
         try:
-            row = self._paint(task, progress)
+            photo = self._photo(task)
+            self._decode_next(index)
+            yield from self._paint(task, photo, progress)
         except DroppedError as error:
+            yield from self._saved(wait=True)
             kept = "a checkpoint is kept" if error.kept else "the next run begins it anew"
-            return Row(task.item, Outcome.DROPPED, kept, seconds=self._clock() - began)
+            yield Row(task.item, Outcome.DROPPED, kept, seconds=self._clock() - began)
         except (DiskError, ProviderError):
             raise
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
-            return Row(task.item, Outcome.FAILED, _describe(error, task.item), seconds=self._clock() - began)
-        self._learn(task, row)
-        return row
+            yield from self._saved(wait=True)
+            yield Row(task.item, Outcome.FAILED, _describe(error, task.item), seconds=self._clock() - began)
 
-    def _paint(self, task: Task, progress: Callable[[Item, Progress], None]) -> Row:
-        photo = read_photo(task.item.source, self._policy.max_megapixels)
+    def _photo(self, task: Task) -> Photo:
+        """The decoded photo, as the file is now."""
+        ahead, self._decoding = self._decoding, None
+        if ahead is not None and ahead[0] is task:
+            photo = ahead[1].result()
+            with contextlib.suppress(OSError):
+                if Stamp.of(task.item.source.stat()) == photo.stamp:
+                    return photo
+        return read_photo(task.item.source, self._policy.max_megapixels)
+
+    def _decode_next(self, index: int) -> None:
+        following = (task for task in self._plan.tasks[index + 1 :] if task.state is State.TODO)
+        task = next(following, None)
+        if task is not None:
+            self._decoding = task, self._pool.submit(read_photo, task.item.source, self._policy.max_megapixels)
+
+    def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
         try:
-            return self._paint_at(task, photo, task.limit, progress)
+            yield from self._paint_at(task, photo, task.limit, progress)
         except (OutOfMemoryError, MemoryError) as error:
             smaller = self._smaller(photo, task.limit)
             if smaller < MIN_SIDE or not self._policy.shrink_to_fit:
                 advice = f"try --size {smaller}, or --shrink-to-fit" if smaller >= MIN_SIDE else "no smaller size is left"
                 raise OutOfMemoryError(f"memory ran out ({str(error) or type(error).__name__}); {advice}") from None
-        return self._paint_at(task, photo, smaller, progress)
+        else:
+            return
+        yield from self._paint_at(task, photo, smaller, progress)
 
     def _smaller(self, photo: Photo, limit: int | None) -> int:
         """The next size down: half the pixels."""
         top = self._stylizer.settings.levels(max(photo.picture.size))[-1]
         return round((top if limit is None else min(top, limit)) / 2**0.5)
 
-    def _paint_at(self, task: Task, photo: Photo, limit: int | None, progress: Callable[[Item, Progress], None]) -> Row:
+    def _paint_at(
+        self, task: Task, photo: Photo, limit: int | None, progress: Callable[[Item, Progress], None]
+    ) -> Iterator[Row]:
         item = task.item
         long_side = max(photo.picture.size)
         asked = self._recipe.fingerprint(photo.sha256, long_side, item.target)
         made = asked if limit is None else self._recipe.at_most(limit).fingerprint(photo.sha256, long_side, item.target)
         checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
         painting = self._begin(photo, limit, checkpoint)
-        resumed = painting.begun
-        result = self._optimise(painting, checkpoint, lambda step: progress(item, step))
-        if not _unchanged(item.source, photo):
-            raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
-        notes = [result.status]
-        if resumed:
+        notes = []
+        if painting.begun:
             notes.append("taken up from a checkpoint")
         if FORMATS.get(item.source.suffix.lower()) != photo.kind:
             notes.append(f"the photo is a {photo.kind}, whatever its name says")
         if made != asked:
             notes.append(f"at {limit} px, since memory did not suffice for more")
+        yield from self._optimise(painting, checkpoint, lambda step: progress(item, step))
+        yield from self._saved(wait=True)
+        encoded = self._pool.submit(_encode, painting.ending(), item)
+        self._encoding = _Encoding(task, photo, checkpoint, made, asked, long_side, notes, encoded)
+
+    def _saved(self, *, wait: bool) -> Iterator[Row]:
+        """Save the picture that is being encoded, if there is one and it is ready or is to be waited for; its row."""
+        encoding = self._encoding
+        if encoding is None or not (wait or encoding.encoded.done()):
+            return
+        self._encoding = None
+        try:
+            row = self._save(encoding)
+        except (DiskError, ProviderError):
+            raise
+        except Exception as error:  # whatever a photo sets off, it must not cost the next one
+            yield Row(encoding.task.item, Outcome.FAILED, _describe(error, encoding.task.item))
+            return
+        self._learn(encoding.task, row)
+        yield row
+
+    def _save(self, encoding: "_Encoding") -> Row:
+        item, photo = encoding.task.item, encoding.photo
+        result, data = encoding.encoded.result()
+        if not _unchanged(item.source, photo):
+            raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
         entry = Entry(
             target=item.key,
             source=os.path.abspath(item.source),  # noqa: PTH100 - links stay what they are
             outcome=Outcome.PAINTED.value,
-            reason="; ".join(notes),
+            reason="; ".join([result.status, *encoding.notes]),
             finished=_now(),
             nstbatch=version("nstbatch"),
-            fingerprint=made,
-            asked=asked,
+            fingerprint=encoding.made,
+            asked=encoding.asked,
             photo_sha256=photo.sha256,
             photo_stamp=photo.stamp,
-            long_side=long_side,
+            long_side=encoding.long_side,
             loss=result.loss,
             evaluations=len(result.losses),
             seconds=round(result.seconds, 3),
         )
-        data = encode_picture(result.picture, item.target.suffix)
         if not save(item, self._journals[item.root], data, entry, keep_existing=self._policy.keep_existing):
             return Row(item, Outcome.KEPT, "a file that the journal does not know appeared in its place")
-        checkpoint.discard()
+        encoding.checkpoint.discard()
         return Row(item, Outcome.PAINTED, entry.reason, result.loss, result.seconds, entry.evaluations)
 
     def _begin(self, photo: Photo, limit: int | None, checkpoint: Checkpoint) -> Painting:
@@ -189,11 +260,13 @@ class Batch:
                 return self._stylizer.begin(photo.picture, limit)
         return painting
 
-    def _optimise(self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> Result:
+    def _optimise(self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> Iterator[Row]:
+        """Paint; the row of the picture before, when it is saved."""
         try:
             while not painting.done:
                 self._stop.check()
                 progress(painting.step())
+                yield from self._saved(wait=False)
                 if checkpoint.due and not painting.done:
                     # A disk that is too full for a checkpoint may still have room for the picture.
                     with contextlib.suppress(OSError):
@@ -205,7 +278,6 @@ class Batch:
                 checkpoint.save(painting.state())
                 raise DroppedError(kept=True) from None
             raise
-        return painting.result()
 
     def _journal_failure(self, row: Row) -> None:
         item = row.item
@@ -240,6 +312,33 @@ class Batch:
         level = self._stylizer.settings.levels(max(task.size))[-1]
         width, height = fit(task.size, level)
         return width * height
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """A picture that is painted, and all that its journal line needs.
+
+    Attributes:
+        task, photo, checkpoint: what was painted.
+        made, asked: fingerprints of what was made, and of what had been asked for.
+        long_side: of the photo.
+        notes: for its reason.
+        encoded: result and file.
+    """
+
+    task: Task
+    photo: Photo
+    checkpoint: Checkpoint
+    made: str
+    asked: str
+    long_side: int
+    notes: list[str]
+    encoded: "Future[tuple[Result, bytes]]" = field(repr=False)
+
+
+def _encode(ending: Callable[[], Result], item: Item) -> tuple[Result, bytes]:
+    result = ending()
+    return result, encode_picture(result.picture, item.target.suffix)
 
 
 _SETTLED = {State.UP_TO_DATE: Outcome.UP_TO_DATE, State.KEPT: Outcome.KEPT, State.REFUSED: Outcome.FAILED}

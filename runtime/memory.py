@@ -17,8 +17,9 @@ computed: measured, see `bench/memory.py`."""
 _WEIGHT_COPIES = 3
 """Weights, their flipped form for the backward convolutions, and ONNX Runtime's own layout of them."""
 
-_DECODED = 20
-"""Bytes for each pixel of the photo itself: decoded, turned, converted, enlarged, encoded."""
+_DECODED = 30
+"""Bytes for each pixel of the photo itself, decoded, turned, converted, enlarged, encoded; and of those before and after it,
+taken to be as large, which are encoded and decoded meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The optimisation of one photo, by Gatys et al. (2016), a step at a time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -129,18 +129,31 @@ class Painting:
 
     def result(self) -> Result:
         """The painting at the photo's size; `done` must be true."""
+        return self.ending()()
+
+    def ending(self) -> Callable[[], Result]:
+        """What is left to do when `done` is true, as a function that holds the pixels and not the optimiser's vectors."""
         level = self._level
         assert level is not None, "a painting that is done has had a level"
-        painted = resize(from_pixels(level.image), self._picture.size)
-        return Result(
-            picture=Picture(painted, self._picture.alpha, self._picture.exif, self._picture.dpi),
-            losses=np.array(self._rows),
-            sizes=np.array(self._sizes),
-            whitened=np.array(self._whitened),
-            status=level.status,
-            seconds=time.perf_counter() - self._began,
-            evaluation_seconds=self._evaluating + level.evaluation_seconds,
-        )
+        image, status, picture = level.image.copy(), level.status, self._picture
+        rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
+        evaluating = self._evaluating + level.evaluation_seconds
+        seconds = time.perf_counter() - self._began
+
+        def end() -> Result:
+            began = time.perf_counter()
+            painted = resize(from_pixels(image), picture.size)
+            return Result(
+                picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
+                losses=rows,
+                sizes=sizes,
+                whitened=whitened,
+                status=status,
+                seconds=seconds + time.perf_counter() - began,
+                evaluation_seconds=evaluating,
+            )
+
+        return end
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that `resume` needs to end with the same pixels, by name; `begun` must be true. No vector is copied."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 
 from nstbatch.runtime import ExitCode, Journal, Policy, Report, Stop
 from nstbatch.runtime import batch as batch_module
-from nstbatch.runtime.errors import DiskError, OutOfMemoryError
+from nstbatch.runtime.errors import DiskError, ImageError, OutOfMemoryError
+from nstbatch.runtime.images import Photo, Picture
 from nstbatch.runtime.placement import Item
 from nstbatch.runtime.report import Outcome, Row
 from nstbatch.runtime.stop import StopReason
@@ -272,18 +274,11 @@ def test_a_full_disk_ends_the_run_and_the_next_goes_on(
         target = str(arguments[0])
         opened = opened_as(arguments[0]) if isinstance(arguments[0], int) else target
         writing = call != "open" or arguments[1] & os.O_CREAT  # type: ignore[operator]
-        if armed and writing and ".nstbatch-" in opened:
+        if (bench.output / "a.png").exists() and writing and ".nstbatch-" in opened:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*arguments, **options)
 
-    armed = False
-
-    def arm() -> None:
-        nonlocal armed
-        armed = True
-
     monkeypatch.setattr(os, call, full)
-    bench.engine = lambda: SeamEngine(after(10, arm))
     with pytest.raises(
         DiskError, match=r"out/b\.png: cannot write [\d,]+ bytes \(No space left on device\), [\d,]+ are free"
     ):
@@ -291,7 +286,6 @@ def test_a_full_disk_ends_the_run_and_the_next_goes_on(
     monkeypatch.undo()
     assert set(files(bench.output)) == {"a.png"}, "no torn file, no leftover"
     assert Journal.read(bench.output).skipped == 0
-    bench.engine = SeamEngine
     report = bench.run(tmp_path / "in")
     assert outcomes(report)["a.png"] == "up to date"
     assert files(bench.output) == files(reference.output)
@@ -408,3 +402,71 @@ def test_the_runtime_loads_neither_torch_nor_onnx() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+# While a picture is painted
+
+
+def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_read, real_encode, painter = batch_module.read_photo, batch_module.encode_picture, threading.current_thread()
+    read: list[tuple[str, bool]] = []
+    encoded = []
+    decoding = {"b.png": threading.Event(), "c.png": threading.Event()}
+
+    def slow_read(path: Path, *limits: float) -> Photo:
+        read.append((path.name, threading.current_thread() is painter))
+        photo = real_read(path, *limits)
+        if path.name in decoding:
+            decoding[path.name].set()
+        return photo
+
+    def encode(*arguments: object) -> bytes:
+        encoded.append(threading.current_thread() is painter)
+        return real_encode(*arguments)  # type: ignore[arg-type]
+
+    calls = itertools.count()
+
+    def before(graph: str) -> None:
+        # In the middle of the first photo the second is waited for: were it not decoded meanwhile, this would time out.
+        if graph == "gradient" and next(calls) == 4:
+            assert decoding["b.png"].wait(30)
+
+    monkeypatch.setattr(batch_module, "read_photo", slow_read)
+    monkeypatch.setattr(batch_module, "encode_picture", encode)
+    bench.engine = lambda: SeamEngine(before)
+    assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "painted")
+    assert read == [("a.png", True), ("b.png", False), ("c.png", False)]
+    assert encoded == [False] * 3
+
+
+def test_a_photo_that_changed_after_it_was_decoded_ahead_is_read_anew(bench: Bench, tmp_path: Path) -> None:
+    def change() -> None:
+        picture(tmp_path / "in" / "b.png", seed=77)
+
+    # In the last evaluation of the first photo, when the second is long decoded.
+    bench.engine = lambda: SeamEngine(after(8, change))
+    assert outcomes(bench.run(tmp_path / "in"))["b.png"] == "painted"
+    bench.engine = SeamEngine
+    assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "up to date")
+
+
+def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = batch_module.encode_picture
+
+    def encode(result: Picture, extension: str) -> bytes:
+        if next(count) == 1:
+            raise ImageError("no such luck")
+        return real(result, extension)
+
+    count = itertools.count()
+    monkeypatch.setattr(batch_module, "encode_picture", encode)
+    report = bench.run(tmp_path / "in")
+    assert [(row.item.source.name, row.outcome.value) for row in report.rows] == [
+        ("a.png", "painted"),
+        ("b.png", "failed"),
+        ("c.png", "painted"),
+    ]
