@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from nstbatch.exporter import load_weights
 from nstbatch.exporter.objective import Objective
@@ -31,12 +32,14 @@ def pairs() -> dict[str, tuple[Path, Path]]:
         real = {
             "tubingen x starry_night": ("tubingen", "starry_night"),
             "golden_gate x the_scream": ("golden_gate", "the_scream"),
+            "tubingen x shipwreck": ("tubingen", "shipwreck"),
         }
         return {name: (SHARED / f"{p}.jpg", SHARED / f"{s}.jpg") for name, (p, s) in real.items()}
     samples = ROOT / "samples"
     return {
         "town x starry": (samples / "photos" / "town.jpg", samples / "starry.jpg"),
         "tree x ember": (samples / "photos" / "tree.jpg", samples / "ember.jpg"),
+        "still_life x mosaic": (samples / "photos" / "still_life.jpg", samples / "mosaic.jpg"),
     }
 
 
@@ -62,9 +65,19 @@ def torch_objective(spec: BundleSpec) -> Objective:
     return Objective(TruncatedVGG(spec.network, spec.pooling, taps, weights), spec.content_taps, spec.style_taps)
 
 
+def plain_loss(objective: Objective, image: Tensor, contents: list[Tensor], grams: list[Tensor], weights: Tensor) -> Tensor:
+    """The weighted sum as anyone would write it in PyTorch; its gradient is autograd's."""
+    features = objective.network(image)
+    terms = [((features[t] - p) ** 2).mean() for t, p in zip(objective.content_taps, contents, strict=True)]
+    for tap, target in zip(objective.style_taps, grams, strict=True):
+        flat = features[tap].flatten(2)
+        terms.append(((flat @ flat.transpose(1, 2) / flat.shape[2] - target) ** 2).mean())
+    return (torch.stack(terms) * weights).sum()
+
+
 def gigaflop(network: TruncatedVGG, style_taps: tuple[str, ...], height: int, width: int) -> float:
     """Multiplications and additions of one loss and gradient, in 1e9: each convolution forward and back to its input,
-    and three products for each Gram matrix (one forward, two back).
+    and two products for each Gram matrix (one forward, one back).
     """
     total, channels = 0.0, 3
     for block, _ in network.layers:
@@ -73,7 +86,7 @@ def gigaflop(network: TruncatedVGG, style_taps: tuple[str, ...], height: int, wi
         channels = CHANNELS[block - 1]
     for name in style_taps:
         block = network.taps[name].block
-        total += 3 * 2 * CHANNELS[block - 1] ** 2 * (height >> (block - 1)) * (width >> (block - 1))
+        total += 2 * 2 * CHANNELS[block - 1] ** 2 * (height >> (block - 1)) * (width >> (block - 1))
     return total / 1e9
 
 

@@ -4,8 +4,9 @@
 
 Objective `gatys`: content relu4_2, mean square x 1; style relu1_1 .. relu5_1, Gram matrices over h·w, mean square
 x 1000/C² each; start from the content; max pooling. Every optimiser evaluates the same ONNX graph in float32. Content and
-style terms of the best point are shown apart: equal totals need not look alike. `coarse` counts, besides, the evaluations
-at the smaller sizes by their pixels, so that its row is the loss after that many full-size equivalents.
+style terms of the best point are shown apart: equal totals need not look alike. `stylizer` is the program itself; it counts,
+besides, the evaluations at the smaller sizes by their pixels, and those in the whitened metric, so that its row is the loss
+after that many full-size equivalents.
 """
 
 import contextlib
@@ -123,7 +124,7 @@ def main(size: int, evaluations: int, bundle: Path | None, save: bool) -> None:
             rows.append(row(name, np.array(record.losses), np.array(record.terms), marks))
             curves[pair, name] = np.minimum.accumulate(record.losses)
             print(pair, "|", " | ".join(rows[-1]), flush=True)
-        rows.append(coarse_to_fine(engine, photo, style, size, evaluations, marks))
+        rows += [coarse_to_fine(engine, photo, style, size, evaluations, marks, whitening) for whitening in ("off", "on")]
         if "tubingen" in pair and size == 192:
             rows += [[n, *(f"{v[m]:.3g}" if m in v else "" for m in marks), ""] for n, v in REFERENCE.items()]
         sections.append(f"## {pair}\n\n" + markdown(["best loss after", *map(str, marks), "content + style"], rows))
@@ -146,7 +147,9 @@ def row(name: str, losses: NDArray[np.float64], terms: NDArray[np.float64], mark
     return [name, *(f"{best[min(m, len(best)) - 1]:.3g}" for m in marks), f"{split[0]:.3g} + {split[1:-1].sum():.3g}"]
 
 
-def coarse_to_fine(engine: Engine, photo: Path, style: Path, size: int, evaluations: int, marks: list[int]) -> list[str]:
+def coarse_to_fine(
+    engine: Engine, photo: Path, style: Path, size: int, evaluations: int, marks: list[int], whitening: str
+) -> list[str]:
     """The stylizer itself: 48, 96, ... up to the size, with the same number of evaluations at each."""
     scales = [size]
     while scales[0] // 2 >= 48:
@@ -154,9 +157,9 @@ def coarse_to_fine(engine: Engine, photo: Path, style: Path, size: int, evaluati
     cost = sum((s / size) ** 2 for s in scales)
     iterations = int(evaluations / cost)
     stylizer = Stylizer(
-        engine.bundle,
+        engine,
         style,
-        provider="cpu",
+        whitening=whitening,
         size=size,
         scales=scales,
         iterations=iterations,
@@ -165,12 +168,12 @@ def coarse_to_fine(engine: Engine, photo: Path, style: Path, size: int, evaluati
         tv_weight=GATYS.tv,
     )
     result = stylizer(photo)
-    last = result.losses[result.sizes == max(result.sizes)]
-    before = round(iterations * (cost - 1))
+    last = result.losses[(result.sizes == max(result.sizes)) & ~result.whitened]
+    before = round(iterations * cost) - len(last)
     best = np.minimum.accumulate(last.sum(1))
     split = last[int(np.argmin(last.sum(1)))]
     cells = [f"{best[min(m - before, len(best)) - 1]:.3g}" if m > before else "" for m in marks]
-    name = f"nstbatch, coarse {scales}, {before} equivalents before the last"
+    name = f"stylizer, {scales}, whitening {whitening}, {before} equivalents before the objective at full size"
     return [name, *cells, f"{split[0]:.3g} + {split[1:-1].sum():.3g}"]
 
 

@@ -17,7 +17,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common import gigaflop, load_bundle, machine, markdown, pairs, read, seconds, sgemm_rate, torch_objective, write
+from common import (
+    gigaflop,
+    load_bundle,
+    machine,
+    markdown,
+    pairs,
+    plain_loss,
+    read,
+    seconds,
+    sgemm_rate,
+    torch_objective,
+    write,
+)
 from nstbatch.runtime import LBFGS, Bundle
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores
@@ -81,12 +93,12 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
     theirs = torch_objective(spec)
     contents = [torch.from_numpy(v) for v in targets.contents.values()]
     grams = [torch.from_numpy(v) for v in targets.grams.values()]
-    flat = torch.from_numpy(np.concatenate([weights[0], weights[1], [weights[2]]])).float()
+    flat = torch.from_numpy(np.concatenate(weights[:2])).float()
     pixels = torch.from_numpy(image.copy()).requires_grad_()
 
     def eager() -> None:
         pixels.grad = None
-        (theirs.losses(pixels, contents, grams)[0] * flat).sum().backward()
+        plain_loss(theirs, pixels, contents, grams, flat).backward()
 
     own, other, rates = [], [], []
     for round_ in range(repeats + 1):
@@ -119,7 +131,7 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
 def driver_share(objective: Objective, image: NDArray[np.float32], history: int) -> tuple[float, float]:
     """Seconds of one L-BFGS iteration with a full history, and its share of iteration and evaluation together."""
     shape = (image.shape[1], image.shape[2], image.shape[3])
-    optimiser = LBFGS(image, history=history, precondition=FrequencyPreconditioner(shape))
+    optimiser = LBFGS(image, history=history, precondition=FrequencyPreconditioner(shape, threads=available_cores()))
     own, evaluating = [], []
     while optimiser.iterations < history + 6:
         began = time.perf_counter()

@@ -143,6 +143,7 @@ class Batch:
             photo = self._photo(task)
             self._decode_next(index)
             yield from self._paint(task, photo, progress)
+            self._rate = (self._clock() - began) / self._pixels(task)
         except DroppedError as error:
             yield from self._saved(wait=True)
             kept = "a checkpoint is kept" if error.kept else "the next run begins it anew"
@@ -220,7 +221,6 @@ class Batch:
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
             yield Row(encoding.task.item, Outcome.FAILED, _describe(error, encoding.task.item))
             return
-        self._learn(encoding.task, row)
         yield row
 
     def _save(self, encoding: "_Encoding") -> Row:
@@ -304,9 +304,6 @@ class Batch:
         left = self._deadline - self._clock()
         expected = 0.0 if self._rate is None or self._checkpoint is not None else self._rate * self._pixels(task)
         return left <= expected
-
-    def _learn(self, task: Task, row: Row) -> None:
-        self._rate = row.seconds / self._pixels(task)
 
     def _pixels(self, task: Task) -> int:
         level = self._stylizer.settings.levels(max(task.size))[-1]

@@ -1,0 +1,189 @@
+"""What each idea gives: full-size-equivalent evaluations until the loss that torch's L-BFGS has after 300.
+
+    python bench/ideas.py [--size 192] [--pairs N] [--bundle DIR] [--save]
+
+Objective `gatys` (see converge.py). An evaluation at a smaller size counts by its pixels; one in the whitened metric counts
+in full. Each idea has about 90 equivalents; where it does not reach torch's loss within them, its own loss over that is shown
+after the stroke.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common import Array, load_bundle, machine, markdown, pairs, read, write
+from converge import GATYS, Recorder, with_torch
+from nstbatch.runtime import LBFGS
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.images import resize
+from nstbatch.runtime.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.precondition import FrequencyPreconditioner, Preconditioner
+from nstbatch.runtime.schedule import DAMPING
+
+STEPS = 300
+"""Of torch's L-BFGS."""
+
+Stage = tuple[float, int, float | None]
+"""Share of the full size, evaluations, damping of the metric."""
+
+MEASURED = 1.75
+"""Exponent of the measured ratio of steps to differences of gradients over frequency, between 0.01 and 0.1 per pixel."""
+
+
+class Steeper(FrequencyPreconditioner):
+    """The preconditioner with the spectrum that curvature pairs have late in a run: f to the power -1.75, floor 0.012."""
+
+    def __init__(self, shape: tuple[int, int, int], threads: int = 1) -> None:
+        super().__init__(shape, floor=0.012, threads=threads)
+        self._filter = self._filter**MEASURED
+
+
+@dataclass(frozen=True)
+class Idea:
+    """A way to spend 90 equivalents."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    history: int = 10
+    detail: bool = True
+    average: int = 0
+    precondition: Callable[..., Preconditioner] | None = FrequencyPreconditioner
+
+
+def ideas() -> list[Idea]:
+    """Those that are compared."""
+    coarse: tuple[Stage, ...] = ((1 / 4, 60, None), (1 / 2, 60, None))
+    whitened: tuple[Stage, ...] = ((1 / 4, 60, DAMPING), (1 / 2, 60, DAMPING))
+    root = 2**-0.5
+    return [
+        Idea("plain L-BFGS, one size", ((1, 90, None),), precondition=None),
+        Idea("frequency preconditioner, one size", ((1, 90, None),)),
+        Idea("coarse-to-fine, 60 at each", (*coarse, (1, 71, None))),
+        Idea("steps of √2", ((1 / 4, 60, None), (1 / 2, 50, None), (root, 40, None), (1, 53, None))),
+        Idea("iterations by cost: 240, 120", ((1 / 4, 240, None), (1 / 2, 120, None), (1, 45, None))),
+        Idea("no photo's detail added", (*coarse, (1, 71, None)), detail=False),
+        Idea("history 20", (*coarse, (1, 71, None)), history=20),
+        Idea("steeper preconditioner, as measured", (*coarse, (1, 71, None)), precondition=Steeper),
+        Idea("average of the last 5 iterates", (*coarse, (1, 70, None)), average=5),
+        Idea("whitened early work", (*whitened, (1, 35, DAMPING), (1, 36, None))),
+        Idea("whitened, only at smaller sizes", (*whitened, (1, 71, None))),
+        Idea("whitened, one size", ((1, 45, DAMPING), (1, 45, None))),
+        Idea("whitened, damping 0.1", ((1 / 4, 60, 0.1), (1 / 2, 60, 0.1), (1, 35, 0.1), (1, 36, None))),
+        Idea("whitened, damping 0.001", ((1 / 4, 60, 1e-3), (1 / 2, 60, 1e-3), (1, 35, 1e-3), (1, 36, None))),
+        Idea("whitened, history 20", (*whitened, (1, 35, DAMPING), (1, 36, None)), history=20),
+    ]
+
+
+@dataclass
+class Pair:
+    """Photo and style at any size, and their targets."""
+
+    engine: Engine
+    photo: Path
+    style: Path
+    size: int
+    _made: dict[int, tuple[Array, Targets]] = field(default_factory=dict)
+
+    def at(self, size: int) -> tuple[Array, Targets]:
+        """The photo and the targets at a long side."""
+        if size not in self._made:
+            photo, style = read(self.photo, size), read(self.style, size)
+            targets = Targets(encode(self.engine, photo).contents, encode(self.engine, style).grams)
+            self._made[size] = photo, targets
+        return self._made[size]
+
+
+@click.command(help=__doc__)
+@click.option("--size", default=192, show_default=True, help="Long side, in pixels.")
+@click.option("--pairs", "count", default=3, show_default=True, help="Of photo and style.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to use.")
+@click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
+def main(size: int, count: int, bundle: Path | None, save: bool) -> None:
+    engine = Engine(load_bundle(bundle), "cpu")
+    chosen = dict(list(pairs().items())[:count])
+    problems = {name: Pair(engine, photo, style, size) for name, (photo, style) in chosen.items()}
+    targets = {name: reference(pair) for name, pair in problems.items()}
+    print({name: f"{value:.4g}" for name, value in targets.items()}, flush=True)
+    rows = []
+    for idea in ideas():
+        cells = [cell(try_idea(idea, pair), targets[name]) for name, pair in problems.items()]
+        rows.append([idea.name, *cells])
+        print(" | ".join(rows[-1]), flush=True)
+    text = (
+        f"# What each idea gives\n\n`python bench/ideas.py --size {size} --pairs {count}`: full-size-equivalent evaluations "
+        f"until the loss of torch's L-BFGS (history 100) after {STEPS} evaluations, objective `gatys`, long side {size} px, "
+        f"float32; after the stroke the idea's own loss over that, at the end of its 90.\n\n{machine(available_cores())}\n\n"
+        + markdown(["idea", *problems], rows)
+    )
+    if save:
+        write(f"ideas-{size}.md", text)
+    else:
+        print(text)
+
+
+def reference(pair: Pair) -> float:
+    """The lowest loss of torch's L-BFGS."""
+    photo, targets = pair.at(pair.size)
+    weights = balance(GATYS, targets)
+    unit = float(max(weights[0].max(), weights[1].max()))
+    record = Recorder(Objective(pair.engine, targets, weights), photo.shape, unit, STEPS)
+    with contextlib.suppress(StopIteration):
+        with_torch(record, photo.copy())
+    return min(record.losses)
+
+
+def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
+    """Equivalents and the lowest loss of the objective itself at the full size, a row for each evaluation of it."""
+    spent, lowest, curve = 0.0, np.inf, []
+    before: tuple[Array, Array] | None = None
+    for share, evaluations, damping in idea.stages:
+        photo, targets = pair.at(round(share * pair.size))
+        objective = Objective(pair.engine, targets, balance(GATYS, targets), damping)
+        start = photo if before is None else refine(*before, photo, idea.detail)
+        shape = photo.shape[1], photo.shape[2], photo.shape[3]
+        precondition = idea.precondition and idea.precondition(shape, threads=available_cores())
+        optimiser = LBFGS(start, history=idea.history, precondition=precondition)
+        iterates: list[Array] = []
+        for _ in range(evaluations):
+            if optimiser.done:
+                break
+            loss, gradient, terms = objective(optimiser.ask().reshape(photo.shape))
+            optimiser.tell(loss, gradient)
+            spent += share**2
+            if share == 1 and damping is None:
+                lowest = min(lowest, float(terms.sum()))
+                curve.append((spent, lowest))
+                iterates = [*iterates[-idea.average + 1 :], optimiser.x.copy()] if idea.average else []
+        before = optimiser.x.reshape(photo.shape).copy(), photo
+        if iterates:
+            mean = np.mean(iterates, axis=0, dtype=np.float32).reshape(photo.shape)
+            curve.append((spent + 1, float(objective(mean)[2].sum())))
+    return np.array(curve)
+
+
+def refine(painting: Array, old: Array, photo: Array, detail: bool) -> Array:
+    """A painting at the next size, with the photo's detail or without."""
+    enlarged = enlarge(painting, photo)
+    return enlarged + (photo - enlarge(old, photo)) if detail else enlarged
+
+
+def enlarge(image: Array, like: Array) -> Array:
+    size = like.shape[3], like.shape[2]
+    return np.stack([np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]])[None]
+
+
+def cell(curve: NDArray[np.float64], target: float) -> str:
+    reached = curve[curve[:, 1] <= target]
+    needed = f"{reached[0, 0]:.0f}" if len(reached) else f"> {curve[-1, 0]:.0f}"
+    return f"{needed} / {curve[-1, 1] / target:.2f}"
+
+
+if __name__ == "__main__":
+    main()
