@@ -3,8 +3,7 @@
     python bench/ideas.py [--size 192] [--pairs N] [--bundle DIR] [--save]
 
 Objective `gatys` (see converge.py). An evaluation at a smaller size counts by its pixels; one in the whitened metric counts
-in full. Each idea has about 90 equivalents; where it does not reach torch's loss within them, its own loss over that is shown
-after the stroke.
+in full. Each idea has about 90 equivalents. After the stroke stands its own loss at their end, over torch's.
 """
 
 import contextlib

@@ -41,7 +41,7 @@ class Targets:
         """``metric.<tap>`` to the metric Q ``[1, C, C]`` in which Gram matrices are compared.
 
         Args:
-            damping: d of Q = √d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
+            damping: d of Q = d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
                 smaller it is, the more alike count the directions of feature space, those in which the style has little
                 energy and those in which it has most. None for Q = I, the objective of Gatys et al.
         """
@@ -52,7 +52,7 @@ class Targets:
                 metric = identity
             else:
                 A = gram[0].astype(np.float64)
-                metric = damping**0.5 * np.linalg.inv(A / (np.linalg.norm(A, 2) or 1.0) + damping * identity)
+                metric = damping * np.linalg.inv(A / (np.linalg.norm(A, 2) or 1.0) + damping * identity)
             result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
         return result
 

@@ -33,9 +33,10 @@ def make_schedule(settings: Settings, *, last: bool) -> list[Phase]:
 
     Where the style dominates, its Gram matrices' few large eigenvalues make the objective ill-conditioned: L-BFGS spends
     its evaluations on them while the many small ones, which make the texture, wait. Compared in the metric
-    (A / lambda + d·I)⁻¹ all count alike (Gauss-Newton of the style term then has a flat spectrum), and the whitened minimum
-    is a start from which the objective itself is soon at losses that it reaches late alone. This is ours, not in the
-    papers; what it gives stands in ``bench/results/ideas-*.md``.
+    d (A / lambda + d·I)⁻¹ all count alike (Gauss-Newton of the style term then has a flat spectrum), and the whitened
+    minimum is a start from which the objective itself is soon at losses that it reaches late alone. The factor d keeps the
+    whitened term below the term itself: with a larger one the coarse levels follow the style so far that little of the
+    photo comes back, at equal loss. This is ours, not in the papers; ``bench/ideas.py`` measures it.
 
     Args:
         settings: of the optimisation.

@@ -39,7 +39,7 @@ class Recorder(SeamEngine):
     iterations=st.integers(1, 400),
     precision=st.sampled_from(["float32", "bfloat16", "mixed"]),
     whitening=st.sampled_from(["auto", "on", "off"]),
-    style_weight=st.sampled_from([1.0, 99.0, 100.0, 1e4]),
+    style_weight=st.sampled_from([1.0, 299.0, 300.0, 1e4]),
     last=st.booleans(),
 )
 def test_a_schedule_has_every_evaluation_and_ends_with_the_objective(
@@ -52,7 +52,7 @@ def test_a_schedule_has_every_evaluation_and_ends_with_the_objective(
     if last:
         assert phases[-1].damping is None
         assert phases[-1].precision == ("bfloat16" if precision == "bfloat16" else "float32")
-    whitened = whitening == "on" or (whitening == "auto" and style_weight >= 100)
+    whitened = whitening == "on" or (whitening == "auto" and style_weight >= 300)
     assert any(phase.damping is not None for phase in phases) == (whitened and not (last and iterations == 1))
     if precision == "float32":
         assert {phase.precision for phase in phases} == {"float32"}
@@ -134,7 +134,7 @@ def test_the_whitened_metric_makes_all_directions_count_alike() -> None:
     targets = Targets({}, {"gram.relu1_1": gram[None].astype(np.float32)})
     assert (targets.metrics()["metric.relu1_1"][0] == np.eye(6)).all()
     metric = targets.metrics(DAMPING)["metric.relu1_1"][0]
-    np.testing.assert_allclose(np.diag(vectors.T @ metric @ vectors), DAMPING**0.5 / (values + DAMPING), rtol=1e-3)
+    np.testing.assert_allclose(np.diag(vectors.T @ metric @ vectors), DAMPING / (values + DAMPING), rtol=1e-3)
     assert np.isfinite(Targets({}, {"gram.x": np.zeros((1, 4, 4), np.float32)}).metrics(DAMPING)["metric.x"]).all()
 
 
