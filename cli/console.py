@@ -47,7 +47,7 @@ class RunDisplay(Watcher):
     def __init__(self, verbosity: int = 0, machine: bool = False) -> None:
         self._verbosity = verbosity
         self._machine = machine
-        self._done = 0
+        self._begun = 0
         console = Console(stderr=True)
         self._bar: Bar | None = None
         if console.is_terminal and verbosity >= 0:
@@ -78,6 +78,7 @@ class RunDisplay(Watcher):
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""
+        self._begun += 1
         if self._verbosity > 0:
             self._print(f"{printable(str(task.item.source))}: begun ({printable(task.reason)})")
 
@@ -87,16 +88,12 @@ class RunDisplay(Watcher):
             self._bar.update(
                 self._task,
                 description=f"{escape(printable(item.source.name))} at {progress.size} px",
-                completed=self._done + progress.fraction,
+                completed=self._begun - 1 + progress.fraction,
                 loss=f"{progress.loss:.4g}",
             )
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
-        if row.outcome is Outcome.PAINTED:
-            self._done += 1
-            if self._bar is not None:
-                self._bar.update(self._task, completed=self._done)
         untouched = row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT)
         failed = row.outcome is Outcome.FAILED
         if failed or self._verbosity >= untouched:

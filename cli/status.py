@@ -39,6 +39,7 @@ class StatusFile(Watcher):
         self._began = clock()
         self._last = self._began
         self._left = 0
+        self._begun: set[Path] = set()
         self._status: dict[str, Any] = {
             "v": VERSION,
             "state": "planning",
@@ -65,6 +66,7 @@ class StatusFile(Watcher):
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""
+        self._begun.add(task.item.source)
         self._update(current=str(task.item.source), fraction=0.0)
 
     def progress(self, item: Item, progress: Progress) -> None:
@@ -77,10 +79,12 @@ class StatusFile(Watcher):
         if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
             return
         # What was refused by the plan was never begun, and is not among those to do.
-        self._left -= self._status["current"] is not None
+        self._left -= row.item.source in self._begun
         painted = [done.seconds for done in self._report.rows if done.outcome is Outcome.PAINTED]
         left = round(self._left * sum(painted) / len(painted)) if painted else None
-        self._update(current=None, fraction=None, seconds_left=left)
+        # The next may be in work already: this one was encoded meanwhile.
+        over = self._status["current"] == str(row.item.source)
+        self._update(seconds_left=left, **({"current": None, "fraction": None} if over else {}))
 
     def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
         """See `Watcher`."""

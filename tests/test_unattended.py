@@ -15,9 +15,11 @@ import pytest
 from filelock import FileLock
 
 from nstbatch.cli.cache import cached_bundle_path, find_bundle
-from nstbatch.runtime import Bundle, BundleSpec, Journal
+from nstbatch.cli.status import StatusFile
+from nstbatch.runtime import Bundle, BundleSpec, Journal, Report
+from nstbatch.runtime.report import Outcome, Row
 from process import MAIN, Process
-from seams import files, picture
+from seams import Bench, files, picture
 
 ROOT = Path(__file__).resolve().parent.parent
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -229,9 +231,13 @@ def test_events(
     done = nstbatch(photos, *common, *QUICK, "--json")
     assert done.returncode == 3
     events = valid(done.stdout)
-    assert [e["event"] for e in events] == [
-        "plan", "start", "picture", "start", "picture", "picture", "start", "picture", "end",
-    ]  # fmt: skip
+    # A picture is saved while the next is in work, or before it.
+    assert [e["event"] for e in events if e["event"] != "start"] == ["plan", *["picture"] * 4, "end"]
+    begun = [e["source"] for e in events if e["event"] == "start"]
+    assert begun == [e["source"] for e in events if e["event"] == "picture" and e["outcome"] == "painted"]
+    for source in begun:
+        of_it = [e["event"] for e in events if e.get("source") == source]
+        assert of_it == ["start", "picture"]
     assert events[0] | {"time": 0} == {
         "v": 1,
         "event": "plan",
@@ -395,3 +401,26 @@ def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypat
     # Root may write anywhere, so the answer of the system is stood in for.
     monkeypatch.setattr(FileLock, "acquire", lambda *_: pytest.fail("locked"))
     assert find_bundle(None, lambda _: None).id == bundle.id
+
+
+def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / "in" / f"{name}.png")
+    bench = Bench(picture(tmp_path / "s.png", seed=1), tmp_path / "out")
+    plan = bench.plan(tmp_path / "in")
+    first, second = plan.tasks
+    report = Report(2)
+    status = StatusFile(tmp_path / "status.json", report)
+
+    def told() -> tuple[object, object]:
+        now = json.loads((tmp_path / "status.json").read_text())
+        return now["current"], now["seconds_left"]
+
+    status.planned(plan)
+    status.started(first)
+    status.started(second)
+    for task, expected in ((first, (str(second.item.source), 8)), (second, (None, 0))):
+        row = Row(task.item, Outcome.PAINTED, "done", 1.0, 8.0, 4)
+        report.rows.append(row)
+        status.finished(row)
+        assert told() == expected
