@@ -14,15 +14,14 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from common import Array, load_bundle, machine, markdown, pairs, read, write
 from converge import GATYS, Recorder, with_torch
 from nstbatch.runtime import LBFGS
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.images import resize
 from nstbatch.runtime.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting import enlarge
 from nstbatch.runtime.precondition import FrequencyPreconditioner, Preconditioner
 from nstbatch.runtime.schedule import DAMPING
 
@@ -169,13 +168,9 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
 
 def refine(painting: Array, old: Array, photo: Array, detail: bool) -> Array:
     """A painting at the next size, with the photo's detail or without."""
-    enlarged = enlarge(painting, photo)
-    return enlarged + (photo - enlarge(old, photo)) if detail else enlarged
-
-
-def enlarge(image: Array, like: Array) -> Array:
-    size = like.shape[3], like.shape[2]
-    return np.stack([np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]])[None]
+    size = photo.shape[3], photo.shape[2]
+    enlarged = enlarge(painting, size)
+    return enlarged + (photo - enlarge(old, size)) if detail else enlarged
 
 
 def cell(curve: NDArray[np.float64], target: float) -> str:

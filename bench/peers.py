@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common import RESULTS, ROOT, SHARED, load_bundle, machine, markdown, torch_objective, write
+from common import RESULTS, ROOT, SHARED, load_bundle, machine, markdown, plain_loss, torch_objective, write
 from nstbatch.exporter.objective import Objective
 from nstbatch.runtime import BundleSpec
 from nstbatch.runtime.host import available_cores
@@ -44,7 +44,7 @@ class Mode:
 
     name: str
     options: list[str]
-    used: int = 5
+    used: int = 1
     seconds: list[float] = field(default_factory=list)
 
 
@@ -175,11 +175,9 @@ def until(
 def loss(objective: Objective, picture: Path, photo: Path, style: Path) -> float:
     """The objective of an 8-bit picture, in PyTorch and float32."""
     with torch.no_grad():
-        features, grams = objective.encode(read(picture))
-        content = sum(float(((f - p) ** 2).mean()) for f, p in zip(features, objective.encode(read(photo))[0], strict=True))
-        targets = objective.encode(read(style))[1]
-        styles = [float(((g - a) ** 2).mean()) / g.shape[1] ** 2 for g, a in zip(grams, targets, strict=True)]
-    return CONTENT_WEIGHT * content + STYLE_WEIGHT * sum(styles)
+        contents, targets = objective.encode(read(photo))[0], objective.encode(read(style))[1]
+        weights = torch.tensor([CONTENT_WEIGHT] + [STYLE_WEIGHT / target.shape[1] ** 2 for target in targets])
+        return float(plain_loss(objective, read(picture), contents, targets, weights))
 
 
 def read(path: Path) -> torch.Tensor:

@@ -113,8 +113,8 @@ def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
     photo, style = _picture("photo", size), _picture("style", size)
     contents, other_grams = objective.encode(photo.flip(3))
     _, grams = objective.encode(style)
-    # Weights under which every term has the same share, so that no target hides behind another.
     metrics = [torch.eye(g.shape[1], dtype=g.dtype)[None] for g in grams]
+    # Weights under which every term has the same share, so that no target hides behind another.
     weights = 1 / objective.losses(photo, contents, grams, metrics)[0]
     k, l = len(contents), len(grams)
     changed = [

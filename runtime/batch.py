@@ -158,16 +158,18 @@ class Batch:
         """The decoded photo, as the file is now."""
         ahead, self._decoding = self._decoding, None
         if ahead is not None and ahead[0] is task:
-            photo = ahead[1].result()
-            with contextlib.suppress(OSError):
+            # What failed ahead may succeed now: the file may be whole by now, or memory free.
+            with contextlib.suppress(Exception):
+                photo = ahead[1].result()
                 if Stamp.of(task.item.source.stat()) == photo.stamp:
                     return photo
         return read_photo(task.item.source, self._policy.max_megapixels)
 
     def _decode_next(self, index: int) -> None:
-        following = (task for task in self._plan.tasks[index + 1 :] if task.state is State.TODO)
-        task = next(following, None)
-        if task is not None:
+        tasks = self._plan.tasks
+        following = next((i for i in range(index + 1, len(tasks)) if tasks[i].state is State.TODO), None)
+        if following is not None:
+            task = tasks[following]
             self._decoding = task, self._pool.submit(read_photo, task.item.source, self._policy.max_megapixels)
 
     def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
@@ -216,7 +218,7 @@ class Batch:
         self._encoding = None
         try:
             row = self._save(encoding)
-        except (DiskError, ProviderError):
+        except DiskError:
             raise
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
             yield Row(encoding.task.item, Outcome.FAILED, _describe(error, encoding.task.item))

@@ -16,8 +16,8 @@ Vector = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 _CHUNK = 1 << 15
-"""Elements of a vector that are multiplied at a time: 2m rows of them stay in a core's cache, so that two products read
-the history from memory once, and the sums over chunks are taken in float64."""
+"""Elements of a vector that are multiplied at a time, so that two products read the history from memory once; the sums over
+chunks are taken in float64."""
 
 
 class CurvatureHistory:

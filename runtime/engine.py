@@ -86,7 +86,10 @@ class Engine:
         return _free_on_device()
 
     def cancel(self) -> None:
-        """End an evaluation that is under way, from another thread, within a layer; every later one ends at once."""
+        """From another thread: end an evaluation that is under way, and every later one at once.
+
+        The CPU provider ends within a layer; OpenVINO, to which a graph is one node, ends it as usual.
+        """
         self._cancelled = True
         self._options.terminate = True
 

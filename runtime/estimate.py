@@ -10,6 +10,7 @@ from PIL import Image
 from .images import Picture, fit
 from .painting import Painting
 from .plan import Plan, State, Task
+from .schedule import make_schedule, used_precisions
 from .stylizer import Stylizer
 
 _SHAPES = 8
@@ -29,14 +30,19 @@ def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambd
     chosen = {shapes[round(i)] for i in np.linspace(0, len(shapes) - 1, _SHAPES)} if shapes else set()
     rates = {}
     for width, height in sorted(chosen):
-        step(f"one evaluation at {width} x {height}")
-        rates[width * height] = _seconds(stylizer, (width, height)) / (width * height)
+        for precision in used_precisions(stylizer.settings.precision):
+            step(f"one evaluation at {width} x {height}")
+            taken = _seconds(stylizer, (width, height), precision)
+            rates[width * height, precision] = taken / (width * height)
 
     def seconds(task: Task) -> float:
-        levels = _shapes(stylizer, task)
-        pixels = [width * height for width, height in levels]
-        nearest = min(rates, key=lambda measured: abs(measured - pixels[-1]))
-        return float(rates[nearest] * sum(pixels) * stylizer.settings.iterations)
+        pixels = [width * height for width, height in _shapes(stylizer, task)]
+        nearest = min((measured for measured, _ in rates), key=lambda measured: abs(measured - pixels[-1]))
+        return sum(
+            float(rates[nearest, phase.precision] * size * phase.evaluations)
+            for size in pixels
+            for phase in make_schedule(stylizer.settings, last=size == pixels[-1])
+        )
 
     return [seconds(task) for task in tasks]
 
@@ -48,9 +54,9 @@ def _shapes(stylizer: Stylizer, task: Task) -> list[tuple[int, int]]:
     return [fit(size, level) for level in settings.levels(size[0])]
 
 
-def _seconds(stylizer: Stylizer, shape: tuple[int, int]) -> float:
+def _seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
     noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
-    settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2)
+    settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2, precision=precision)
     painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings)
     painting.step()
     began = time.perf_counter()

@@ -52,7 +52,7 @@ class Targets:
                 metric = identity
             else:
                 A = gram[0].astype(np.float64)
-                metric = damping * np.linalg.inv(A / (np.linalg.norm(A, 2) or 1.0) + damping * identity)
+                metric = damping * np.linalg.inv(A / (np.linalg.eigvalsh(A)[-1] or 1.0) + damping * identity)
             result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
         return result
 

@@ -225,13 +225,13 @@ class Painting:
         which enlarging cannot give: without it the content loss starts high.
         """
         size = content.shape[3], content.shape[2]
-        enlarged = _enlarge(level.image, size)
+        enlarged = enlarge(level.image, size)
         if self.settings.init != "content":
             return enlarged
-        return enlarged + (content - _enlarge(level.content, size))
+        return enlarged + (content - enlarge(level.content, size))
 
 
-def _enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:
+def enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:
     """Resample ``[1, 3, h, w]`` to a width and height, in float32 and unclipped."""
     planes = [np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]]
     return np.stack(planes)[None]

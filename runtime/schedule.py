@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from .settings import Settings
 
 DAMPING = 0.01
-"""Of the whitened metric, see `Targets.metrics`. At 192 pixels 0.003 to 0.03 reach the same loss within a seventh of the
-evaluations."""
+"""Of the whitened metric, see `Targets.metrics`; ``bench/ideas.py`` tries others."""
 
 _EXACT = 12
-"""With mixed precision, one of so many evaluations of the last level is in float32: from where bfloat16 has brought it, the
-loss falls as fast as it would have without."""
+"""With mixed precision, one of so many evaluations of the last level is in float32: the last steps, and the loss that is
+reported, are float32's own."""
 
 
 @dataclass(frozen=True)

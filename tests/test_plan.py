@@ -472,9 +472,9 @@ def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(
     bench.settings |= {"size": 100, "scales": "50,100", "iterations": 7}
     measured: list[tuple[int, int]] = []
 
-    def seconds(stylizer: Stylizer, shape: tuple[int, int]) -> float:
+    def seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
         measured.append(shape)
-        return shape[0] * shape[1] / 1000
+        return shape[0] * shape[1] / {"float32": 1000, "bfloat16": 5000}[precision]
 
     monkeypatch.setattr("nstbatch.runtime.estimate._seconds", seconds)
     plan = bench.plan(tmp_path / "many")
@@ -483,5 +483,11 @@ def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(
     assert len(measured) == len(set(measured)) == 8, "a few shapes stand for all"
     work = [sum(w * h for w, h in (fit(task.size, 50), fit(task.size, 100))) for task in plan.tasks]
     assert found == pytest.approx([7 * pixels / 1000 for pixels in work])
+    # With mixed precision each evaluation counts at the rate of its own: of 7 at the last level, one is in float32.
+    engine = bench.engine()
+    engine.precisions = ("float32", "bfloat16")
+    mixed = estimate(plan, Stylizer(engine, bench.style, **bench.settings, precision="mixed"))
+    last = [w * h for w, h in (fit(task.size, 100) for task in plan.tasks)]
+    assert mixed == pytest.approx([(7 * a - b) / 5000 + b / 1000 for a, b in zip(work, last, strict=True)])
     bench.run(tmp_path / "many")
     assert estimate(bench.plan(tmp_path / "many"), stylizer) == []

@@ -20,8 +20,6 @@ from seams import Feeds, SeamEngine, picture
 class Recorder(SeamEngine):
     """Remembers precision and metric of each gradient."""
 
-    precisions = ("float32", "bfloat16")
-
     def __init__(self) -> None:
         super().__init__()
         self.precisions = ("float32", "bfloat16")
