@@ -3,7 +3,9 @@
     python bench/ideas.py [--size 192] [--pairs N] [--bundle DIR] [--save]
 
 Objective `gatys` (see converge.py). An evaluation at a smaller size counts by its pixels; one in the whitened metric counts
-in full. Each idea has about 90 equivalents. After the stroke stands its own loss at their end, over torch's.
+in full. Each idea has about 90 equivalents. After the stroke stands its own loss at their end, over torch's. Pixels stay
+within 0..255 but for the idea that lets them go; torch's do not, and the loss of the picture that is left of its best point
+is given besides.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ from converge import GATYS, Recorder, with_torch
 from nstbatch.runtime import LBFGS
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.level import RANGE
 from nstbatch.runtime.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting import enlarge
 from nstbatch.runtime.precondition import FrequencyPreconditioner, Preconditioner
@@ -52,6 +55,7 @@ class Idea:
     history: int = 10
     detail: bool = True
     average: int = 0
+    bounds: tuple[float, float] | None = RANGE
     precondition: Callable[..., Preconditioner] | None = FrequencyPreconditioner
 
 
@@ -64,6 +68,7 @@ def ideas() -> list[Idea]:
         Idea("plain L-BFGS, one size", ((1, 90, None),), precondition=None),
         Idea("frequency preconditioner, one size", ((1, 90, None),)),
         Idea("coarse-to-fine, 60 at each", (*coarse, (1, 71, None))),
+        Idea("the same, pixels without bounds", (*coarse, (1, 71, None)), bounds=None),
         Idea("steps of √2", ((1 / 4, 60, None), (1 / 2, 50, None), (root, 40, None), (1, 53, None))),
         Idea("iterations by cost: 240, 120", ((1 / 4, 240, None), (1 / 2, 120, None), (1, 45, None))),
         Idea("no photo's detail added", (*coarse, (1, 71, None)), detail=False),
@@ -74,8 +79,13 @@ def ideas() -> list[Idea]:
         Idea("whitened, only at smaller sizes", (*whitened, (1, 71, None))),
         Idea("whitened, one size", ((1, 45, DAMPING), (1, 45, None))),
         Idea("whitened, damping 0.1", ((1 / 4, 60, 0.1), (1 / 2, 60, 0.1), (1, 35, 0.1), (1, 36, None))),
-        Idea("whitened, damping 0.001", ((1 / 4, 60, 1e-3), (1 / 2, 60, 1e-3), (1, 35, 1e-3), (1, 36, None))),
+        Idea("whitened, damping 0.005", ((1 / 4, 60, 5e-3), (1 / 2, 60, 5e-3), (1, 35, 5e-3), (1, 36, None))),
+        Idea(
+            "whitened, damping 0.01, 0.02, 0.1",
+            ((1 / 4, 60, 0.01), (1 / 2, 60, 0.01), (1, 25, 0.02), (1, 20, 0.1), (1, 26, None)),
+        ),
         Idea("whitened, history 20", (*whitened, (1, 35, DAMPING), (1, 36, None)), history=20),
+        Idea("whitened for longer, history 20", (*whitened, (1, 50, DAMPING), (1, 21, None)), history=20),
     ]
 
 
@@ -107,18 +117,19 @@ def main(size: int, count: int, bundle: Path | None, save: bool) -> None:
     engine = Engine(load_bundle(bundle), "cpu")
     chosen = dict(list(pairs().items())[:count])
     problems = {name: Pair(engine, photo, style, size) for name, (photo, style) in chosen.items()}
-    targets = {name: reference(pair) for name, pair in problems.items()}
-    print({name: f"{value:.4g}" for name, value in targets.items()}, flush=True)
+    references = {name: reference(pair) for name, pair in problems.items()}
+    found = "; ".join(f"{name} {value:.4g}, of its picture {picture:.4g}" for name, (value, picture) in references.items())
+    print(found, flush=True)
     rows = []
     for idea in ideas():
-        cells = [cell(try_idea(idea, pair), targets[name]) for name, pair in problems.items()]
+        cells = [cell(try_idea(idea, pair), references[name][0]) for name, pair in problems.items()]
         rows.append([idea.name, *cells])
         print(" | ".join(rows[-1]), flush=True)
     text = (
         f"# What each idea gives\n\n`python bench/ideas.py --size {size} --pairs {count}`: full-size-equivalent evaluations "
         f"until the loss of torch's L-BFGS (history 100) after {STEPS} evaluations, objective `gatys`, long side {size} px, "
-        f"float32; after the stroke the idea's own loss over that, at the end of its 90.\n\n{machine(available_cores())}\n\n"
-        + markdown(["idea", *problems], rows)
+        f"float32; after the stroke the idea's own loss over that, at the end of its 90. Torch's losses: {found}.\n\n"
+        f"{machine(available_cores())}\n\n" + markdown(["idea", *problems], rows)
     )
     if save:
         write(f"ideas-{size}.md", text)
@@ -126,15 +137,15 @@ def main(size: int, count: int, bundle: Path | None, save: bool) -> None:
         print(text)
 
 
-def reference(pair: Pair) -> float:
-    """The lowest loss of torch's L-BFGS."""
+def reference(pair: Pair) -> tuple[float, float]:
+    """The lowest loss of torch's L-BFGS, and that of the 8-bit picture."""
     photo, targets = pair.at(pair.size)
     weights = balance(GATYS, targets)
     unit = float(max(weights[0].max(), weights[1].max()))
     record = Recorder(Objective(pair.engine, targets, weights), photo.shape, unit, STEPS)
     with contextlib.suppress(StopIteration):
         with_torch(record, photo.copy())
-    return min(record.losses)
+    return min(record.losses), record.picture
 
 
 def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
@@ -147,7 +158,7 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
         start = photo if before is None else refine(*before, photo, idea.detail)
         shape = photo.shape[1], photo.shape[2], photo.shape[3]
         precondition = idea.precondition and idea.precondition(shape, threads=available_cores())
-        optimiser = LBFGS(start, history=idea.history, precondition=precondition)
+        optimiser = LBFGS(start, history=idea.history, precondition=precondition, bounds=idea.bounds)
         iterates: list[Array] = []
         for _ in range(evaluations):
             if optimiser.done:

@@ -31,7 +31,7 @@ from nstbatch.runtime import BundleSpec
 from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.providers import installed_providers
 
-ITERATIONS = (30, 40, 50, 60, 75, 90, 105, 120, 140, 160, 200, 250, 300)
+ITERATIONS = (12, 16, 20, 24, 28, 33, 40, 50, 60, 75, 90, 120, 160, 200, 250, 300)
 """Tried from the last that sufficed, less one, upwards."""
 
 CONTENT_WEIGHT, STYLE_WEIGHT = 0.01, 10.0
@@ -44,7 +44,7 @@ class Mode:
 
     name: str
     options: list[str]
-    used: int = 1
+    used: int = 2
     seconds: list[float] = field(default_factory=list)
 
 

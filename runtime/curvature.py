@@ -69,18 +69,17 @@ class CurvatureHistory:
         self._order.append(self._free())
         self._fresh = y
 
-    def direction(self, gradient: Vector, conditioned: Vector, out: Vector) -> float:
-        """Write H·gradient to ``out`` (theorem 2.2, equation 2.6 with H_0 = gamma·P) and return gradientᵀ·H·gradient.
+    def direction(self, gradient: Vector, conditioned: Vector, out: Vector) -> None:
+        """Write H·gradient to ``out``: theorem 2.2, equation 2.6 with H_0 = gamma·P.
 
         Args:
             gradient: g, ``[n]``.
             conditioned: P·g, ``[n]``; may be ``gradient`` where P is the identity.
             out: ``[n]``; neither of them. Without a pair, H is P.
         """
-        squared = inner(gradient, conditioned)
         if not self._order:
             np.copyto(out, conditioned)
-            return squared
+            return
         if self._fresh is None:
             (products,) = self._products(gradient)
         else:
@@ -103,7 +102,6 @@ class CurvatureHistory:
         np.dot(coefficients, self._rows[: 2 * self._used()], out=out)
         for part in chunks(len(out)):
             out[part] += np.float32(gamma) * conditioned[part]
-        return float(gamma * squared + p @ on_s + q @ on_w)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs, by name; the rows are not copied. No pair may be fresh."""

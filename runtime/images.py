@@ -251,7 +251,7 @@ def to_pixels(image: Image.Image) -> Pixels:
 
 
 def from_pixels(pixels: Pixels) -> Image.Image:
-    """Inverse of `to_pixels`: values are rounded and clipped to 0..255."""
+    """Inverse of `to_pixels`: values are rounded, and clipped to 0..255."""
     clipped = np.clip(np.rint(pixels[0]), 0, 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(clipped.transpose(1, 2, 0)))
 

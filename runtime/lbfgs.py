@@ -8,6 +8,11 @@
 Directions: `CurvatureHistory` (Byrd, Nocedal, Schnabel 1994). Line search: Nocedal, Wright, "Numerical Optimization",
 2nd edition, section 3.5, cut down to what an expensive objective affords: a step that satisfies the strong Wolfe
 conditions, equations 3.7, costs one evaluation.
+
+Bounds: Bertsekas, "Projected Newton methods for optimization problems with simple constraints", SIAM Journal on Control and
+Optimization 20 (1982). Elements at a bound that the gradient pushes outwards are held, the others step and are cut off
+at the bounds. A departure: curvature pairs are differences of projected gradients, whichever elements were held, and H is
+not made diagonal in them; where the step does not descend for that, the history is dropped.
 """
 
 import json
@@ -51,6 +56,7 @@ class LBFGS:
         x0: where to start, ``[n]``, copied.
         history: m, number of curvature pairs.
         precondition: P of H_0 = gamma·P, the first approximation of the inverse Hessian; None for the identity.
+        bounds: lowest and highest value of every element; None for no bounds.
         first_step: root mean square of the first step, in units of x; later steps scale themselves.
         decrease: c1 of the Wolfe conditions, equation 3.7a.
         curvature: c2 of the Wolfe conditions, equation 3.7b; a small value makes the line search exact on a quadratic.
@@ -71,6 +77,7 @@ class LBFGS:
         *,
         history: int = 10,
         precondition: Preconditioner | None = None,
+        bounds: tuple[float, float] | None = None,
         first_step: float = 1.0,
         decrease: float = 1e-4,
         curvature: float = 0.9,
@@ -78,6 +85,9 @@ class LBFGS:
         stretch: float = 10.0,
     ) -> None:
         self.x: Vector = np.array(x0, np.float32).reshape(-1)
+        self._bounds = None if bounds is None else (np.float32(bounds[0]), np.float32(bounds[1]))
+        if self._bounds is not None:
+            np.clip(self.x, *self._bounds, out=self.x)
         self.loss = math.nan
         self.evaluations = 0
         self.iterations = 0
@@ -89,9 +99,8 @@ class LBFGS:
         self._rules = _Rules(decrease, curvature, trials, stretch)
 
         self._history = CurvatureHistory(self.x.size, history)
-        # Gradients are scaled.
         self._gradient: Vector = np.empty_like(self.x)
-        """At x; `_conditioned` is P times it."""
+        """At x, scaled and projected; `_conditioned` is P times it."""
         self._conditioned: Vector = self._gradient if precondition is None else np.empty_like(self.x)
         self._difference: Vector = np.empty_like(self.x)
         """Between the gradient at x and the one before."""
@@ -126,20 +135,19 @@ class LBFGS:
         if self.done:
             raise RuntimeError(f"nothing was asked: {self.status.value}")
         flat = gradient.reshape(-1)
-        magnitude = _magnitude(flat)
-        finite = math.isfinite(loss) and math.isfinite(magnitude)
         self.evaluations += 1
         if self._starting:
-            self._start(loss, flat, magnitude)
+            self._start(loss, flat)
             return
         search = self._search
-        if finite:
-            slope = inner(flat, self._step) * self._scale
+        # Not finite where an element of the gradient is not, since such an element times 0 is NaN.
+        slope = inner(flat, self._step) * self._scale
+        if math.isfinite(loss) and math.isfinite(slope):
             search.tell((loss - self.loss) * self._scale, slope)
         else:
             search.reject()
         if search.accepted:
-            self._accept(loss, flat, magnitude)
+            self._accept(loss, flat)
         elif search.failed:
             self._restart()
         else:
@@ -186,74 +194,117 @@ class LBFGS:
         vectors = ("x", "_gradient", "_step", "_trial")
         return vectors if self._precondition is None else (*vectors, "_conditioned")
 
-    def _start(self, loss: float, gradient: Vector, magnitude: float) -> None:
+    def _start(self, loss: float, gradient: Vector) -> None:
+        magnitude = float(max(gradient.max(), -gradient.min()))
         if not (math.isfinite(loss) and math.isfinite(magnitude)):
             raise NonFiniteError("the loss or its gradient is not finite at the starting point")
         self._starting = False
         self.loss = loss
-        if magnitude == 0:
-            self.status = Status.CONVERGED
-            return
-        if not len(self._history):
+        if not len(self._history) and magnitude > 0:
             # A power of two rounds nothing.
             self._scale = 2.0 ** -math.floor(math.log2(magnitude))
-        np.multiply(gradient, np.float32(self._scale), out=self._gradient)
+        for part in chunks(self.x.size):
+            self._gradient[part] = self._projected(gradient, self.x, part)
         if self._precondition is not None:
             self._precondition.apply(self._gradient, out=self._conditioned)
-        self._new_direction()
+        self._proceed()
 
-    def _accept(self, loss: float, gradient: Vector, magnitude: float) -> None:
+    def _accept(self, loss: float, gradient: Vector) -> None:
         s, w = self._history.slot()
-        old, y = self._gradient, self._difference
-        np.multiply(self._step, np.float32(self._search.step), out=s)
-        np.multiply(gradient, np.float32(self._scale), out=y)
-        # `y` holds the new gradient here, `old` becomes it and `y` their difference, without a third vector.
+        y = self._difference
+        sy = ss = yy = 0.0
         for part in chunks(y.size):
-            new = y[part].copy()
-            y[part] -= old[part]
-            old[part] = new
+            new = self._projected(gradient, self._trial, part)
+            np.subtract(new, self._gradient[part], out=y[part])
+            self._gradient[part] = new
+            # Not step times direction: bounds and rounding may have shortened it.
+            np.subtract(self._trial[part], self.x[part], out=s[part])
+            sy += float(s[part] @ y[part])
+            ss += float(s[part] @ s[part])
+            yy += float(y[part] @ y[part])
         if self._precondition is None:
             w[:] = y
         else:
-            np.negative(self._conditioned, out=w)
-            self._precondition.apply(self._gradient, out=self._conditioned)
-            w += self._conditioned
+            self._precondition.apply(self._gradient, out=w)
+            for part in chunks(y.size):
+                new = w[part].copy()
+                w[part] -= self._conditioned[part]
+                self._conditioned[part] = new
         self.x, self._trial = self._trial, self.x
         self.loss = loss
         self.iterations += 1
-        if magnitude == 0:
+        if sy > _COSINE * math.sqrt(ss * yy):
+            self._history.commit(y)
+        self._proceed()
+
+    def _projected(self, gradient: Vector, x: Vector, part: slice) -> Vector:
+        """A part of the scaled gradient at ``x``, zero where -gradient leads out of the bounds."""
+        new = gradient[part] * np.float32(self._scale)
+        if self._bounds is not None:
+            low, high = self._bounds
+            # Times a mask: several times faster than an assignment under one.
+            new *= ((x[part] > low) | (new < 0)) & ((x[part] < high) | (new > 0))
+        return new
+
+    def _proceed(self) -> None:
+        """Go on from x along -H·gradient, or stop there."""
+        if not self._gradient.any():
             self.status = Status.CONVERGED
             return
-        if inner(s, y) > _COSINE * math.sqrt(inner(s, s) * inner(y, y)):
-            self._history.commit(y)
-        self._new_direction()
-
-    def _new_direction(self) -> None:
-        """Direction -H·gradient, and the first trial along it."""
-        slope = -self._history.direction(self._gradient, self._conditioned, out=self._step)
+        self._history.direction(self._gradient, self._conditioned, out=self._step)
+        slope = self._descend()
         if not (math.isfinite(slope) and slope < 0):
-            # Rounding has spoilt the history: without it the direction is the gradient itself.
+            # Rounding has spoilt the history, or too much of the step led out of the bounds.
             self._history.clear()
-            slope = -self._history.direction(self._gradient, self._conditioned, out=self._step)
-        np.negative(self._step, out=self._step)
-        step = 1.0
+            np.copyto(self._step, self._conditioned)
+            slope = self._descend()
+        if slope >= 0:
+            # Bounds can turn P·gradient uphill, but not the gradient.
+            np.copyto(self._step, self._gradient)
+            slope = self._descend()
+        if slope >= 0:
+            self._stall()
+        self._search = _LineSearch(self._rules, slope)
+
+    def _descend(self) -> float:
+        """Make `_step`, H·gradient, the step of which the line search takes a part, and `_trial` the whole of it.
+
+        Returns:
+            The loss's slope along the step.
+        """
+        factor = -1.0
         if not len(self._history):
-            step = self._first_step / math.sqrt(inner(self._step, self._step) / self._step.size)
-        self._search = _LineSearch(self._rules, step, slope)
-        self._move_trial()
+            factor = -self._first_step / math.sqrt(inner(self._step, self._step) / self._step.size)
+        slope = 0.0
+        for part in chunks(self._step.size):
+            x, step, trial, gradient = self.x[part], self._step[part], self._trial[part], self._gradient[part]
+            step *= np.float32(factor)
+            if self._bounds is None:
+                np.add(x, step, out=trial)
+            else:
+                step *= gradient != 0
+                np.clip(np.add(x, step, out=trial), *self._bounds, out=trial)
+                np.subtract(trial, x, out=step)
+            slope += float(step @ gradient)
+        return slope
 
     def _restart(self) -> None:
         """The line search found nothing: try the gradient itself, and stop when that was it already."""
         if not len(self._history):
-            self.status = Status.STALLED
-            np.copyto(self._trial, self.x)
+            self._stall()
             return
         self._history.clear()
-        self._new_direction()
+        self._proceed()
+
+    def _stall(self) -> None:
+        self.status = Status.STALLED
+        np.copyto(self._trial, self.x)
 
     def _move_trial(self) -> None:
         np.multiply(self._step, np.float32(self._search.step), out=self._trial)
         self._trial += self.x
+        if self._bounds is not None:
+            np.clip(self._trial, *self._bounds, out=self._trial)
 
 
 @dataclass(frozen=True)
@@ -269,8 +320,8 @@ class _Rules:
 class _LineSearch:
     """A step t along a direction with phi(t) = loss(x + t·direction) - loss(x), given phi(t) and its slope."""
 
-    def __init__(self, rules: _Rules, step: float = 1.0, slope: float = -1.0) -> None:
-        self.step = step
+    def __init__(self, rules: _Rules, slope: float = -1.0) -> None:
+        self.step = 1.0
         self.accepted = False
         self._rules = rules
         self._left = rules.trials
@@ -325,8 +376,3 @@ class _LineSearch:
             self.step *= min(max(factor, 0.1), 0.5)
         else:
             self.step = self._good[0]
-
-
-def _magnitude(vector: Vector) -> float:
-    """Largest absolute value; NaN if there is one."""
-    return float(max(vector.max(), -vector.min()))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.float32]
 
+RANGE = (0.0, 255.0)
+"""Of pixels. An optimum without bounds lies far outside of it, and loses most of what was gained when it is cut off."""
+
 _WINDOW = 10
 """Evaluations over which progress is measured."""
 
@@ -64,7 +67,7 @@ class Level:
         )
         self._shape = start.shape
         preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
-        self._optimiser = LBFGS(start, history=settings.history, precondition=preconditioner)
+        self._optimiser = LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE)
         self._index = 0
         self._lowest: list[float] = []
         """Lowest loss after each evaluation of this phase."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from .images import FORMATS
 from .settings import Settings
 
-VERSION = 2
+VERSION = 3
 """Version of the recipe. It goes up when the same photo, style, bundle and options come out as other pixels than before;
 every output is then out of date."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .settings import Settings
 
-DAMPING = 0.01
+DAMPING = 0.02
 """Of the whitened metric, see `Targets.metrics`; ``bench/ideas.py`` tries others."""
 
 _EXACT = 12

@@ -57,17 +57,16 @@ def test_equals_the_dense_update(n: int, capacity: int, count: int, seed: int, l
         push(history, s, y, P)
         if not lazy:  # products of a new pair are formed with the direction; both orders must give the same
             history.direction(g, conditioned, out)
-    slope = history.direction(g, conditioned, out)
+    history.direction(g, conditioned, out)
     H = dense_inverse([(s.astype(float), y.astype(float)) for s, y in pairs[-capacity:]], P)
     expected = H @ g
     assert np.linalg.norm(out - expected) <= 2e-3 * np.linalg.norm(expected)
-    assert slope == pytest.approx(float(g @ expected), rel=2e-3)
 
 
 def test_without_pairs_is_the_preconditioner() -> None:
     g = np.arange(5, dtype=np.float32)
     out = np.empty_like(g)
-    assert CurvatureHistory(5, 3).direction(g, 2 * g, out) == 60
+    CurvatureHistory(5, 3).direction(g, 2 * g, out)
     assert (out == 2 * g).all()
 
 

@@ -67,6 +67,55 @@ def test_solves_a_quadratic_in_n_steps(n: int, log_condition: float, seed: int) 
     assert np.linalg.norm(optimiser.x - solution) <= 2e-3 * np.linalg.norm(solution)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    log_condition=st.floats(0, 1.5),
+    half=st.floats(0.05, 2),
+    history=st.integers(1, 10),
+    preconditioned=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_within_bounds_it_agrees_with_scipy(
+    log_condition: float, half: float, history: int, preconditioned: bool, seed: int
+) -> None:
+    n = 36
+    function, _ = quadratic(n, 10**log_condition, seed)
+    bounds = (-half, 0.7 * half)
+    precondition = FrequencyPreconditioner((1, 6, 6)) if preconditioned else None
+    start = np.random.default_rng(seed).normal(0, half, n)
+    optimiser = LBFGS(start, history=history, bounds=bounds, precondition=precondition, first_step=0.1)
+    best = math.inf
+    while not optimiser.done and optimiser.evaluations < 400:
+        assert bounds[0] - 1e-6 <= optimiser.ask().min() <= optimiser.ask().max() <= bounds[1] + 1e-6
+        optimiser.tell(*function(optimiser.ask()))
+        assert optimiser.loss <= best
+        best = optimiser.loss
+    reference = minimise_within(function, np.clip(start, *bounds), bounds)
+    assert optimiser.loss == pytest.approx(reference, rel=1e-3, abs=1e-6)
+
+
+def minimise_within(function: Function, start: np.ndarray, bounds: tuple[float, float]) -> float:
+    """The lowest loss within bounds, by SciPy in float64."""
+    from scipy.optimize import minimize
+
+    def exact(x: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = function(x)
+        return loss, gradient.astype(float)
+
+    options = {"maxiter": 10**4, "maxfun": 10**5, "ftol": 1e-13}
+    return float(minimize(exact, start, jac=True, method="L-BFGS-B", bounds=[bounds] * len(start), options=options).fun)
+
+
+def test_ends_in_a_corner_of_the_bounds() -> None:
+    def far(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(((x - [300, -50, 300]) ** 2).sum()), (2 * (x - [300, -50, 300])).astype(np.float32)
+
+    optimiser = LBFGS(np.full(3, 1000.0), bounds=(0, 255))
+    minimise(optimiser, far, 30)
+    assert optimiser.x.tolist() == [255, 0, 255]
+    assert optimiser.status is Status.CONVERGED, "no way down leads inside"
+
+
 def test_minimises_rosenbrock_with_a_few_pairs() -> None:
     optimiser = LBFGS(np.full(20, -1.0), history=5, first_step=0.1)
     minimise(optimiser, rosenbrock, 400)
@@ -284,9 +333,15 @@ def test_scale_invariance_on_a_vgg_loss(vgg_loss: tuple[Function, np.ndarray], f
 
 
 @settings(max_examples=25, deadline=None)
-@given(evaluations=st.integers(1, 30), history=st.integers(1, 5), preconditioned=st.booleans(), seed=st.integers(0, 99))
+@given(
+    evaluations=st.integers(1, 30),
+    history=st.integers(1, 5),
+    preconditioned=st.booleans(),
+    bounds=st.sampled_from([None, (-0.5, 0.5)]),
+    seed=st.integers(0, 99),
+)
 def test_a_restored_optimiser_goes_on_with_the_very_same_iterates(
-    evaluations: int, history: int, preconditioned: bool, seed: int
+    evaluations: int, history: int, preconditioned: bool, bounds: tuple[float, float] | None, seed: int
 ) -> None:
     chance = np.random.default_rng(seed)
     curvature = np.exp(chance.normal(0, 2, 3 * 8 * 9)).astype(np.float32)
@@ -296,11 +351,12 @@ def test_a_restored_optimiser_goes_on_with_the_very_same_iterates(
         # Not quadratic, and not finite everywhere: line searches look twice, and are rejected.
         if np.abs(x).max() > 50:
             return float("nan"), x
+        x = x - np.float32(0.3)
         return float((curvature * (x**2 + 0.1 * x**4)).sum()), curvature * (2 * x + 0.4 * x**3)
 
     def optimiser() -> LBFGS:
         precondition = FrequencyPreconditioner((3, 8, 9)) if preconditioned else None
-        return LBFGS(start, history=history, precondition=precondition)
+        return LBFGS(start, history=history, precondition=precondition, bounds=bounds)
 
     one = optimiser()
     for _ in range(evaluations):

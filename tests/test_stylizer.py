@@ -12,7 +12,8 @@ from PIL import Image
 
 from nstbatch.runtime import Bundle, Progress, Settings, Stylizer
 from nstbatch.runtime.errors import StyleError, UsageError
-from nstbatch.runtime.images import Picture
+from nstbatch.runtime.images import Picture, to_pixels
+from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
 
@@ -144,3 +145,16 @@ def test_only_style_or_only_content(bundle: Bundle, samples: Path) -> None:
     content = Stylizer(bundle, samples / "mosaic.jpg", **QUICK, style_weight=0.0)(samples / "photos" / "tree.jpg")
     assert content.status == "the gradient is zero", "the photo is its own best content"
     assert len(content.losses) == 1
+
+
+def test_the_loss_is_that_of_a_picture_that_a_file_can_hold(bundle: Bundle, samples: Path) -> None:
+    # Without bounds the optimum has pixels far outside of 0..255, and the picture that is left of it several times the loss.
+    stylizer = Stylizer(bundle, samples / "starry.jpg", size=96, scales="1", style_weight=1000)
+    photo = Picture(Image.open(samples / "photos" / "town.jpg").convert("RGB").resize((96, 67)))
+    result = stylizer(photo)
+    content, pixels = to_pixels(photo.rgb), to_pixels(result.picture.rgb)
+    assert {0, 255} <= set(np.unique(pixels).astype(int)), "the bounds matter here"
+    targets = Targets(encode(stylizer.engine, content).contents, stylizer.style.grams(96))
+    weights = balance(LossWeights(content=1, style=1000, tv=0), targets)
+    _, _, terms = Objective(stylizer.engine, targets, weights)(pixels)
+    assert terms.sum() == pytest.approx(result.loss, rel=0.2), "rounding to 8 bits is all that is lost"
