@@ -9,6 +9,7 @@ is given besides.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Idea:
     history: int = 10
     detail: bool = True
     average: int = 0
+    carry: bool = False
     bounds: tuple[float, float] | None = RANGE
     precondition: Callable[..., Preconditioner] | None = FrequencyPreconditioner
 
@@ -74,6 +76,7 @@ def ideas() -> list[Idea]:
         Idea("no photo's detail added", (*coarse, (1, 71, None)), detail=False),
         Idea("history 20", (*coarse, (1, 71, None)), history=20),
         Idea("steeper preconditioner, as measured", (*coarse, (1, 71, None)), precondition=Steeper),
+        Idea("curvature pairs carried across sizes", (*coarse, (1, 71, None)), carry=True),
         Idea("average of the last 5 iterates", (*coarse, (1, 70, None)), average=5),
         Idea("whitened early work", (*whitened, (1, 35, DAMPING), (1, 36, None))),
         Idea("whitened, only at smaller sizes", (*whitened, (1, 71, None))),
@@ -152,6 +155,7 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
     """Equivalents and the lowest loss of the objective itself at the full size, a row for each evaluation of it."""
     spent, lowest, curve = 0.0, np.inf, []
     before: tuple[Array, Array] | None = None
+    pairs: list[tuple[Array, Array]] = []
     for share, evaluations, damping in idea.stages:
         photo, targets = pair.at(round(share * pair.size))
         objective = Objective(pair.engine, targets, balance(GATYS, targets), damping)
@@ -159,18 +163,25 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
         shape = photo.shape[1], photo.shape[2], photo.shape[3]
         precondition = idea.precondition and idea.precondition(shape, threads=available_cores())
         optimiser = LBFGS(start, history=idea.history, precondition=precondition, bounds=idea.bounds)
+        if idea.carry:
+            insert(optimiser, [enlarge_pair(pair, (photo.shape[3], photo.shape[2])) for pair in pairs], precondition)
         iterates: list[Array] = []
+        visited: list[tuple[Array, Array]] = []
         for _ in range(evaluations):
             if optimiser.done:
                 break
+            moves = optimiser.iterations
             loss, gradient, terms = objective(optimiser.ask().reshape(photo.shape))
             optimiser.tell(loss, gradient)
+            if idea.carry and (optimiser.iterations > moves or not visited):
+                visited = [*visited[-idea.history :], (optimiser.x.reshape(photo.shape).copy(), gradient)]
             spent += share**2
             if share == 1 and damping is None:
                 lowest = min(lowest, float(terms.sum()))
                 curve.append((spent, lowest))
                 iterates = [*iterates[-idea.average + 1 :], optimiser.x.copy()] if idea.average else []
         before = optimiser.x.reshape(photo.shape).copy(), photo
+        pairs = [(x - old_x, g - old_g) for (old_x, old_g), (x, g) in itertools.pairwise(visited)]
         if iterates:
             mean = np.mean(iterates, axis=0, dtype=np.float32).reshape(photo.shape)
             curve.append((spent + 1, float(objective(mean)[2].sum())))
@@ -182,6 +193,28 @@ def refine(painting: Array, old: Array, photo: Array, detail: bool) -> Array:
     size = photo.shape[3], photo.shape[2]
     enlarged = enlarge(painting, size)
     return enlarged + (photo - enlarge(old, size)) if detail else enlarged
+
+
+def enlarge_pair(pair: tuple[Array, Array], size: tuple[int, int]) -> tuple[Array, Array]:
+    """A curvature pair at the next size; a pixel's share of the loss shrinks as their number grows."""
+    s, y = (enlarge(vector, size) for vector in pair)
+    return s, y * np.float32(pair[1].size / y.size)
+
+
+def insert(optimiser: LBFGS, pairs: list[tuple[Array, Array]], precondition: Preconditioner | None) -> None:
+    """Put curvature pairs into an optimiser that has not begun."""
+    history = optimiser._history
+    for s, y in pairs:
+        flat = y.reshape(-1).copy()
+        if float(s.reshape(-1) @ flat) <= 0:
+            continue
+        slot_s, slot_w = history.slot()
+        slot_s[:] = s.reshape(-1)
+        if precondition is None:
+            slot_w[:] = flat
+        else:
+            precondition.apply(flat, out=slot_w)
+        history.commit(flat)
 
 
 def cell(curve: NDArray[np.float64], target: float) -> str:
