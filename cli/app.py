@@ -10,6 +10,7 @@ from ..runtime.errors import ExitCode, NstbatchError
 from .doctor import doctor
 from .export import export
 from .options import CACHE_VARIABLE, PREFIX
+from .pack import pack
 from .paint import paint
 from .text import say
 
@@ -32,7 +33,7 @@ def app() -> None:
     """
 
 
-for command in (paint, export, doctor):
+for command in (paint, export, doctor, pack):
     app.add_command(command)
 
 

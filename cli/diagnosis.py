@@ -8,11 +8,16 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
+from ..runtime.agreement import check_agreement
 from ..runtime.bundle import Bundle, BundleSpec
+from ..runtime.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ..runtime.engine import Engine
 from ..runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
+from ..runtime.objective import LossWeights, Objective, balance, encode
 from ..runtime.providers import installed_providers, precisions, probe, start_provider, thread_count
+from ..runtime.sessions import ON_GPU, cuda_major
 from .cache import cache_dir, cached_bundle_path
 
 _PACKAGES = (
@@ -31,24 +36,25 @@ _PACKAGES = (
 _ABSENT = "not installed"
 _WIDTH = max(map(len, _PACKAGES))
 """Columns of what a line is about."""
-_TRIAL_SIDE = 128
+_TRIAL_SIDE = 512
+_TRIAL_SECONDS = 1.0
 
 
-def diagnose(provider: str, bundle: Path | None, threads: int | None) -> ExitCode:
+def diagnose(provider: str, bundle: Path | None, device: int | None, threads: int | None) -> ExitCode:
     """Tell everything on stdout, and problems on stderr."""
     problems: list[str] = []
     _tell("python", f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
         _tell(name, _version(name))
-    if _version("onnxruntime") != _ABSENT and _version("onnxruntime-gpu") != _ABSENT:
-        problems.append("onnxruntime and onnxruntime-gpu overwrite each other; uninstall both, then install one")
+    if overwritten():
+        problems.append(OVERWRITTEN)
     _tell("threads", f"{thread_count(threads)} of {os.cpu_count()}")
     _tell("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
     found = _report_bundle(bundle, problems)
-    _report_providers(provider, problems)
+    _report_providers(provider, device, problems)
     if found is not None and not problems:
-        _report_trial(found, provider, threads, problems)
+        _report_trial(found, provider, device, threads, problems)
     for problem in problems:
         _tell("problem", problem, err=True)
     return ExitCode.PROVIDER if problems else ExitCode.OK
@@ -95,29 +101,57 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
     return bundle
 
 
-def _report_providers(wanted: str, problems: list[str]) -> None:
+def _report_providers(wanted: str, device: int | None, problems: list[str]) -> None:
     try:
-        for name in installed_providers():
+        installed = installed_providers()
+        if wanted in ON_GPU or set(ON_GPU) & set(installed):
+            _report_gpu(device or 0)
+        for name in installed:
             try:
-                probe(name)
+                probe(name, device or 0)
             except ProviderError as error:
                 _tell("provider", f"{name}: {error}")
             else:
                 _tell("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
-        start_provider(wanted)
+        start_provider(wanted, device=device)
     except ProviderError as error:
         problems.append(str(error))
 
 
-def _report_trial(bundle: Bundle, provider: str, threads: int | None, problems: list[str]) -> None:
+def _report_gpu(device: int) -> None:
+    host = CudaHost.find(cuda_major())
+    serves = "no driver" if host.driver is None else f"driver serves CUDA {host.driver[0]}.{host.driver[1]}"
+    cudnn = "no cuDNN" if host.cudnn is None else f"cuDNN {'.'.join(map(str, host.cudnn))}"
+    _tell("gpu", f"{host.devices} to be seen; {serves}, onnxruntime needs {cuda_major()}; {cudnn}")
+    if host.missing:
+        _tell("", f"missing: {', '.join(host.missing)}")
+    free = free_memory(device) if host.devices else None
+    if free is not None:
+        _tell("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
+
+
+def _report_trial(bundle: Bundle, provider: str, device: int | None, threads: int | None, problems: list[str]) -> None:
     image = np.random.default_rng(0).uniform(0, 255, (1, 3, _TRIAL_SIDE, _TRIAL_SIDE)).astype(np.float32)
     try:
-        engine = Engine(bundle, provider, threads)
-        engine.run("encode", {"image": image})
-        began = time.perf_counter()
-        engine.run("encode", {"image": image})
+        engine = Engine(bundle, provider, threads, device=device)
+        if engine.provider != "cpu":
+            for found in check_agreement(engine, engine.precisions):
+                off = f"loss {found.loss:.1e}, gradient {found.gradient:.1e} off the CPU provider's"
+                _tell("agreement", f"{engine.provider} in {found.precision}: {off}")
+        targets = encode(engine, image)
+        weights = balance(LossWeights(content=1, style=10, tv=0), targets)
+        for precision in engine.precisions:
+            rate = _rate(Objective(engine, targets, weights, precision=precision), image)
+            _tell("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
     except NstbatchError as error:
         problems.append(str(error))
-        return
-    seconds = time.perf_counter() - began
-    _tell("trial", f"{engine.provider}: features of {_TRIAL_SIDE} x {_TRIAL_SIDE} px in {1e3 * seconds:.0f} ms")
+
+
+def _rate(objective: Objective, image: NDArray[np.float32]) -> float:
+    """Losses and gradients a second; the first, which may tune and allocate, does not count."""
+    objective(image)
+    count, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < _TRIAL_SECONDS:
+        objective(image)
+        count += 1
+    return count / taken

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from ..runtime.providers import CHOICES
-from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, PRECISIONS, WHITENINGS, Settings
+from ..runtime.providers import AUTO, CHOICES
+from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, WHITENINGS, Settings
 from .options import DURATION, MEGAPIXELS, MINUTES, PATH, option
 
 _DEFAULTS = Settings()
@@ -40,10 +40,10 @@ _DEFAULTS = Settings()
 )
 @option(
     "--precision",
-    type=click.Choice(PRECISIONS),
+    type=click.Choice(tuple(AUTO)),
     default=_DEFAULTS.precision,
-    help="Of the network: mixed does the early work in bfloat16, where the CPU has it, and ends in float32; with "
-    "--provider openvino.",
+    help="Of the network: tf32 with --provider cuda, bfloat16 with --provider openvino on a CPU with AMX; mixed does the "
+    "early work in that, and ends in float32.",
 )
 @option(
     "--whitening",
@@ -60,6 +60,7 @@ _DEFAULTS = Settings()
 )
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
+@option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")
 @option("--force", is_flag=True, help="Paint what is up to date, too.")

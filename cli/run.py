@@ -73,6 +73,7 @@ class _Options:
     bundle: Path | None
     provider: str
     threads: int | None
+    device: int | None
     dry_run: bool
     policy: Policy
     fail_fast: bool
@@ -108,6 +109,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             style,
             provider=options.provider,
             threads=options.threads,
+            device=options.device,
             cache=cache_dir(),
             start=start,
             **options.settings,

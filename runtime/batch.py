@@ -60,7 +60,7 @@ class Batch:
         fail_fast: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan = plan
+        self._plan = plan.by_shape() if stylizer.engine.static else plan
         self._stylizer = stylizer
         self._journals = journals
         self._policy = policy or Policy()

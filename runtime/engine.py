@@ -1,17 +1,19 @@
 """Runs the graphs of a bundle."""
 
-import contextlib
-import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .binding import BoundGraph
 from .bundle import Bundle
-from .errors import EvaluationError, OutOfMemoryError
+from .cuda import free_memory
+from .errors import EvaluationError, NstbatchError, OutOfMemoryError
 from .host import memory_limit
-from .providers import first_line, import_onnxruntime, make_session, precisions, start_provider, thread_count
+from .providers import precisions, start_provider, thread_count
+from .sessions import ON_GPU, STATIC, first_line, import_onnxruntime, make_session
 from .stop import DroppedError
 
 
@@ -23,11 +25,13 @@ class Engine:
         provider: one of `CHOICES`. A provider that is asked for by name is had, or it is an error; ``auto`` takes the
             first of `AUTO` that starts.
         threads: threads of the CPU, at most and by default one for each core this process may use.
-        precision: that `run` will be asked for, besides float32.
+        precision: a key of `AUTO`, that `run` will be asked for.
+        device: number of the GPU; None for the first, or none.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
-        precisions: those that it computes in.
+        precisions: those that it computes in, the quickest last.
+        device: number of the GPU; 0 where there is none.
 
     Raises:
         ProviderError: ONNX Runtime is not installed, or does not start the provider.
@@ -35,11 +39,17 @@ class Engine:
     """
 
     def __init__(
-        self, bundle: Bundle, provider: str = "auto", threads: int | None = None, precision: str = "float32"
+        self,
+        bundle: Bundle,
+        provider: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+        device: int | None = None,
     ) -> None:
         self.bundle = bundle
         self.threads = thread_count(threads)
-        self.provider = start_provider(provider, precision)
+        self.provider = start_provider(provider, precision, device)
+        self.device = device or 0
         self.precisions = precisions(self.provider)
         self._sessions: dict[tuple[object, ...], Any] = {}
         self._cancelled = False
@@ -55,9 +65,36 @@ class Engine:
             EvaluationError: ONNX Runtime could not compute them for another reason.
             DroppedError: `cancel` was called.
         """
-        session = self._session(graph, feeds, precision)
+        with self._evaluating(graph):
+            return list(self._session(graph, feeds, precision).run(None, dict(feeds), self._options))
+
+    def bind(
+        self, graph: str, fixed: Mapping[str, NDArray[np.float32]], precision: str = "float32"
+    ) -> Callable[[Mapping[str, NDArray[np.float32]]], list[NDArray[np.float32]]]:
+        """`run` as a function of the inputs that change; on a GPU, the ``fixed`` ones are copied there once.
+
+        Its inputs keep their shapes, and it raises what `run` raises.
+        """
+        if self.provider not in ON_GPU:
+            return lambda changing: self.run(graph, {**fixed, **changing}, precision)
+        bound: list[BoundGraph] = []
+
+        def evaluate(changing: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+            with self._evaluating(graph):
+                if not bound:
+                    session = self._session(graph, {**fixed, **changing}, precision)
+                    bound.append(BoundGraph(session, fixed, "cuda", self.device))
+                return bound[0](changing, self._options)
+
+        return evaluate
+
+    @contextmanager
+    def _evaluating(self, graph: str) -> Iterator[None]:
+        """Errors of ONNX Runtime as ours."""
         try:
-            return list(session.run(None, dict(feeds), self._options))
+            yield
+        except NstbatchError:
+            raise
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             if self._cancelled:
                 raise DroppedError from None
@@ -68,22 +105,32 @@ class Engine:
 
     def _session(self, graph: str, feeds: Mapping[str, NDArray[np.float32]], precision: str) -> Any:
         """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
-        sizes = _dimensions(feeds) if self.provider in _STATIC and graph == "gradient" else {}
+        sizes = _dimensions(feeds) if self.static and graph == "gradient" else {}
         key = (graph, precision, *sizes.values())
         session = self._sessions.pop(key, None)
         if session is None:
             while len(self._sessions) >= _KEPT:
                 del self._sessions[next(iter(self._sessions))]
-            session = make_session(str(self.bundle.graph(graph)), self.provider, self.threads, precision, sizes)
+            session = make_session(
+                str(self.bundle.graph(graph)),
+                self.provider,
+                self.threads,
+                precision=precision,
+                device=self.device,
+                dimensions=sizes,
+            )
         # In again at the end: the first is the one not used for longest.
         self._sessions[key] = session
         return session
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
-        if self.provider in ("cpu", "openvino"):
-            return memory_limit()
-        return _free_on_device()
+        return free_memory(self.device) if self.provider in ON_GPU else memory_limit()
+
+    @property
+    def static(self) -> bool:
+        """Whether the engine keeps a session for each shape, so that photos of one shape are best painted in a row."""
+        return self.provider in STATIC
 
     def cancel(self) -> None:
         """From another thread: end an evaluation that is under way, and every later one at once.
@@ -93,10 +140,6 @@ class Engine:
         self._cancelled = True
         self._options.terminate = True
 
-
-_STATIC = ("openvino",)
-"""Providers that are quicker when a session knows its shape: OpenVINO by 8 % in float32 and 20 % in bfloat16 at 512 pixels,
-the CPU provider not at all."""
 
 _KEPT = 8
 """Sessions that are kept: the levels of one shape of photo."""
@@ -114,16 +157,6 @@ def _dimensions(feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
         elif kind in ("gram", "metric"):
             sizes[f"{kind}_N"] = value.shape[0]
     return sizes
-
-
-def _free_on_device() -> int | None:
-    """What CUDA says of the device that the graphs run on."""
-    free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    for version in ("13", "12"):
-        with contextlib.suppress(OSError, AttributeError):
-            if ctypes.CDLL(f"libcudart.so.{version}").cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0:
-                return free.value
-    return None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from PIL import Image
 from .images import Picture, fit
 from .painting import Painting
 from .plan import Plan, State, Task
-from .schedule import make_schedule, used_precisions
+from .schedule import make_schedule
 from .stylizer import Stylizer
 
 _SHAPES = 8
@@ -30,7 +30,7 @@ def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambd
     chosen = {shapes[round(i)] for i in np.linspace(0, len(shapes) - 1, _SHAPES)} if shapes else set()
     rates = {}
     for width, height in sorted(chosen):
-        for precision in used_precisions(stylizer.settings.precision):
+        for precision in stylizer.precisions:
             step(f"one evaluation at {width} x {height}")
             taken = _seconds(stylizer, (width, height), precision)
             rates[width * height, precision] = taken / (width * height)
@@ -41,7 +41,7 @@ def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambd
         return sum(
             float(rates[nearest, phase.precision] * size * phase.evaluations)
             for size in pixels
-            for phase in make_schedule(stylizer.settings, last=size == pixels[-1])
+            for phase in make_schedule(stylizer.settings, stylizer.precisions, last=size == pixels[-1])
         )
 
     return [seconds(task) for task in tasks]

@@ -55,7 +55,7 @@ class Level:
         self.content = content
         self._cost = cost
         self._tolerance = settings.tolerance
-        self._phases = make_schedule(settings, last=cost == 1)
+        self._phases = make_schedule(settings, stylizer.precisions, last=cost == 1)
         self.planned = sum(phase.evaluations for phase in self._phases)
         self.made = 0
         began = time.perf_counter()

@@ -76,13 +76,11 @@ class Objective:
         damping: float | None = None,
         precision: str = "float32",
     ) -> None:
-        self._engine = engine
-        self._precision = precision
         content, style, tv = weights
         self._weights = np.concatenate([content, style, [tv]])
         # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
         self._unit = float(self._weights.max()) or 1.0
-        self._feeds = {
+        fixed = {
             **targets.contents,
             **targets.grams,
             **targets.metrics(damping),
@@ -90,6 +88,7 @@ class Objective:
             "style_weight": (style / self._unit).astype(np.float32),
             "tv_weight": np.array(tv / self._unit, np.float32),
         }
+        self._evaluate = engine.bind("gradient", fixed, precision)
 
     def __call__(self, image: Array) -> tuple[float, Array, NDArray[np.float64]]:
         """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255.
@@ -98,7 +97,7 @@ class Objective:
             The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``; the weighted
             terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest weight.
         """
-        losses, gradient = self._engine.run("gradient", {"image": image, **self._feeds}, self._precision)
+        losses, gradient = self._evaluate({"image": image})
         terms = self._weights * losses[0].astype(np.float64)
         return float(terms.sum()) / self._unit, gradient, terms
 

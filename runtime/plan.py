@@ -54,6 +54,11 @@ class Plan:
         """Number of tasks in a state."""
         return sum(task.state is state for task in self.tasks)
 
+    def by_shape(self) -> "Plan":
+        """The same tasks, with those of one shape in a row: for providers to which another shape is dear."""
+        shapes = list(dict.fromkeys((task.size, task.limit) for task in self.tasks))
+        return Plan(tuple(sorted(self.tasks, key=lambda task: shapes.index((task.size, task.limit)))))
+
     def __str__(self) -> str:
         shown = [state for state in State if state is not State.KEPT or self.count(state)]
         return ", ".join(f"{self.count(state)} {state.value}" for state in shown)

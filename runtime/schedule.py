@@ -1,5 +1,6 @@
 """What is evaluated when, within a level of size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .settings import Settings
@@ -27,7 +28,7 @@ class Phase:
     precision: str
 
 
-def make_schedule(settings: Settings, *, last: bool) -> list[Phase]:
+def make_schedule(settings: Settings, precisions: Sequence[str], *, last: bool) -> list[Phase]:
     """Phases of a level; those of the last one end with the objective itself in the best precision.
 
     Where the style dominates, its Gram matrices' few large eigenvalues make the objective ill-conditioned: L-BFGS spends
@@ -39,9 +40,9 @@ def make_schedule(settings: Settings, *, last: bool) -> list[Phase]:
 
     Args:
         settings: of the optimisation.
+        precisions: of the early work and of the end; one, where they are the same.
         last: whether it is the last level.
     """
-    precisions = used_precisions(settings.precision)
     early, late = precisions[0], precisions[-1]
     total = settings.iterations
     if not last:
@@ -54,8 +55,3 @@ def make_schedule(settings: Settings, *, last: bool) -> list[Phase]:
         Phase(exact, None, late),
     ]
     return [phase for phase in phases if phase.evaluations > 0]
-
-
-def used_precisions(precision: str) -> tuple[str, ...]:
-    """Those that evaluations are made in for a choice of ``Settings.precision``, the early work's first."""
-    return ("bfloat16", "float32") if precision == "mixed" else (precision,)

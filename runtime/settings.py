@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from .bundle import MIN_SIDE
 from .errors import UsageError
+from .providers import AUTO
 
 MAX_MEGAPIXELS = 100.0
 """Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
@@ -14,9 +15,6 @@ NAME = "{stem}{ext}"
 
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
-
-PRECISIONS = ("float32", "bfloat16", "mixed")
-"""``mixed`` does the early work in bfloat16 and ends in float32."""
 
 WHITENINGS = ("auto", "on", "off")
 
@@ -44,7 +42,7 @@ class Settings:
         scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
             ``size`` from the first that is at least `COARSEST`; ``(1,)`` means ``size`` alone.
         history: curvature pairs of L-BFGS.
-        precision: one of `PRECISIONS`.
+        precision: a key of `AUTO`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
         tolerance: relative progress for a unit of time below which a level ends; 0 for never, see `Level`.
@@ -81,7 +79,7 @@ class Settings:
             raise UsageError("all three weights are zero: there is nothing to minimise")
         if self.scales != "auto":
             parse_scales(self.scales)
-        for name, choices in (("precision", PRECISIONS), ("whitening", WHITENINGS)):
+        for name, choices in (("precision", tuple(AUTO)), ("whitening", WHITENINGS)):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
         if not 0 <= self.tolerance < 1:

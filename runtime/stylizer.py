@@ -11,7 +11,7 @@ from .engine import Engine
 from .errors import ProviderError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
-from .schedule import used_precisions
+from .providers import MIXED
 from .settings import INITS, Settings
 from .style import Style, read_style
 
@@ -25,7 +25,7 @@ class Stylizer:
     Args:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read.
-        provider, threads: see `Engine`.
+        provider, threads, device: see `Engine`.
         cache: folder to keep style sets in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
         settings: fields of `Settings`.
@@ -41,6 +41,7 @@ class Stylizer:
         *,
         provider: str = "auto",
         threads: int | None = None,
+        device: int | None = None,
         cache: str | Path | None = None,
         start: Photo | None = None,
         **settings: Any,
@@ -48,7 +49,7 @@ class Stylizer:
         self.settings = Settings(**settings)
         if not isinstance(bundle, Engine):
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-            bundle = Engine(bundle, provider, threads, used_precisions(self.settings.precision)[0])
+            bundle = Engine(bundle, provider, threads, self.settings.precision, device)
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"
@@ -74,6 +75,12 @@ class Stylizer:
             progress(painting.step())
         return painting.result()
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that evaluations are made in: the early work's, and the last where that is another."""
+        chosen = self.settings.precision
+        return (self.engine.precisions[-1], "float32") if chosen == MIXED else (chosen,)
+
     def begin(self, picture: Picture, limit: int | None = None) -> Painting:
         """A painting with nothing done yet; with ``limit``, at no level above that long side, in pixels.
 
@@ -81,18 +88,19 @@ class Stylizer:
             ProviderError: the provider computes something else than the CPU provider.
         """
         if not self._agreed:
-            check_agreement(self.engine, used_precisions(self.settings.precision))
+            check_agreement(self.engine, self.precisions)
             self._agreed = True
         return Painting(self, picture, self.settings if limit is None else self.settings.at_most(limit))
 
 
 def _possible(settings: Settings, engine: Engine) -> Settings:
-    """Settings that an engine can follow: without bfloat16, mixed precision is float32 from the beginning to the end."""
-    if settings.precision == "float32" or "bfloat16" in engine.precisions:
+    """Settings that an engine can follow: on a CPU without bfloat16, OpenVINO's mixed precision is float32 throughout."""
+    chosen, had = settings.precision, engine.precisions
+    if chosen in had or (chosen == MIXED and len(had) > 1):
         return settings
-    if settings.precision == "mixed" and engine.provider == "openvino":
+    if chosen == MIXED and engine.provider == "openvino":
         return replace(settings, precision="float32")
     raise ProviderError(
-        f"provider '{engine.provider}' does not compute in bfloat16 here; use --precision float32, or --provider openvino "
-        f"on a CPU with AMX"
+        f"provider '{engine.provider}' computes in {' and '.join(had)} here, --precision {chosen} is not possible; bfloat16 "
+        f"takes --provider openvino on a CPU with AMX, tf32 takes --provider cuda"
     )

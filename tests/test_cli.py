@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -385,6 +386,14 @@ def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Pat
     )
     assert done.returncode == 0, done.stderr
     assert outputs(tmp_path / "out") == {"tree.jpg"}
+    # Packed again from where it is installed, it is the same wheel.
+    code = "import pathlib, sys; from nstbatch.cli.kit import write_wheel; write_wheel(pathlib.Path(sys.argv[1]), print)"
+    (tmp_path / "kit").mkdir()
+    subprocess.run([sys.executable, "-c", code, tmp_path / "kit"], env=env, cwd=tmp_path, check=True)
+    with zipfile.ZipFile(wheel) as built, zipfile.ZipFile(tmp_path / "kit" / wheel.name) as packed:
+        assert sorted(built.namelist()) == sorted(packed.namelist())
+        for name in built.namelist():
+            assert sorted(packed.read(name).splitlines()) == sorted(built.read(name).splitlines()), name
 
 
 def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:

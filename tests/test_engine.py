@@ -1,8 +1,6 @@
 """The choice of a provider: had when asked for by name, or an error that says what to do."""
 
 import builtins
-import ctypes
-from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -12,7 +10,8 @@ from nstbatch.runtime import Bundle, ExitCode
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import EvaluationError, OutOfMemoryError, ProviderError
 from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.providers import probe, start_provider
+from nstbatch.runtime.providers import AUTO, precisions, probe, start_provider
+from nstbatch.runtime.sessions import ON_GPU, provider_chain
 from nstbatch.runtime.stop import DroppedError
 
 
@@ -143,17 +142,54 @@ def test_the_memory_of_a_device(bundle: Bundle, monkeypatch: pytest.MonkeyPatch)
     engine = Engine(bundle, "cpu")
     on_host = engine.free_memory()
     assert on_host is None or on_host > 0
-    engine.provider = "cuda"
-
-    def absent(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", absent)
-    assert engine.free_memory() is None, "unknown is no limit"
-
-    def answer(free: object, total: object) -> int:
-        free._obj.value, total._obj.value = 7 << 30, 8 << 30  # type: ignore[attr-defined]
-        return 0
-
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(cudaMemGetInfo=answer))
+    engine.provider, engine.device = "cuda", 2
+    monkeypatch.setattr("nstbatch.runtime.engine.free_memory", {2: 7 << 30}.get)
     assert engine.free_memory() == 7 << 30
+
+
+def test_options_of_the_gpu_providers() -> None:
+    (cuda, options), (last, none) = provider_chain("cuda", "float32", 1)
+    assert (cuda, last, none) == ("CUDAExecutionProvider", "CPUExecutionProvider", {})
+    assert options["device_id"] == "1"
+    assert options["use_tf32"] == "0", "on by default in onnxruntime: float32 would not be float32"
+    assert provider_chain("cuda", "tf32", 0)[0][1]["use_tf32"] == "1"
+    names = [name.removesuffix("ExecutionProvider") for name, _ in provider_chain("tensorrt", "float32", 0)]
+    assert names == ["Tensorrt", "CUDA", "CPU"], "what TensorRT cannot take stays on the GPU"
+    assert provider_chain("cpu", "float32", 0) == [("CPUExecutionProvider", {})]
+
+
+def test_the_session_gets_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Session:
+        def __init__(self, model: object, options: object, providers: list[tuple[str, dict[str, str]]]) -> None:
+            made.append(providers[0])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+        def run(self, _: object, feeds: dict[str, np.ndarray], *__: object) -> list[np.ndarray]:
+            return [2 * value for value in feeds.values()]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    engine = Engine(bundle, "auto", precision="mixed", device=3)
+    assert (engine.provider, engine.device, engine.precisions) == ("cuda", 3, ("float32", "tf32"))
+    engine.run("encode", {"image": np.ones(1, np.float32)}, "tf32")
+    assert [options["device_id"] for _, options in made] == ["3", "3"]
+    assert [options["use_tf32"] for _, options in made] == ["0", "1"]
+
+
+def test_a_device_that_no_gpu_provider_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match="--device 0 names a GPU; provider 'cpu' in float32 uses none"):
+        Engine(bundle, "cpu", device=0)
+    with pytest.raises(ProviderError, match="'cuda' is not in the installed onnxruntime"):
+        Engine(bundle, "auto", device=0)
+
+
+def test_every_precision_has_a_provider() -> None:
+    for precision, providers in AUTO.items():
+        assert providers
+        assert set(providers) <= {"cpu", "openvino", *ON_GPU}, precision
+    assert precisions("cuda")[-1] == "tf32", "the quickest last: mixed precision begins with it"

@@ -1,5 +1,6 @@
 """What a run will do, known before the first evaluation."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,8 +16,9 @@ from nstbatch.runtime import Budget, Policy, Settings, Stylizer, discover, make_
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.estimate import estimate
 from nstbatch.runtime.images import fit
-from nstbatch.runtime.plan import State
-from seams import SPEC, Bench, outcomes, picture
+from nstbatch.runtime.placement import Item
+from nstbatch.runtime.plan import Plan, State, Task
+from seams import SPEC, Bench, SeamEngine, outcomes, picture
 
 
 def touch(path: Path) -> Path:
@@ -491,3 +493,43 @@ def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(
     assert mixed == pytest.approx([(7 * a - b) / 5000 + b / 1000 for a, b in zip(work, last, strict=True)])
     bench.run(tmp_path / "many")
     assert estimate(bench.plan(tmp_path / "many"), stylizer) == []
+
+
+class StaticEngine(SeamEngine):
+    """Has a session for each shape, as far as a batch can see."""
+
+    @property
+    def static(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("engine", "expected"), [(SeamEngine, "abcde"), (StaticEngine, "acebd")])
+def test_photos_of_one_shape_are_painted_in_a_row_where_another_shape_is_dear(
+    tmp_path: Path, engine: type[SeamEngine], expected: str
+) -> None:
+    sizes = {"a": (48, 36), "b": (36, 48), "c": (48, 36), "d": (36, 48), "e": (48, 36)}
+    for seed, (name, size) in enumerate(sizes.items()):
+        picture(tmp_path / "in" / f"{name}.png", size, seed)
+    bench = Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out", engine=engine)
+    bench.settings |= {"iterations": 1}
+    report = bench.run(tmp_path / "in")
+    assert [row.item.source.stem for row in report.rows] == list(expected)
+    assert set(outcomes(report).values()) == {"painted"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.sampled_from([None, 64])), max_size=12))
+def test_by_shape_keeps_every_task_and_the_order_within_a_shape(shapes: list[tuple[int, int, int | None]]) -> None:
+    source = Path("photo.png")
+    tasks = [
+        Task(Item(source, Path(f"{index}.png"), Path()), State.TODO, "new", (width, height), limit)
+        for index, (width, height, limit) in enumerate(shapes)
+    ]
+    found = Plan(tuple(tasks)).by_shape().tasks
+    keys = [(task.size, task.limit) for task in found]
+    runs = [key for key, _ in itertools.groupby(keys)]
+    assert len(runs) == len(set(runs)), "one run of tasks for each shape"
+    assert sorted(int(task.item.target.stem) for task in found) == list(range(len(tasks)))
+    for key in runs:
+        numbers = [int(task.item.target.stem) for task in found if (task.size, task.limit) == key]
+        assert numbers == sorted(numbers)

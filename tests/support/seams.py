@@ -58,6 +58,7 @@ class SeamEngine(Engine):
         self.provider = "cpu"
         self.precisions = ("float32",)
         self.threads = 1
+        self.device = 0
         self.calls: list[str] = []
         self._before = before
         self._free = free
@@ -84,6 +85,9 @@ class SeamEngine(Engine):
         dF += float(feeds["style_weight"][0]) * 4 * weighted @ F / (9 * n)
         gradient = (dF / 255).reshape(image.shape).astype(np.float32)
         return [np.array([[content, style, 0]], np.float32), gradient]
+
+    def bind(self, graph: str, fixed: Feeds, precision: str = "float32") -> Callable[[Feeds], list[NDArray[np.float32]]]:
+        return lambda changing: self.run(graph, {**fixed, **changing}, precision)
 
     def cancel(self) -> None:
         self._cancelled = True
