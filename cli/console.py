@@ -47,7 +47,10 @@ class RunDisplay(Watcher):
     def __init__(self, verbosity: int = 0, machine: bool = False) -> None:
         self._verbosity = verbosity
         self._machine = machine
-        self._begun = 0
+        self._fractions: dict[Item, float] = {}
+        """Of what was begun."""
+        self._completed = 0.0
+        """Their sum."""
         console = Console(stderr=True)
         self._bar: Bar | None = None
         if console.is_terminal and verbosity >= 0:
@@ -78,22 +81,25 @@ class RunDisplay(Watcher):
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""
-        self._begun += 1
+        self._fractions[task.item] = 0.0
         if self._verbosity > 0:
             self._print(f"{printable(str(task.item.source))}: begun ({printable(task.reason)})")
 
     def progress(self, item: Item, progress: Progress) -> None:
         """See `Watcher`."""
+        self._complete(item, progress.fraction)
         if self._bar is not None:
             self._bar.update(
                 self._task,
                 description=f"{escape(printable(item.source.name))} at {progress.size} px",
-                completed=self._begun - 1 + progress.fraction,
+                completed=self._completed,
                 loss=f"{progress.loss:.4g}",
             )
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
+        if row.item in self._fractions:
+            self._complete(row.item, 1.0)
         untouched = row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT)
         failed = row.outcome is Outcome.FAILED
         if failed or self._verbosity >= untouched:
@@ -105,6 +111,10 @@ class RunDisplay(Watcher):
             self._bar.stop()
         if self._verbosity >= 0 and report.total:
             self._print(str(report))
+
+    def _complete(self, item: Item, fraction: float) -> None:
+        self._completed += fraction - self._fractions[item]
+        self._fractions[item] = fraction
 
     def _print(self, line: str, err: bool = False) -> None:
         if self._machine and not err:

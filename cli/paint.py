@@ -61,6 +61,12 @@ _DEFAULTS = Settings()
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
+@option(
+    "--overlap",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Pictures painted at a time: with a GPU, it evaluates one while the CPU steps another's optimiser.",
+)
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")
 @option("--force", is_flag=True, help="Paint what is up to date, too.")

@@ -74,6 +74,7 @@ class _Options:
     provider: str
     threads: int | None
     device: int | None
+    overlap: int
     dry_run: bool
     policy: Policy
     fail_fast: bool
@@ -125,7 +126,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             for path in recover(items, journals, keep_existing=options.policy.keep_existing):
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
         free = stylizer.engine.free_memory()
-        budget = None if free is None else Budget(bundle.manifest.spec, settings, free)
+        budget = None if free is None else Budget(bundle.manifest.spec, settings, free, options.overlap)
         plan = make_plan(items, journals, recipe_of(stylizer), options.policy, budget)
         if options.dry_run:
             told.refused = plan.count(State.REFUSED) > 0
@@ -142,6 +143,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
             duration=None if deadline is None else deadline - time.monotonic(),
             fail_fast=options.fail_fast,
+            overlap=options.overlap,
         )
         with stopping(stop, drop=options.on_stop == "drop", told=told.note):
             for row in batch.run(told.started, told.progress):

@@ -38,6 +38,8 @@ class StatusFile(Watcher):
         self._clock = clock
         self._began = clock()
         self._last = self._began
+        self._running = self._began
+        """When the first picture was begun."""
         self._left = 0
         self._begun: set[Path] = set()
         self._status: dict[str, Any] = {
@@ -62,6 +64,7 @@ class StatusFile(Watcher):
     def planned(self, plan: Plan) -> None:
         """See `Watcher`."""
         self._left = plan.count(State.TODO)
+        self._running = self._clock()
         self._update(state="running")
 
     def started(self, task: Task) -> None:
@@ -72,7 +75,7 @@ class StatusFile(Watcher):
     def progress(self, item: Item, progress: Progress) -> None:
         """See `Watcher`."""
         if self._clock() - self._last >= PROGRESS_EVERY:
-            self._update(fraction=round(progress.fraction, 4))
+            self._update(current=str(item.source), fraction=round(progress.fraction, 4))
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
@@ -80,8 +83,8 @@ class StatusFile(Watcher):
             return
         # What was refused by the plan was never begun, and is not among those to do.
         self._left -= row.item.source in self._begun
-        painted = [done.seconds for done in self._report.rows if done.outcome is Outcome.PAINTED]
-        left = round(self._left * sum(painted) / len(painted)) if painted else None
+        painted = self._report.count(Outcome.PAINTED)
+        left = round(self._left * (self._clock() - self._running) / painted) if painted else None
         # The next may be in work already: this one was encoded meanwhile.
         over = self._status["current"] == str(row.item.source)
         self._update(seconds_left=left, **({"current": None, "fraction": None} if over else {}))

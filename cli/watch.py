@@ -1,5 +1,6 @@
 """Those who are told what a run does: the terminal, a log, a program, a monitor."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -40,6 +41,7 @@ class Watchers(Watcher):
         self.refused = False
         """Whether a dry run found photos that would fail."""
         self._watchers = watchers
+        self._began = time.monotonic()
 
     def note(self, text: str) -> None:
         """See `Watcher`."""
@@ -49,6 +51,7 @@ class Watchers(Watcher):
     def planned(self, plan: Plan) -> None:
         """See `Watcher`."""
         self.report.total = len(plan.tasks)
+        self._began = time.monotonic()
         for watcher in self._watchers:
             watcher.planned(plan)
 
@@ -91,5 +94,6 @@ class Watchers(Watcher):
         return ExitCode.SOME_FAILED if self.refused else self.report.exit_code
 
     def _end(self, code: ExitCode, error: str | None) -> None:
+        self.report.seconds = time.monotonic() - self._began
         for watcher in self._watchers:
             watcher.ended(self.report, code, error)

@@ -1,7 +1,8 @@
 """Run a plan: a failure is a row of the report, not the end of the run.
 
-While a picture is painted, a thread encodes the one before and decodes the one after. What is written is written by the
-thread that runs the batch, between two evaluations, so that the order of the calls is one that can be reasoned about.
+While a picture is painted, a thread encodes the one before and decodes the one after. Several can be painted at a time: each
+step of one is taken on a thread, and whoever has taken his goes on. What is written is written by the thread that runs the
+batch, between two evaluations, so that the order of the calls is one that can be reasoned about.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,8 @@ class Batch:
         checkpoint: seconds between two checkpoints of a picture; None for none.
         duration: seconds that the run may take; None for no limit.
         fail_fast: whether the first failure ends the run.
+        overlap: pictures that are painted at a time: on a GPU, one is evaluated there while the optimiser of another steps
+            on the CPU.
         clock: seconds, never set back.
     """
 
@@ -58,6 +61,7 @@ class Batch:
         checkpoint: float | None = None,
         duration: float | None = None,
         fail_fast: bool = False,
+        overlap: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan.by_shape() if stylizer.engine.static else plan
@@ -67,6 +71,7 @@ class Batch:
         self._stop = stop or Stop()
         self._checkpoint = checkpoint
         self._fail_fast = fail_fast
+        self._overlap = overlap
         self._clock = clock
         self._deadline = None if duration is None else clock() + duration
         self._recipe = recipe_of(stylizer)
@@ -93,7 +98,10 @@ class Batch:
         self._stop.when_dropping(self._stylizer.engine.cancel)
         timer = self._start_timer()
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="pictures") as self._pool:
+            with (
+                ThreadPoolExecutor(1, thread_name_prefix="pictures") as self._pool,
+                ThreadPoolExecutor(self._overlap, thread_name_prefix="steps") as self._painters,
+            ):
                 try:
                     for row in self._rows(started, progress):
                         if row.outcome is Outcome.FAILED:
@@ -111,16 +119,24 @@ class Batch:
                 journal.close()
 
     def _rows(self, started: Callable[[Task], None], progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
+        works: list[_Work] = []
         for index, task in enumerate(self._plan.tasks):
+            while len(works) >= self._overlap:
+                yield from _advance(works)
             if task.state is State.TODO and self._out_of_time(task):
                 self._stop.request(StopReason.DEADLINE, drop=False)
             if self._stop.reason is not None:
                 break
             if task.state is State.TODO:
-                yield from self._painted(task, index, started, progress)
+                work = _Work(self._painted(task, index, started, progress))
+                yield from work.go_on()
+                if work.awaited is not None:
+                    works.append(work)
             else:
                 yield from self._saved(wait=True)
                 yield self._settled(task)
+        while works:
+            yield from _advance(works)
         yield from self._saved(wait=True)
 
     def _settled(self, task: Task) -> Row:
@@ -135,7 +151,7 @@ class Batch:
         index: int,
         started: Callable[[Task], None],
         progress: Callable[[Item, Progress], None],
-    ) -> Iterator[Row]:
+    ) -> "Iterator[_Event]":
         """Paint a photo; rows of this one, if it fails, and of the one before, when it is saved."""
         began = self._clock()
         started(task)
@@ -172,7 +188,7 @@ class Batch:
             task = tasks[following]
             self._decoding = task, self._pool.submit(read_photo, task.item.source, self._policy.max_megapixels)
 
-    def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
+    def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> "Iterator[_Event]":
         try:
             yield from self._paint_at(task, photo, task.limit, progress)
         except (OutOfMemoryError, MemoryError) as error:
@@ -191,7 +207,7 @@ class Batch:
 
     def _paint_at(
         self, task: Task, photo: Photo, limit: int | None, progress: Callable[[Item, Progress], None]
-    ) -> Iterator[Row]:
+    ) -> "Iterator[_Event]":
         item = task.item
         long_side = max(photo.picture.size)
         asked = self._recipe.fingerprint(photo.sha256, long_side, item.target)
@@ -262,12 +278,16 @@ class Batch:
                 return self._stylizer.begin(photo.picture, limit)
         return painting
 
-    def _optimise(self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]) -> Iterator[Row]:
+    def _optimise(
+        self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]
+    ) -> "Iterator[_Event]":
         """Paint; the row of the picture before, when it is saved."""
         try:
             while not painting.done:
                 self._stop.check()
-                progress(painting.step())
+                step = self._painters.submit(painting.step)
+                yield step
+                progress(step.result())
                 yield from self._saved(wait=False)
                 if checkpoint.due and not painting.done:
                     # A disk that is too full for a checkpoint may still have room for the picture.
@@ -311,6 +331,41 @@ class Batch:
         level = self._stylizer.settings.levels(max(task.size))[-1]
         width, height = fit(task.size, level)
         return width * height
+
+
+_Event = Row | Future[Progress]
+"""What painting a photo comes up with: a row, or a step to wait for."""
+
+
+class _Work:
+    """A photo that is being painted.
+
+    Attributes:
+        awaited: the step that it waits for; None if there is none any more.
+    """
+
+    def __init__(self, events: Iterator[_Event]) -> None:
+        self.awaited: Future[Progress] | None = None
+        self._events = events
+
+    def go_on(self) -> Iterator[Row]:
+        """Go on to the next step; rows on the way."""
+        self.awaited = None
+        for event in self._events:
+            if isinstance(event, Future):
+                self.awaited = event
+                return
+            yield event
+
+
+def _advance(works: list[_Work]) -> Iterator[Row]:
+    """Wait for a step, and go on with those whose step is taken; those at their end leave the list."""
+    taken, _ = wait([work.awaited for work in works if work.awaited is not None], return_when=FIRST_COMPLETED)
+    for work in list(works):
+        if work.awaited in taken:
+            yield from work.go_on()
+            if work.awaited is None:
+                works.remove(work)
 
 
 @dataclass(frozen=True)

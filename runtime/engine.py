@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .stop import DroppedError
 
 
 class Engine:
-    """Runs the graphs of a bundle on one execution provider.
+    """Runs the graphs of a bundle on one execution provider, for any number of threads at a time.
 
     Args:
         bundle: whose graphs to run.
@@ -52,6 +53,7 @@ class Engine:
         self.device = device or 0
         self.precisions = precisions(self.provider)
         self._sessions: dict[tuple[object, ...], Any] = {}
+        self._making = Lock()
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
 
@@ -99,7 +101,8 @@ class Engine:
             if self._cancelled:
                 raise DroppedError from None
             # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
-            self._sessions.clear()
+            with self._making:
+                self._sessions.clear()
             kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
@@ -107,21 +110,22 @@ class Engine:
         """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
         sizes = _dimensions(feeds) if self.static and graph == "gradient" else {}
         key = (graph, precision, *sizes.values())
-        session = self._sessions.pop(key, None)
-        if session is None:
-            while len(self._sessions) >= _KEPT:
-                del self._sessions[next(iter(self._sessions))]
-            session = make_session(
-                str(self.bundle.graph(graph)),
-                self.provider,
-                self.threads,
-                precision=precision,
-                device=self.device,
-                dimensions=sizes,
-            )
-        # In again at the end: the first is the one not used for longest.
-        self._sessions[key] = session
-        return session
+        with self._making:
+            session = self._sessions.pop(key, None)
+            if session is None:
+                while len(self._sessions) >= _KEPT:
+                    del self._sessions[next(iter(self._sessions))]
+                session = make_session(
+                    str(self.bundle.graph(graph)),
+                    self.provider,
+                    self.threads,
+                    precision=precision,
+                    device=self.device,
+                    dimensions=sizes,
+                )
+            # In again at the end: the first is the one not used for longest.
+            self._sessions[key] = session
+            return session
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""

@@ -30,11 +30,13 @@ class Budget:
         spec: of the bundle.
         settings: of the optimisation.
         free: bytes, what this process has already included.
+        overlap: pictures that are painted at a time, taken to be as large.
     """
 
     spec: BundleSpec
     settings: Settings
     free: int
+    overlap: int = 1
 
     def need(self, size: tuple[int, int], limit: int | None = None) -> int:
         """Bytes that a photo of this width and height takes at its largest level, ``limit`` at most.
@@ -44,7 +46,7 @@ class Budget:
         level = self.settings.levels(max(size))[-1]
         width, height = fit(size, level if limit is None else min(level, limit))
         decoded = _DECODED * size[0] * size[1]
-        return _PROCESS + _weights(self.spec) + decoded + width * height * self._per_pixel()
+        return _PROCESS + _weights(self.spec) + self.overlap * (decoded + width * height * self._per_pixel())
 
     def fits(self, size: tuple[int, int]) -> bool:
         """Whether a photo of this width and height can be painted as the settings ask."""

@@ -47,11 +47,13 @@ class Report:
         total: tasks of the plan.
         rows: of those that were reached.
         stopped: why the run ended early, None if it did not.
+        seconds: wall time; None for the sum of the rows', which is more where pictures are painted at a time.
     """
 
     total: int = 0
     rows: list[Row] = field(default_factory=list)
     stopped: StopReason | None = None
+    seconds: float | None = None
 
     def count(self, outcome: Outcome) -> int:
         """Number of rows of an outcome."""
@@ -71,10 +73,11 @@ class Report:
 
     def __str__(self) -> str:
         painted = self.count(Outcome.PAINTED)
-        seconds = sum(row.seconds for row in self.rows)
+        spent = sum(row.seconds for row in self.rows)
+        seconds = spent if self.seconds is None else self.seconds
         parts = [f"{painted} painted", f"{self.count(Outcome.FAILED)} failed"]
         parts += [f"{self.count(o)} {o.value}" for o in (Outcome.UP_TO_DATE, Outcome.KEPT) if self.count(o)]
         parts += [f"{self.left} left ({self.stopped.value})"] if self.stopped else []
         text = f"{', '.join(parts)} in {seconds:.0f} s"
         each = sum(row.seconds for row in self.rows if row.outcome is Outcome.PAINTED)
-        return text + f" ({each / painted:.1f} s a picture)" if painted else text
+        return text + f" ({seconds * each / (spent or 1) / painted:.1f} s a picture)" if painted else text

@@ -5,6 +5,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class Style:
         self._engine = engine
         self._cache = cache
         self._memory: dict[int, Grams] = {}
+        self._lock = Lock()
 
     @property
     def image(self) -> Picture:
@@ -60,11 +62,12 @@ class Style:
 
     def grams(self, size: int) -> Grams:
         """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
-        if size not in self._memory:
-            if len(self._memory) == _KEPT:
-                del self._memory[next(iter(self._memory))]
-            self._memory[size] = self._load(size) or self._compute(size)
-        return self._memory[size]
+        with self._lock:
+            if size not in self._memory:
+                if len(self._memory) == _KEPT:
+                    del self._memory[next(iter(self._memory))]
+                self._memory[size] = self._load(size) or self._compute(size)
+            return self._memory[size]
 
     def key(self, size: int) -> str:
         """Name of the style set in the cache: sha256 of the style's bytes, the bundle, the size and the region."""

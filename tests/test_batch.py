@@ -457,3 +457,86 @@ def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(
         ("b.png", "failed"),
         ("c.png", "painted"),
     ]
+
+
+# Several pictures at a time
+
+
+@pytest.fixture
+def many(bench: Bench, tmp_path: Path) -> Bench:
+    for seed, name in enumerate(("d.png", "e.png", "f.png", "g.png"), start=3):
+        picture(tmp_path / "in" / name, (48, 36 + seed), seed=seed)
+    return bench
+
+
+@pytest.mark.parametrize("overlap", [2, 3, 16])
+def test_pictures_painted_at_a_time_are_the_same_pictures(overlap: int, many: Bench, tmp_path: Path) -> None:
+    reference = Bench(many.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    meeting = threading.Barrier(2)
+    calls = itertools.count()
+
+    def before(graph: str) -> None:
+        # Two evaluations wait for each other: were they not under way together, this would time out.
+        if graph == "gradient" and next(calls) < 2:
+            meeting.wait(30)
+
+    many.engine = lambda: SeamEngine(before)
+    report = many.run(tmp_path / "in", overlap=overlap)
+    assert set(outcomes(report).values()) == {"painted"}
+    assert len(report.rows) == 7
+    assert files(many.output) == files(reference.output)
+    many.engine = SeamEngine
+    assert set(outcomes(many.run(tmp_path / "in", overlap=overlap)).values()) == {"up to date"}
+
+
+def test_a_failure_costs_none_of_those_beside_it(many: Bench, tmp_path: Path) -> None:
+    (tmp_path / "in" / "b.png").write_text("x")
+    many.engine = lambda: SeamEngine(after(6, fail(ZeroDivisionError("in a provider"))))
+    report = many.run(tmp_path / "in", overlap=3)
+    assert sorted(outcomes(report).values()) == ["failed"] * 2 + ["painted"] * 5
+    assert report.exit_code == 3
+
+
+def test_a_stop_drops_all_that_are_in_work_and_their_checkpoints_are_taken_up(many: Bench, tmp_path: Path) -> None:
+    reference = Bench(many.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    stop = Stop()
+    many.engine = lambda: SeamEngine(after(15, lambda: stop.request(StopReason.INTERRUPTED, drop=True)))
+    report = many.run(tmp_path / "in", stop=stop, overlap=3, checkpoint=3600)
+    found = outcomes(report)
+    dropped = [row for row in report.rows if row.outcome is Outcome.DROPPED]
+    assert 1 <= len(dropped) <= 3
+    assert set(found.values()) <= {"painted", "dropped"}
+    assert report.left == 7 - list(found.values()).count("painted")
+    assert all(row.reason == "a checkpoint is kept" for row in dropped)
+    many.engine = SeamEngine
+    again = many.run(tmp_path / "in", overlap=3)
+    assert sum("taken up from a checkpoint" in row.reason for row in again.rows) == len(dropped)
+    assert files(many.output) == files(reference.output)
+
+
+def test_a_stop_that_finishes_lets_all_that_are_in_work_end(many: Bench, tmp_path: Path) -> None:
+    stop = Stop()
+    many.engine = lambda: SeamEngine(after(10, lambda: stop.request(StopReason.INTERRUPTED, drop=False)))
+    report = many.run(tmp_path / "in", stop=stop, overlap=3)
+    assert set(outcomes(report).values()) == {"painted"}
+    assert 3 <= len(report.rows) < 7
+    assert report.exit_code == 130
+
+
+def test_a_full_disk_ends_a_run_of_several_at_a_time(many: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise DiskError("out/a.png: cannot write 9 bytes (No space left on device), 0 are free")
+
+    monkeypatch.setattr(batch_module, "save", full)
+    with pytest.raises(DiskError):
+        many.run(tmp_path / "in", overlap=3)
+    monkeypatch.undo()
+    assert set(outcomes(many.run(tmp_path / "in", overlap=3)).values()) == {"painted"}
+
+
+def test_seconds_of_a_run_are_those_on_the_wall() -> None:
+    item = Item(Path("a.jpg"), Path("b.jpg"), Path())
+    rows = [Row(item, Outcome.PAINTED, "all iterations done", 1.5, 10.0) for _ in range(3)]
+    assert str(Report(3, rows, seconds=15)) == "3 painted, 0 failed in 15 s (5.0 s a picture)"
