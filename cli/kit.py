@@ -33,12 +33,21 @@ class Host:
     Attributes:
         extra: of nstbatch: ``gpu`` or ``cpu``.
         python: version of Python there, such as ``3.12``.
-        platform: tag of the platform there, as in the names of wheels, such as ``manylinux_2_28_x86_64``.
+        machine: its processor: ``x86_64`` or ``aarch64``.
+        glibc: version of its C library, such as ``2.28``.
     """
 
     extra: str
     python: str
-    platform: str
+    machine: str
+    glibc: str
+
+    @property
+    def platforms(self) -> list[str]:
+        """Tags of the wheels that it takes, best first (PEP 600)."""
+        major, minor = self.glibc.split(".")
+        tags = [f"manylinux_{major}_{older}_{self.machine}" for older in range(int(minor), 4, -1)]
+        return [*tags, f"manylinux2014_{self.machine}", f"manylinux2010_{self.machine}", f"manylinux1_{self.machine}"]
 
 
 Run = Callable[[Sequence[str]], str]
@@ -118,7 +127,8 @@ def _resolve(wheel: Path, host: Host, run: Run) -> Iterator[str]:
 
 
 def _target(host: Host) -> list[str]:
-    return ["--only-binary=:all:", "--python-version", host.python, "--platform", host.platform]
+    platforms = [part for tag in host.platforms for part in ("--platform", tag)]
+    return ["--only-binary=:all:", "--python-version", host.python, *platforms]
 
 
 def _record_hash(data: bytes) -> str:
@@ -134,8 +144,13 @@ def _pip(arguments: Sequence[str]) -> str:
 
 
 def _readme(wheel: Path, host: Host, *, download: bool) -> str:
-    fetch = "" if download else "pip download --no-deps --require-hashes -r requirements.txt -d wheels  # with a network\n"
-    return f"""A kit for nstbatch on a host with Python {host.python}, {host.platform}. In this folder:
+    fetch = ""
+    if not download:
+        target = " ".join(_target(host))
+        fetch = (
+            f"pip download --no-deps --require-hashes -r requirements.txt -d wheels {target}  # where there is a network\n"
+        )
+    return f"""A kit for nstbatch on a host with Python {host.python}, {host.machine}, glibc {host.glibc} or newer. In it:
 
 python3 -m venv venv && . venv/bin/activate
 {fetch}pip install --no-index --find-links wheels --require-hashes -r requirements.txt

@@ -69,9 +69,9 @@ class Weights:
     convolutions: Mapping[tuple[int, int], tuple[Tensor, Tensor]]
     mean: Tensor
 
-    def to(self, dtype: torch.dtype) -> "Weights":
-        """The same weights in another precision."""
-        return Weights({k: (w.to(dtype), b.to(dtype)) for k, (w, b) in self.convolutions.items()}, self.mean.to(dtype))
+    def to(self, kind: torch.dtype | torch.device) -> "Weights":
+        """The same weights in another precision, or on another device."""
+        return Weights({k: (w.to(kind), b.to(kind)) for k, (w, b) in self.convolutions.items()}, self.mean.to(kind))
 
 
 class TruncatedVGG:

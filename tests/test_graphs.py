@@ -136,6 +136,42 @@ def test_no_index_operations_are_left(bundle: Bundle, name: str) -> None:
     assert all(node.input[3] in initialisers for node in model.graph.node if node.op_type == "Pad" and len(node.input) > 3)
 
 
+TENSORRT = {
+    *("Add", "Cast", "Concat", "Conv", "Div", "Equal", "Expand", "Greater", "MatMul", "MaxPool", "Mul", "Neg", "Pad"),
+    *("ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Slice", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze"),
+}
+"""Of the graphs' operators, those that TensorRT's parser lists for floats (onnx-tensorrt, docs/operators.md). Another may be
+added once it is found there, with its restrictions."""
+
+CONSTANT = {"Conv": (1, 2), "Slice": (3,), "Squeeze": (1,), "Unsqueeze": (1,), "Pad": (3,), "ReduceMean": (1,)}
+"""Inputs that the parser takes as initialisers only: weights, and axes."""
+
+
+@pytest.mark.parametrize("name", ["encode", "gradient"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_tensorrt_takes_every_operator(bundle: Bundle, name: str, pooling: str, tmp_path: Path) -> None:
+    if pooling == "average":
+        bundle = export_bundle(
+            BundleSpec(pooling=pooling, content_taps=("relu2_1",), style_taps=("relu2_1",)), tmp_path / "b"
+        )
+    graph = onnx.load(bundle.graph(name), load_external_data=False).graph
+    initialisers = {t.name for t in graph.initializer}
+    found = {node.op_type for node in graph.node}
+    assert found <= TENSORRT | {"AveragePool"}, found - TENSORRT
+    for node in graph.node:
+        for index in CONSTANT.get(node.op_type, ()):
+            if index < len(node.input) and node.input[index]:
+                assert node.input[index] in initialisers, f"{node.op_type}: input {index} is not constant"
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type in ("MaxPool", "AveragePool"):
+            assert len(attributes["kernel_shape"]) == 2
+            assert len(node.output) == 1, "no indices"
+        if node.op_type == "Resize":
+            assert attributes["mode"] in (b"nearest", b"linear")
+            assert attributes["coordinate_transformation_mode"] in (b"asymmetric", b"half_pixel", b"align_corners")
+            assert attributes.get("nearest_mode", b"floor") in (b"floor", b"ceil", b"round_prefer_floor")
+
+
 @pytest.mark.parametrize("size", [(32, 32), (57, 43), (96, 130)], ids=["smallest", "odd", "even"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_equals_autograd(

@@ -1,0 +1,264 @@
+"""Evaluations a second and pictures an hour on a GPU: this program in every precision and overlap, and PyTorch eager.
+
+    python bench/gpu.py [--provider cuda] [--sizes 256,512,1024] [--overlaps 1,2,4,8] [--iterations 300] [--save]
+
+Every row paints the same photo `--pictures` times at one size, `--scales 1`, objective `gatys`, without decoding and
+encoding. `idle` is the share of the wall time in which no evaluation is under way, transfers counted as evaluation; `matrix
+rate` the share of the card's own rate of float32 or TF32 products, measured in the same run, that convolutions and Gram
+matrices have. Peers on the same card: PyTorch eager with torch's L-BFGS as the field uses it (history 100), cuDNN's
+benchmark on. The last column is the loss of the 8-bit picture, by one float32 evaluation on the CPU provider.
+
+With `--provider cpu` it runs anywhere, to try it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from common import Array, gigaflop, load_bundle, machine, markdown, pairs, plain_loss, read, torch_objective, write
+from converge import GATYS
+from nstbatch.runtime import Bundle, Stylizer
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.images import Picture, from_pixels, to_pixels
+from nstbatch.runtime.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.providers import MIXED
+
+
+class Clocked(Engine):
+    """Knows when evaluations were under way."""
+
+    def __init__(self, bundle: Bundle, provider: str, precision: str) -> None:
+        super().__init__(bundle, provider, precision=precision)
+        self._lock = Lock()
+        self._under_way = 0
+        self._since = 0.0
+        self.busy = 0.0
+        """Seconds in which at least one evaluation was under way."""
+        self.evaluations = 0
+
+    def bind(
+        self, graph: str, fixed: Mapping[str, Array], precision: str = "float32"
+    ) -> Callable[[Mapping[str, Array]], list[Array]]:
+        """See `Engine`."""
+        evaluate = super().bind(graph, fixed, precision)
+
+        def clocked(changing: Mapping[str, Array]) -> list[Array]:
+            with self._clocked():
+                return evaluate(changing)
+
+        return clocked
+
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        with self._lock:
+            if not self._under_way:
+                self._since = time.perf_counter()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self.evaluations += 1
+                if not self._under_way:
+                    self.busy += time.perf_counter() - self._since
+
+
+@dataclass
+class Problem:
+    """One photo and style at one size, and the judge of its paintings."""
+
+    size: int
+    photo: Array
+    style: Array
+    style_path: Path
+    judge: Objective
+    work: float
+    """Of one evaluation, in 1e9 operations."""
+
+    def loss(self, image: Array) -> float:
+        """Of an 8-bit picture."""
+        return float(self.judge(image)[2].sum())
+
+
+@click.command(help=__doc__)
+@click.option("--provider", default="cuda", show_default=True, help="Execution provider.")
+@click.option("--sizes", default="256,512,1024", show_default=True, help="Long sides, in pixels.")
+@click.option("--overlaps", default="1,2,4,8", show_default=True, help="Pictures painted at a time.")
+@click.option("--iterations", default=300, show_default=True, help="Evaluations of each picture.")
+@click.option("--pictures", default=8, show_default=True, help="Of each row.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure.")
+@click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
+def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: int, bundle: Path | None, save: bool) -> None:
+    loaded = load_bundle(bundle)
+    device = "cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu"
+    rates = {precision: matrix_rate(device, precision) for precision in ("float32", "tf32")}
+    rows = []
+    for size in map(int, sizes.split(",")):
+        problem = make_problem(loaded, size)
+        engine = Engine(loaded, provider)
+        choices = [*engine.precisions, *([MIXED] if len(engine.precisions) > 1 else [])]
+        for precision in choices:
+            for overlap in map(int, overlaps.split(",")):
+                rows.append(ours(loaded, problem, provider, precision, overlap, iterations, pictures, rates))
+                print(" | ".join(rows[-1]), flush=True)
+        for tf32 in (False, True) if device == "cuda" else (False,):
+            rows.append(eager(loaded, problem, device, tf32, iterations, rates))
+            print(" | ".join(rows[-1]), flush=True)
+    name = torch.cuda.get_device_name() if device == "cuda" else "no GPU"
+    measured = ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in rates.items())
+    text = (
+        f"# On a GPU\n\n`python bench/gpu.py --provider {provider} --sizes {sizes} --overlaps {overlaps} --iterations "
+        f"{iterations} --pictures {pictures}`. {name}; products of matrices: {measured}.\n\n{machine(available_cores())}\n\n"
+        + markdown(["size", "program", "at a time", "evaluations/s", "pictures/h", "idle", "matrix rate", "loss"], rows)
+    )
+    if save:
+        write(f"gpu-{provider}.md", text)
+    else:
+        print(text)
+
+
+def make_problem(bundle: Bundle, size: int) -> Problem:
+    photo_path, style_path = next(iter(pairs().values()))
+    photo, style = read(photo_path, size), read(style_path, size)
+    engine = Engine(bundle, "cpu")
+    targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
+    network = torch_objective(bundle.manifest.spec).network
+    work = gigaflop(network, bundle.manifest.spec.style_taps, photo.shape[2], photo.shape[3])
+    return Problem(size, photo, style, style_path, Objective(engine, targets, balance(GATYS, targets)), work)
+
+
+def ours(
+    bundle: Bundle,
+    problem: Problem,
+    provider: str,
+    precision: str,
+    overlap: int,
+    iterations: int,
+    pictures: int,
+    rates: dict[str, float],
+) -> list[str]:
+    """A row of this program."""
+    engine = Clocked(bundle, provider, precision)
+    stylizer = Stylizer(
+        engine,
+        problem.style_path,
+        precision=precision,
+        size=problem.size,
+        scales="1",
+        iterations=iterations,
+        content_weight=GATYS.content,
+        style_weight=GATYS.style,
+        tv_weight=GATYS.tv,
+        whitening="off",
+    )
+    picture = Picture(from_pixels(problem.photo))
+
+    def paint(_: int) -> Image.Image:
+        return stylizer(picture).picture.rgb
+
+    few = Stylizer(engine, problem.style_path, precision=precision, size=problem.size, scales="1", iterations=3)
+    few(picture)
+    engine.busy, engine.evaluations = 0.0, 0
+    began = time.perf_counter()
+    with ThreadPoolExecutor(overlap) as pool:
+        painted = list(pool.map(paint, range(pictures)))
+    wall = time.perf_counter() - began
+    rate = engine.evaluations / wall
+    own = rates["float32" if precision == "float32" else "tf32"]
+    return [
+        str(problem.size),
+        f"nstbatch, {engine.provider}, {precision}",
+        str(overlap),
+        f"{rate:.2f}",
+        f"{3600 * pictures / wall:.1f}",
+        f"{100 * (1 - engine.busy / wall):.0f} %",
+        f"{100 * problem.work * engine.evaluations / engine.busy / own:.0f} %",
+        f"{problem.loss(to_pixels(painted[0])):.4g}",
+    ]
+
+
+def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations: int, rates: dict[str, float]) -> list[str]:
+    """A row of PyTorch with its own L-BFGS."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+    objective = torch_objective(bundle.manifest.spec)
+    objective.network.weights = objective.network.weights.to(torch.device(device))
+    photo, style = (torch.from_numpy(image.copy()).to(device) for image in (problem.photo, problem.style))
+    with torch.no_grad():
+        contents, grams = objective.encode(photo)[0], objective.encode(style)[1]
+    flat = [GATYS.content] * len(contents) + [GATYS.style / gram.shape[1] ** 2 for gram in grams]
+    weights = torch.tensor(flat, device=device)
+    pixels = photo.clone().requires_grad_()
+    made = 0
+
+    def closure() -> torch.Tensor:
+        nonlocal made
+        made += 1
+        optimiser.zero_grad()
+        loss = plain_loss(objective, pixels, contents, grams, weights)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def run(count: int) -> float:
+        nonlocal made, optimiser
+        made = 0
+        optimiser = lbfgs(pixels, count)
+        began = time.perf_counter()
+        while made < count:
+            optimiser.step(closure)  # type: ignore[no-untyped-call]
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    optimiser = lbfgs(pixels, 3)
+    run(3)
+    pixels.data.copy_(photo)
+    wall = run(iterations)
+    image: NDArray[np.float32] = np.rint(pixels.detach().cpu().numpy().clip(0, 255))
+    return [
+        str(problem.size),
+        f"PyTorch eager, {'tf32' if tf32 else 'float32'}",
+        "1",
+        f"{made / wall:.2f}",
+        f"{3600 / wall:.1f}",
+        "",
+        f"{100 * problem.work * made / wall / rates['tf32' if tf32 else 'float32']:.0f} %",
+        f"{problem.loss(image):.4g}",
+    ]
+
+
+def lbfgs(pixels: torch.Tensor, count: int) -> torch.optim.LBFGS:
+    return torch.optim.LBFGS(
+        [pixels], lr=1, max_iter=count, max_eval=count, history_size=100, tolerance_grad=-1, tolerance_change=-1
+    )
+
+
+def matrix_rate(device: str, precision: str, repeats: int = 10) -> float:
+    """Products of float32 matrices, in GFLOP/s."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    size = 8192 if device == "cuda" else 2048
+    a, b = (torch.rand(size, size, device=device) for _ in range(2))
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return 2 * size**3 / 1e9 / float(np.median(times[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What only a GPU can show. Skipped where CUDA does not start; never yet run on one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nstbatch.runtime import Bundle, Stylizer
+from nstbatch.runtime.agreement import check_agreement
+from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.errors import ProviderError
+from nstbatch.runtime.images import read_picture
+from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.providers import start_provider
+from nstbatch.runtime.sessions import PROVIDERS, import_onnxruntime, provider_chain
+
+
+def _has_cuda() -> bool:
+    try:
+        return start_provider("cuda") == "cuda"
+    except ProviderError:
+        return False
+
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not _has_cuda(), reason="needs a GPU that CUDA starts on")]
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> Engine:
+    return Engine(bundle, "cuda")
+
+
+def test_it_computes_what_the_cpu_provider_does(engine: Engine) -> None:
+    for found in check_agreement(engine, engine.precisions):
+        if found.precision == "float32":
+            assert found.gradient < 1e-3, "TF32 would be ten times further off"
+
+
+def test_free_memory_is_known(engine: Engine) -> None:
+    assert (engine.free_memory() or 0) > 2**28
+
+
+def test_nothing_of_the_graph_falls_to_the_cpu(bundle: Bundle, tmp_path: Path) -> None:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "profile")
+    image = np.zeros((1, 3, 64, 96), np.float32)
+    reference = Engine(bundle, "cpu")
+    targets = Targets(encode(reference, image).contents, encode(reference, image + 9).grams)
+    content, style, _ = balance(LossWeights(1, 10, 0), targets)
+    feeds = {
+        "image": image,
+        **targets.contents,
+        **targets.grams,
+        **targets.metrics(),
+        "content_weight": content.astype(np.float32),
+        "style_weight": style.astype(np.float32),
+        "tv_weight": np.array(1, np.float32),
+    }
+    session = ort.InferenceSession(str(bundle.graph("gradient")), options, provider_chain("cuda", "float32", 0))
+    session.run(None, feeds)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    where = {e["name"]: e["args"]["provider"] for e in events if e.get("args", {}).get("provider")}
+    on_cpu = {e["args"]["op_name"] for e in events if e.get("args", {}).get("provider") == PROVIDERS["cpu"]}
+    assert where, "the profile names a provider for each node"
+    assert on_cpu <= {"Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Cast", "Mul", "Div", "Sub", "Add", "Slice"}, (
+        "sizes may be computed on the CPU, pixels may not"
+    )
+
+
+def test_inputs_that_stay_on_the_device(engine: Engine, bundle: Bundle, samples: Path) -> None:
+    rng = np.random.default_rng(0)
+    photo, style, *images = rng.uniform(0, 255, (4, 1, 3, 64, 80)).astype(np.float32)
+    targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
+    weights = balance(LossWeights(1, 10, 0), targets)
+    on_gpu, on_cpu = Objective(engine, targets, weights), Objective(Engine(bundle, "cpu"), targets, weights)
+    for image in images:
+        (_, gradient, terms), (_, expected_gradient, expected) = on_gpu(image), on_cpu(image)
+        np.testing.assert_allclose(terms, expected, rtol=1e-3)
+        assert np.linalg.norm(gradient - expected_gradient) < 1e-2 * np.linalg.norm(expected_gradient)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "mixed"])
+def test_a_painting_ends_where_the_cpus_does(engine: Engine, bundle: Bundle, samples: Path, precision: str) -> None:
+    photo = read_picture(samples / "photos" / "town.jpg")
+    options = {"size": 128, "iterations": 40}
+    expected = Stylizer(bundle, samples / "starry.jpg", provider="cpu", **options)(photo).loss
+    assert Stylizer(engine, samples / "starry.jpg", precision=precision, **options)(photo).loss == pytest.approx(
+        expected, rel=0.1
+    )
