@@ -64,3 +64,19 @@ class _Duration(click.ParamType[float]):
 
 
 DURATION = _Duration()
+
+
+class _Devices(click.ParamType[tuple[int, ...]]):
+    """Numbers of GPUs, from ``0,1``; none for ``all``."""
+
+    name = "devices"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if value == "all" or isinstance(value, tuple):
+            return () if value == "all" else value
+        if not re.fullmatch(r"\d+(,\d+)*", str(value)):
+            self.fail(f"'{value}' is neither all nor a list of numbers such as 0,1", param, ctx)
+        return tuple(int(number) for number in str(value).split(","))
+
+
+DEVICES = _Devices()

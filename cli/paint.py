@@ -7,7 +7,7 @@ import click
 
 from ..runtime.providers import AUTO, CHOICES
 from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, WHITENINGS, Settings
-from .options import DURATION, MEGAPIXELS, MINUTES, PATH, option
+from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, option
 
 _DEFAULTS = Settings()
 
@@ -61,6 +61,12 @@ _DEFAULTS = Settings()
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
+@option(
+    "--devices",
+    type=DEVICES,
+    metavar="all|NUMBERS",
+    help="Paint on several GPUs at a time, a process for each: all, or 0,1. A number may stand twice.",
+)
 @option(
     "--overlap",
     type=click.IntRange(1, 64),

@@ -5,12 +5,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..runtime import (
     Batch,
     Budget,
+    Bundle,
+    Fleet,
     Journal,
     Policy,
     Settings,
@@ -20,14 +23,15 @@ from ..runtime import (
     hold,
     make_items,
     make_plan,
-    recipe_of,
     recover,
 )
 from ..runtime.discovery import read_list
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.estimate import estimate
+from ..runtime.images import Photo
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
+from ..runtime.providers import all_devices
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
@@ -74,6 +78,7 @@ class _Options:
     provider: str
     threads: int | None
     device: int | None
+    devices: tuple[int, ...] | None
     overlap: int
     dry_run: bool
     policy: Policy
@@ -103,32 +108,61 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     if not items:
         told.note("nothing to do: no photos there")
         return
-    with steps(told.note) as step:
-        bundle = find_bundle(options.bundle, step)
-        stylizer = Stylizer(
-            bundle,
-            style,
-            provider=options.provider,
-            threads=options.threads,
-            device=options.device,
-            cache=cache_dir(),
-            start=start,
-            **options.settings,
-        )
+    with contextlib.ExitStack() as stack:
+        with steps(told.note) as step:
+            bundle = find_bundle(options.bundle, step)
+            stylizer = _stylizer(options, bundle, style, start)
+            if isinstance(stylizer, Fleet):
+                stack.enter_context(stylizer)
+        _paint_by(stylizer, bundle, items, deadline, options, told, events)
+
+
+def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | None) -> Stylizer | Fleet:
+    """One stylizer, or one for each device; a plan alone takes one."""
+    make = partial(
+        Stylizer,
+        bundle,
+        style,
+        provider=options.provider,
+        threads=options.threads,
+        cache=cache_dir(),
+        start=start,
+        **options.settings,
+    )
+    if options.devices is None:
+        return make(device=options.device)
+    if options.device is not None:
+        raise UsageError("--device names one GPU and --devices several; choose one of the two")
+    devices = options.devices or all_devices()
+    return make(device=devices[0]) if options.dry_run else Fleet(make, devices)
+
+
+def _paint_by(
+    stylizer: Stylizer | Fleet,
+    bundle: Bundle,
+    items: list[Item],
+    deadline: float | None,
+    options: _Options,
+    told: Watchers,
+    events: JsonLines | None,
+) -> None:
+    facts = stylizer.facts
     if options.provider == "auto":
-        told.note(f"provider: {stylizer.engine.provider}")
-    if stylizer.settings.precision != settings.precision:
-        told.note(f"precision: {stylizer.settings.precision}, since this CPU computes no bfloat16")
+        told.note(f"provider: {facts.provider}")
+    if facts.settings.precision != options.settings["precision"]:
+        told.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
     with contextlib.nullcontext() if options.dry_run else hold(roots, options.wait, told.note):
         journals = {root: _journal(root, told) for root in roots}
         if not options.dry_run:
             for path in recover(items, journals, keep_existing=options.policy.keep_existing):
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
-        free = stylizer.engine.free_memory()
-        budget = None if free is None else Budget(bundle.manifest.spec, settings, free, options.overlap)
-        plan = make_plan(items, journals, recipe_of(stylizer), options.policy, budget)
-        if options.dry_run:
+        budget = None
+        if facts.free_memory is not None:
+            overlap = stylizer.sharing if isinstance(stylizer, Fleet) else options.overlap
+            budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, overlap)
+        plan = make_plan(items, journals, facts.recipe, options.policy, budget)
+        if isinstance(stylizer, Stylizer) and options.dry_run:
             told.refused = plan.count(State.REFUSED) > 0
             _print_plan(plan, stylizer, told, events)
             return

@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batch import Batch, recipe_of
+    from .batch import Batch
     from .bundle import Bundle, BundleSpec
     from .discovery import discover
     from .errors import ExitCode, NstbatchError
+    from .fleet import Fleet
     from .journal import Journal
     from .lbfgs import LBFGS
     from .lock import hold
@@ -35,6 +36,7 @@ __all__ = [
     "Bundle",
     "BundleSpec",
     "ExitCode",
+    "Fleet",
     "Journal",
     "NstbatchError",
     "Painting",
@@ -49,7 +51,6 @@ __all__ = [
     "hold",
     "make_items",
     "make_plan",
-    "recipe_of",
     "recover",
 ]
 
@@ -59,6 +60,7 @@ _HOMES = {
     "Bundle": "bundle",
     "BundleSpec": "bundle",
     "ExitCode": "errors",
+    "Fleet": "fleet",
     "Journal": "journal",
     "LBFGS": "lbfgs",
     "NstbatchError": "errors",
@@ -74,7 +76,6 @@ _HOMES = {
     "hold": "lock",
     "make_items": "placement",
     "make_plan": "plan",
-    "recipe_of": "batch",
     "recover": "saving",
 }
 

@@ -20,12 +20,12 @@ from .atomic import make_folder
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
 from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, ProviderError
+from .fleet import Fleet, LostWorkerError, RemotePainting
 from .images import FORMATS, Photo, encode_picture, fit, read_photo
 from .journal import Entry, Journal
 from .painting import Painting, Progress, Result
 from .placement import Item
 from .plan import Plan, Policy, State, Task, reason
-from .recipe import Recipe
 from .report import Outcome, Row
 from .saving import save
 from .sources import Stamp, sha256_file
@@ -38,7 +38,7 @@ class Batch:
 
     Args:
         plan: from `make_plan`.
-        stylizer: paints.
+        stylizer: paints; or several do, each in a process of its own.
         journals: of the output folders, by `Item.root`; the folders are held (see `hold`).
         policy: the plan's.
         stop: ends the run early.
@@ -46,14 +46,14 @@ class Batch:
         duration: seconds that the run may take; None for no limit.
         fail_fast: whether the first failure ends the run.
         overlap: pictures that are painted at a time: on a GPU, one is evaluated there while the optimiser of another steps
-            on the CPU.
+            on the CPU. Of a fleet, as many as it has workers.
         clock: seconds, never set back.
     """
 
     def __init__(
         self,
         plan: Plan,
-        stylizer: Stylizer,
+        stylizer: Stylizer | Fleet,
         journals: Mapping[Path, Journal],
         *,
         policy: Policy | None = None,
@@ -64,17 +64,19 @@ class Batch:
         overlap: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan = plan.by_shape() if stylizer.engine.static else plan
+        facts = stylizer.facts
+        self._plan = plan.by_shape() if facts.static else plan
         self._stylizer = stylizer
+        self._settings = facts.settings
         self._journals = journals
         self._policy = policy or Policy()
         self._stop = stop or Stop()
         self._checkpoint = checkpoint
         self._fail_fast = fail_fast
-        self._overlap = overlap
+        self._overlap = len(stylizer) if isinstance(stylizer, Fleet) else overlap
         self._clock = clock
         self._deadline = None if duration is None else clock() + duration
-        self._recipe = recipe_of(stylizer)
+        self._recipe = facts.recipe
         self._rate: float | None = None
         """Seconds for each pixel of the last level, of the pictures painted so far."""
         self._decoding: tuple[Task, Future[Photo]] | None = None
@@ -95,7 +97,7 @@ class Batch:
             DiskError: an output folder takes no more.
             ProviderError: the provider computes something else than the CPU provider.
         """
-        self._stop.when_dropping(self._stylizer.engine.cancel)
+        self._stop.when_dropping(self._stylizer.cancel)
         timer = self._start_timer()
         try:
             with (
@@ -190,7 +192,10 @@ class Batch:
 
     def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> "Iterator[_Event]":
         try:
-            yield from self._paint_at(task, photo, task.limit, progress)
+            try:
+                yield from self._paint_at(task, photo, task.limit, progress)
+            except LostWorkerError:
+                yield from self._paint_at(task, photo, task.limit, progress)
         except (OutOfMemoryError, MemoryError) as error:
             smaller = self._smaller(photo, task.limit)
             if smaller < MIN_SIDE or not self._policy.shrink_to_fit:
@@ -202,7 +207,7 @@ class Batch:
 
     def _smaller(self, photo: Photo, limit: int | None) -> int:
         """The next size down: half the pixels."""
-        top = self._stylizer.settings.levels(max(photo.picture.size))[-1]
+        top = self._settings.levels(max(photo.picture.size))[-1]
         return round((top if limit is None else min(top, limit)) / 2**0.5)
 
     def _paint_at(
@@ -213,17 +218,18 @@ class Batch:
         asked = self._recipe.fingerprint(photo.sha256, long_side, item.target)
         made = asked if limit is None else self._recipe.at_most(limit).fingerprint(photo.sha256, long_side, item.target)
         checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
-        painting = self._begin(photo, limit, checkpoint)
         notes = []
-        if painting.begun:
-            notes.append("taken up from a checkpoint")
-        if FORMATS.get(item.source.suffix.lower()) != photo.kind:
-            notes.append(f"the photo is a {photo.kind}, whatever its name says")
-        if made != asked:
-            notes.append(f"at {limit} px, since memory did not suffice for more")
-        yield from self._optimise(painting, checkpoint, lambda step: progress(item, step))
+        with contextlib.closing(self._begin(photo, limit, checkpoint)) as painting:
+            if painting.begun:
+                notes.append("taken up from a checkpoint")
+            if FORMATS.get(item.source.suffix.lower()) != photo.kind:
+                notes.append(f"the photo is a {photo.kind}, whatever its name says")
+            if made != asked:
+                notes.append(f"at {limit} px, since memory did not suffice for more")
+            yield from self._optimise(painting, checkpoint, lambda step: progress(item, step))
+            ending = painting.ending()
         yield from self._saved(wait=True)
-        encoded = self._pool.submit(_encode, painting.ending(), item)
+        encoded = self._pool.submit(_encode, ending, item)
         self._encoding = _Encoding(task, photo, checkpoint, made, asked, long_side, notes, encoded)
 
     def _saved(self, *, wait: bool) -> Iterator[Row]:
@@ -267,7 +273,7 @@ class Batch:
         encoding.checkpoint.discard()
         return Row(item, Outcome.PAINTED, entry.reason, result.loss, result.seconds, entry.evaluations)
 
-    def _begin(self, photo: Photo, limit: int | None, checkpoint: Checkpoint) -> Painting:
+    def _begin(self, photo: Photo, limit: int | None, checkpoint: Checkpoint) -> Painting | RemotePainting:
         """A painting, taken up from the checkpoint if there is one of it."""
         painting = self._stylizer.begin(photo.picture, limit)
         state = checkpoint.load()
@@ -275,11 +281,12 @@ class Batch:
             try:
                 painting.resume(state)
             except (KeyError, ValueError, IndexError):
+                painting.close()
                 return self._stylizer.begin(photo.picture, limit)
         return painting
 
     def _optimise(
-        self, painting: Painting, checkpoint: Checkpoint, progress: Callable[[Progress], None]
+        self, painting: Painting | RemotePainting, checkpoint: Checkpoint, progress: Callable[[Progress], None]
     ) -> "Iterator[_Event]":
         """Paint; the row of the picture before, when it is saved."""
         try:
@@ -328,7 +335,7 @@ class Batch:
         return left <= expected
 
     def _pixels(self, task: Task) -> int:
-        level = self._stylizer.settings.levels(max(task.size))[-1]
+        level = self._settings.levels(max(task.size))[-1]
         width, height = fit(task.size, level)
         return width * height
 
@@ -396,12 +403,6 @@ def _encode(ending: Callable[[], Result], item: Item) -> tuple[Result, bytes]:
 
 
 _SETTLED = {State.UP_TO_DATE: Outcome.UP_TO_DATE, State.KEPT: Outcome.KEPT, State.REFUSED: Outcome.FAILED}
-
-
-def recipe_of(stylizer: Stylizer) -> Recipe:
-    """What a stylizer paints by."""
-    start = None if stylizer.start is None else stylizer.start.sha256
-    return Recipe(stylizer.style.sha256, stylizer.engine.bundle.id, stylizer.settings, start)
 
 
 def _unchanged(path: Path, photo: Photo) -> bool:

@@ -127,6 +127,9 @@ class Painting:
         """Whether anything would be lost with it."""
         return bool(self._rows)
 
+    def close(self) -> None:
+        """Nothing: a painting elsewhere, see `RemotePainting`, leaves its place to another."""
+
     def result(self) -> Result:
         """The painting at the photo's size; `done` must be true."""
         return self.ending()()

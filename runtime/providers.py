@@ -3,9 +3,10 @@
 import importlib.util
 from collections.abc import Sequence
 
+from .cuda import CudaHost, reasons
 from .errors import ProviderError
 from .host import available_cores
-from .sessions import ON_GPU, PROVIDERS, import_onnxruntime, make_session, openvino_device
+from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """In which a graph is evaluated; its inputs and outputs are float32 in any case."""
@@ -91,6 +92,18 @@ def installed_providers() -> list[str]:
     available: Sequence[str] = import_onnxruntime().get_available_providers()
     plugin = importlib.util.find_spec("onnxruntime_ep_openvino") is not None
     return [name for name, full in PROVIDERS.items() if full in available or (name == "openvino" and plugin)]
+
+
+def all_devices() -> tuple[int, ...]:
+    """Numbers of the GPUs that this process may use.
+
+    Raises:
+        ProviderError: there is none.
+    """
+    found = CudaHost.find(cuda_major()).devices
+    if not found:
+        raise ProviderError(f"no GPU is to be seen: {'; '.join(reasons('cuda', cuda_major())) or 'ask nvidia-smi'}")
+    return tuple(range(found))
 
 
 def thread_count(asked: int | None) -> int:

@@ -1,7 +1,7 @@
 """One photo to one painting, in one style."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,31 @@ from .errors import ProviderError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
 from .providers import MIXED
+from .recipe import Recipe
 from .settings import INITS, Settings
 from .style import Style, read_style
 
 START = "picture to start from"
 """What errors call the picture that ``init`` names."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a batch needs to know of a stylizer, wherever that is.
+
+    Attributes:
+        settings: that are followed.
+        recipe: what it paints by.
+        static: see `Engine`.
+        provider: that was obtained.
+        free_memory: see `Engine`.
+    """
+
+    settings: Settings
+    recipe: Recipe
+    static: bool
+    provider: str
+    free_memory: int | None
 
 
 class Stylizer:
@@ -80,6 +100,17 @@ class Stylizer:
         """Those that evaluations are made in: the early work's, and the last where that is another."""
         chosen = self.settings.precision
         return (self.engine.precisions[-1], "float32") if chosen == MIXED else (chosen,)
+
+    @property
+    def facts(self) -> Facts:
+        """What a batch needs to know of it."""
+        start = None if self.start is None else self.start.sha256
+        recipe = Recipe(self.style.sha256, self.engine.bundle.id, self.settings, start)
+        return Facts(self.settings, recipe, self.engine.static, self.engine.provider, self.engine.free_memory())
+
+    def cancel(self) -> None:
+        """See `Engine`."""
+        self.engine.cancel()
 
     def begin(self, picture: Picture, limit: int | None = None) -> Painting:
         """A painting with nothing done yet; with ``limit``, at no level above that long side, in pixels.

@@ -23,7 +23,6 @@ from nstbatch.runtime import (
     hold,
     make_items,
     make_plan,
-    recipe_of,
     recover,
 )
 from nstbatch.runtime.bundle import Manifest, Parity, WeightsInfo
@@ -130,7 +129,7 @@ class Bench:
         items = self.items(*inputs, recursive=policy.pop("recursive", False))
         journals = {self.output: Journal.read(self.output)}
         stylizer = Stylizer(self.engine(), self.style, **self.settings)
-        return make_plan(items, journals, recipe_of(stylizer), Policy(**policy), budget)
+        return make_plan(items, journals, stylizer.facts.recipe, Policy(**policy), budget)
 
     def run(
         self,
@@ -147,7 +146,7 @@ class Bench:
         with hold([self.output]):
             journals = {self.output: Journal.read(self.output)}
             recover(items, journals)
-            plan = make_plan(items, journals, recipe_of(stylizer), policy, budget)
+            plan = make_plan(items, journals, stylizer.facts.recipe, policy, budget)
             between(plan)
             stop = batch.setdefault("stop", Stop())
             report = Report(len(plan.tasks))

@@ -1,0 +1,59 @@
+"""What workers of a fleet paint with: functions that a process of its own can import."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from nstbatch.runtime import Stylizer
+from nstbatch.runtime.errors import OutOfMemoryError, ProviderError
+from seams import SeamEngine
+
+SETTINGS: dict[str, Any] = {"size": 40, "iterations": 4, "scales": "32,40"}
+
+
+def make(*, style: Path, device: int) -> Stylizer:
+    """What a worker paints with."""
+    return Stylizer(SeamEngine(), style, **SETTINGS)
+
+
+def slow(*, style: Path, device: int) -> Stylizer:
+    return Stylizer(SeamEngine(lambda _: time.sleep(0.05)), style, **SETTINGS)
+
+
+def broken(*, style: Path, device: int) -> Stylizer:
+    raise ProviderError(f"no such GPU: {device}")
+
+
+def dying(*, style: Path, times: Path, device: int) -> Stylizer:
+    """Ends itself in the fifth evaluation of a picture, for as long as there is a file to delete."""
+    calls = iter(range(10**6))
+
+    def before(graph: str) -> None:
+        if graph == "gradient" and next(calls) == 4:
+            for token in sorted(times.iterdir())[:1]:
+                token.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return Stylizer(SeamEngine(before), style, **SETTINGS)
+
+
+def failing(*, style: Path, device: int) -> Stylizer:
+    def before(graph: str) -> None:
+        if graph == "gradient":
+            raise OutOfMemoryError("onnxruntime could not evaluate 'gradient': Failed to allocate memory")
+
+    return Stylizer(SeamEngine(before), style, **SETTINGS)
+
+
+class StrangeError(Exception):
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} {two}")
+
+
+def strange(*, style: Path, device: int) -> Stylizer:
+    def before(graph: str) -> None:
+        raise StrangeError("very", "strange")
+
+    return Stylizer(SeamEngine(before), style, **SETTINGS)
