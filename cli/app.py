@@ -13,6 +13,7 @@ from .options import CACHE_VARIABLE, PREFIX
 from .pack import pack
 from .paint import paint
 from .text import say
+from .warmup import warmup
 
 
 @click.group(
@@ -33,7 +34,7 @@ def app() -> None:
     """
 
 
-for command in (paint, export, doctor, pack):
+for command in (paint, export, doctor, pack, warmup):
     app.add_command(command)
 
 

@@ -27,7 +27,7 @@ from ..runtime import (
 )
 from ..runtime.discovery import read_list
 from ..runtime.errors import ExitCode, UsageError
-from ..runtime.estimate import estimate
+from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
@@ -35,6 +35,7 @@ from ..runtime.providers import all_devices
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
+from ..runtime.tensorrt import SECONDS
 from .cache import cache_dir, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
@@ -46,9 +47,19 @@ from .watch import Watcher, Watchers
 
 
 def run(
-    options: dict[str, Any], machine: bool, log_file: Path | None, status_file: Path | None, verbose: bool, quiet: bool
+    options: dict[str, Any],
+    machine: bool,
+    log_file: Path | None,
+    status_file: Path | None,
+    verbose: bool,
+    quiet: bool,
+    *,
+    warmup: bool = False,
 ) -> ExitCode:
-    """Paint what the options of `paint` say; returns the exit code, or raises what `Watchers.until_the_end` lets through."""
+    """Paint what the options of `paint` say, or with ``warmup`` only prepare for it.
+
+    Returns the exit code, or raises what `Watchers.until_the_end` lets through.
+    """
     watchers: list[Watcher] = [RunDisplay(verbose - quiet, machine)]
     told = Watchers(watchers)
     events = JsonLines() if machine else None
@@ -59,7 +70,7 @@ def run(
             watchers.append(LogFile(log_file, verbose))
         if status_file is not None:
             watchers.append(StatusFile(status_file, told.report))
-        _paint(_Options.of(options), told, events)
+        _paint(_Options.of({**options, "warmup": warmup}), told, events)
     return told.exit_code
 
 
@@ -87,6 +98,12 @@ class _Options:
     max_duration: float | None
     checkpoint: float | None
     wait: bool
+    warmup: bool
+
+    @property
+    def paints(self) -> bool:
+        """Whether anything is to be painted."""
+        return not (self.dry_run or self.warmup)
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "_Options":
@@ -134,7 +151,7 @@ def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | No
     if options.device is not None:
         raise UsageError("--device names one GPU and --devices several; choose one of the two")
     devices = options.devices or all_devices()
-    return make(device=devices[0]) if options.dry_run else Fleet(make, devices)
+    return Fleet(make, devices) if options.paints else make(device=devices[0])
 
 
 def _paint_by(
@@ -152,9 +169,9 @@ def _paint_by(
     if facts.settings.precision != options.settings["precision"]:
         told.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
-    with contextlib.nullcontext() if options.dry_run else hold(roots, options.wait, told.note):
+    with hold(roots, options.wait, told.note) if options.paints else contextlib.nullcontext():
         journals = {root: _journal(root, told) for root in roots}
-        if not options.dry_run:
+        if options.paints:
             for path in recover(items, journals, keep_existing=options.policy.keep_existing):
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
         budget = None
@@ -162,10 +179,16 @@ def _paint_by(
             overlap = stylizer.sharing if isinstance(stylizer, Fleet) else options.overlap
             budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, overlap)
         plan = make_plan(items, journals, facts.recipe, options.policy, budget)
-        if isinstance(stylizer, Stylizer) and options.dry_run:
-            told.refused = plan.count(State.REFUSED) > 0
-            _print_plan(plan, stylizer, told, events)
-            return
+        if isinstance(stylizer, Stylizer):
+            if options.dry_run:
+                told.refused = plan.count(State.REFUSED) > 0
+                _print_plan(plan, stylizer, told, events)
+                return
+            _tell_of_builds(plan, stylizer, told)
+            if options.warmup:
+                with steps(told.note) as step:
+                    warm_up(plan, stylizer, step)
+                return
         told.planned(plan)
         stop = Stop()
         batch = Batch(
@@ -183,6 +206,16 @@ def _paint_by(
             for row in batch.run(told.started, told.progress):
                 told.finished(row)
         told.report.stopped = stop.reason
+
+
+def _tell_of_builds(plan: Plan, stylizer: Stylizer, told: Watchers) -> None:
+    count = len(stylizer.engine.unbuilt(plan.shapes(stylizer.settings)))
+    if count:
+        low, high = (seconds * count / 60 for seconds in SECONDS)
+        told.note(
+            f"TensorRT has to build {count} engines first, {low:.0f} to {high:.0f} minutes, once; `nstbatch warmup` with "
+            f"the same options does it ahead"
+        )
 
 
 def _items(options: _Options) -> list[Item]:

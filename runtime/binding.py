@@ -27,7 +27,7 @@ class BoundGraph:
         self._binding = session.io_binding()
         self._changing: dict[str, Any] = {}
         for name, value in fixed.items():
-            self._bind(name, value)
+            self._hold(name, value)
         for output in session.get_outputs():
             self._binding.bind_output(output.name, "cpu")
 
@@ -39,14 +39,15 @@ class BoundGraph:
             options: ONNX Runtime's RunOptions.
         """
         for name, value in changing.items():
-            if name in self._changing:
-                self._changing[name].update_inplace(np.ascontiguousarray(value))
-            else:
-                self._changing[name] = self._bind(name, value)
+            if name not in self._changing:
+                self._changing[name] = self._hold(name, value)
+            self._changing[name].update_inplace(np.ascontiguousarray(value))
         self._session.run_with_iobinding(self._binding, options)
         return list(self._binding.copy_outputs_to_cpu())
 
-    def _bind(self, name: str, value: Array) -> Any:
-        held = import_onnxruntime().OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), *self._place)
+    def _hold(self, name: str, value: Array) -> Any:
+        """A copy on the device: `ortvalue_from_numpy` would take the caller's own memory, where that is the device."""
+        held = import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(list(value.shape), np.float32, *self._place)
+        held.update_inplace(np.ascontiguousarray(value))
         self._binding.bind_ortvalue_input(name, held)
         return held

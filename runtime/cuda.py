@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_Load = Callable[[str], Any]
+Load = Callable[[str], Any]
+"""Gives a shared library by its name, or raises OSError."""
 
 _WHEELS = ("onnxruntime", "onnxruntime-gpu")
 
 _CUDNN = "9"
 """Major version of cuDNN that ONNX Runtime is built against, for CUDA 12 and 13 alike."""
 
-_TENSORRT = "10"
+LIBNVINFER = "libnvinfer.so.10"
+"""TensorRT, in the major version that ONNX Runtime is built against."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class CudaHost:
     missing: tuple[str, ...]
 
     @classmethod
-    def find(cls, major: str, load: _Load = ctypes.CDLL) -> "CudaHost":
+    def find(cls, major: str, load: Load = ctypes.CDLL) -> "CudaHost":
         """Ask driver and libraries.
 
         Args:
@@ -47,7 +49,7 @@ class CudaHost:
         return cls(driver, devices, _cudnn(libraries[names[-1]]), missing)
 
 
-def reasons(provider: str, major: str, device: int = 0, load: _Load = ctypes.CDLL) -> list[str]:
+def reasons(provider: str, major: str, device: int = 0, load: Load = ctypes.CDLL) -> list[str]:
     """Why ``cuda`` or ``tensorrt`` cannot start here, each with what mends it; empty if nothing is known.
 
     Args:
@@ -59,7 +61,7 @@ def reasons(provider: str, major: str, device: int = 0, load: _Load = ctypes.CDL
     return list(_reasons(provider, major, device, load))
 
 
-def free_memory(device: int, load: _Load = ctypes.CDLL) -> int | None:
+def free_memory(device: int, load: Load = ctypes.CDLL) -> int | None:
     """Bytes that CUDA says are free on a GPU; None if it cannot be asked."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     for major in ("13", "12"):
@@ -69,6 +71,15 @@ def free_memory(device: int, load: _Load = ctypes.CDLL) -> int | None:
         if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0:
             return free.value
     return None
+
+
+def device_name(device: int, load: Load = ctypes.CDLL) -> str:
+    """What the driver calls a GPU; ``unknown`` if it cannot be asked."""
+    library = _loaded("libcuda.so.1", load)
+    handle, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    if library is None or library.cuInit(0) != 0 or library.cuDeviceGet(ctypes.byref(handle), device) != 0:
+        return "unknown"
+    return name.value.decode() if library.cuDeviceGetName(name, len(name), handle) == 0 else "unknown"
 
 
 OVERWRITTEN = (
@@ -82,7 +93,7 @@ def overwritten() -> bool:
     return all(_installed(wheel) for wheel in _WHEELS)
 
 
-def _reasons(provider: str, major: str, device: int, load: _Load) -> Iterator[str]:
+def _reasons(provider: str, major: str, device: int, load: Load) -> Iterator[str]:
     if overwritten():
         yield OVERWRITTEN
         return
@@ -99,8 +110,8 @@ def _reasons(provider: str, major: str, device: int, load: _Load) -> Iterator[st
         yield f"GPU {device} is not there: this process sees {host.devices} (look at CUDA_VISIBLE_DEVICES)"
     for name in host.missing:
         yield f"{name} is missing: `pip install {_package(name, major)}`"
-    if provider == "tensorrt" and _loaded(f"libnvinfer.so.{_TENSORRT}", load) is None:
-        yield f"libnvinfer.so.{_TENSORRT} is missing: `pip install 'tensorrt-cu{major}>=10.13,<11'`"
+    if provider == "tensorrt" and _loaded(LIBNVINFER, load) is None:
+        yield f"{LIBNVINFER} is missing: `pip install 'tensorrt-cu{major}>=10.13,<11'`"
 
 
 def _package(library: str, major: str) -> str:
@@ -111,7 +122,7 @@ def _package(library: str, major: str) -> str:
     return f"nvidia-cuda-runtime{suffix}" if "cudart" in library else f"nvidia-cublas{suffix}"
 
 
-def _driver(load: _Load) -> tuple[tuple[int, int] | None, int]:
+def _driver(load: Load) -> tuple[tuple[int, int] | None, int]:
     library = _loaded("libcuda.so.1", load)
     version, count = ctypes.c_int(), ctypes.c_int()
     if library is None or library.cuDriverGetVersion(ctypes.byref(version)) != 0:
@@ -129,7 +140,7 @@ def _cudnn(library: Any) -> tuple[int, int, int] | None:
     return number // 10000, number % 10000 // 100, number % 100
 
 
-def _loaded(name: str, load: _Load) -> Any:
+def _loaded(name: str, load: Load) -> Any:
     try:
         return load(name)
     except OSError:

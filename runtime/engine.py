@@ -1,7 +1,8 @@
 """Runs the graphs of a bundle."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ from .host import memory_limit
 from .providers import precisions, start_provider, thread_count
 from .sessions import ON_GPU, STATIC, first_line, import_onnxruntime, make_session
 from .stop import DroppedError
+from .tensorrt import EngineCache
 
 
 class Engine:
@@ -28,6 +30,7 @@ class Engine:
         threads: threads of the CPU, at most and by default one for each core this process may use.
         precision: a key of `AUTO`, that `run` will be asked for.
         device: number of the GPU; None for the first, or none.
+        cache: folder to keep TensorRT's engines in; None keeps none.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
@@ -46,12 +49,16 @@ class Engine:
         threads: int | None = None,
         precision: str = "float32",
         device: int | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.bundle = bundle
         self.threads = thread_count(threads)
         self.provider = start_provider(provider, precision, device)
         self.device = device or 0
         self.precisions = precisions(self.provider)
+        self._engines: EngineCache | None = None
+        if self.provider == "tensorrt" and cache is not None:
+            self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)
         self._sessions: dict[tuple[object, ...], Any] = {}
         self._making = Lock()
         self._cancelled = False
@@ -109,6 +116,14 @@ class Engine:
     def _session(self, graph: str, feeds: Mapping[str, NDArray[np.float32]], precision: str) -> Any:
         """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
         sizes = _dimensions(feeds) if self.static and graph == "gradient" else {}
+        # It is run once for a photo and size: not worth the build of an engine.
+        provider = "cuda" if self.provider == "tensorrt" and graph == "encode" else self.provider
+        engines = self._engines.of(graph, sizes, precision) if self._engines and provider == "tensorrt" else None
+        if engines is not None:
+            try:
+                engines.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                engines = None
         key = (graph, precision, *sizes.values())
         with self._making:
             session = self._sessions.pop(key, None)
@@ -117,11 +132,12 @@ class Engine:
                     del self._sessions[next(iter(self._sessions))]
                 session = make_session(
                     str(self.bundle.graph(graph)),
-                    self.provider,
+                    provider,
                     self.threads,
                     precision=precision,
                     device=self.device,
                     dimensions=sizes,
+                    engines=engines,
                 )
             # In again at the end: the first is the one not used for longest.
             self._sessions[key] = session
@@ -135,6 +151,10 @@ class Engine:
     def static(self) -> bool:
         """Whether the engine keeps a session for each shape, so that photos of one shape are best painted in a row."""
         return self.provider in STATIC
+
+    def unbuilt(self, shapes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those widths and heights that an engine would have to be built for first, which takes `SECONDS`."""
+        return [shape for shape in shapes if self._engines is not None and not self._engines.has(*shape)]
 
     def cancel(self) -> None:
         """From another thread: end an evaluation that is under way, and every later one at once.

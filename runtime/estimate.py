@@ -54,11 +54,25 @@ def _shapes(stylizer: Stylizer, task: Task) -> list[tuple[int, int]]:
     return [fit(size, level) for level in settings.levels(size[0])]
 
 
-def _seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
+def warm_up(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> None:
+    """Evaluate once in every shape and precision that a plan takes, so that what is built for one is built now."""
+    for width, height in plan.shapes(stylizer.settings):
+        for precision in stylizer.precisions:
+            step(f"{width} x {height} in {precision}")
+            _begun(stylizer, (width, height), precision)
+
+
+def _begun(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> Painting:
+    """A painting of noise after its first evaluation."""
     noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
     settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2, precision=precision)
     painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings)
     painting.step()
+    return painting
+
+
+def _seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
+    painting = _begun(stylizer, shape, precision)
     began = time.perf_counter()
     painting.step()
     return time.perf_counter() - began

@@ -223,7 +223,12 @@ def _serve(line: Connection, make: Make, device: int, cancelled: Any) -> None:
         _reply(line, False, error)
         return
     _reply(line, True, stylizer.facts)
-    threading.Thread(target=lambda: cancelled.wait() and stylizer.cancel(), daemon=True).start()
+
+    def cancel() -> None:
+        cancelled.wait()
+        stylizer.cancel()
+
+    threading.Thread(target=cancel, daemon=True).start()
     painting = None
     while True:
         try:

@@ -7,12 +7,12 @@ from enum import Enum
 from pathlib import Path
 
 from .errors import ImageError
-from .images import probe_photo
+from .images import fit, probe_photo
 from .journal import Entry, Journal
 from .memory import Budget
 from .placement import Item
 from .recipe import Recipe
-from .settings import MAX_MEGAPIXELS
+from .settings import MAX_MEGAPIXELS, Settings
 from .sources import Stamp, sha256_file
 
 
@@ -53,6 +53,15 @@ class Plan:
     def count(self, state: State) -> int:
         """Number of tasks in a state."""
         return sum(task.state is state for task in self.tasks)
+
+    def shapes(self, settings: Settings) -> list[tuple[int, int]]:
+        """Widths and heights, each once, of every level of what is to do."""
+        found: dict[tuple[int, int], None] = {}
+        for task in self.tasks:
+            if task.state is State.TODO:
+                limited = settings if task.limit is None else settings.at_most(task.limit)
+                found |= dict.fromkeys(fit(task.size, level) for level in limited.levels(max(task.size)))
+        return list(found)
 
     def by_shape(self) -> "Plan":
         """The same tasks, with those of one shape in a row: for providers to which another shape is dear."""

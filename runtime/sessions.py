@@ -5,11 +5,13 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .cuda import reasons
 from .errors import ProviderError
+from .tensorrt import engine_options
 
 PROVIDERS: dict[str, str] = {
     "cpu": "CPUExecutionProvider",
@@ -35,6 +37,7 @@ def make_session(
     precision: str = "float32",
     device: int = 0,
     dimensions: Mapping[str, int] | None = None,
+    engines: Path | None = None,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
 
@@ -45,6 +48,7 @@ def make_session(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
+        engines: folder to keep TensorRT's engines in; None keeps none.
 
     Raises:
         ProviderError: the provider is not installed, or does not start.
@@ -58,7 +62,7 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device)
+    chain = provider_chain(provider, precision, device, engines)
     if provider == "openvino":
         options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
         chain = []
@@ -82,13 +86,16 @@ def make_session(
     return session
 
 
-def provider_chain(provider: str, precision: str, device: int) -> list[tuple[str, dict[str, str]]]:
+def provider_chain(
+    provider: str, precision: str, device: int, engines: Path | None = None
+) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
 
     Args:
         provider: a key of `PROVIDERS`, but for ``openvino``, which is a plugin and no part of such a list.
         precision: one of the provider's `precisions`.
         device: number of the GPU.
+        engines: see `make_session`.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
     if provider not in ON_GPU:
@@ -106,7 +113,9 @@ def provider_chain(provider: str, precision: str, device: int) -> list[tuple[str
             "arena_extend_strategy": "kSameAsRequested",
         },
     )
-    return [cuda, cpu] if provider == "cuda" else [(PROVIDERS["tensorrt"], number), cuda, cpu]
+    if provider == "cuda":
+        return [cuda, cpu]
+    return [(PROVIDERS["tensorrt"], number | (engine_options(engines) if engines else {})), cuda, cpu]
 
 
 def openvino_options(precision: str, threads: int) -> dict[str, str]:

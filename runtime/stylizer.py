@@ -46,7 +46,7 @@ class Stylizer:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read.
         provider, threads, device: see `Engine`.
-        cache: folder to keep style sets in; None keeps them in memory.
+        cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
         settings: fields of `Settings`.
 
@@ -69,7 +69,9 @@ class Stylizer:
         self.settings = Settings(**settings)
         if not isinstance(bundle, Engine):
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-            bundle = Engine(bundle, provider, threads, self.settings.precision, device)
+            bundle = Engine(
+                bundle, provider, threads, self.settings.precision, device, None if cache is None else Path(cache)
+            )
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"

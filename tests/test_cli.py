@@ -1,5 +1,6 @@
 """The command line, through a process of its own."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -402,3 +403,45 @@ def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         export_bundle(spec, tmp_path / "b")
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_warmup_evaluates_in_every_shape_and_paints_nothing(
+    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path
+) -> None:
+    options = ("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--size", 64)
+    done = nstbatch("warmup", samples / "photos" / "town.jpg", *options, "--scales", "48,64")
+    assert done.returncode == 0, done.stderr
+    shapes = [line.removeprefix("nstbatch: ") for line in done.stderr.splitlines() if " in float32" in line]
+    assert shapes == ["48 x 34 in float32", "64 x 45 in float32"]
+    assert not (tmp_path / "out").exists()
+    assert len(list((tmp_path / "cache" / "styles").glob("*.npz"))) == 2, "the style's Gram matrices are there"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--devices", "0,x"), "neither all nor a list of numbers"),
+        (("--devices", "0", "--device", "0"), "choose one of the two"),
+        (("--device", "-1"), "-1"),
+        (("--overlap", "0"), "0"),
+    ],
+)
+def test_devices_that_cannot_be_meant(
+    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = nstbatch(
+        samples / "photos", "--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", *arguments
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_pictures_at_a_time(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    done = nstbatch(
+        samples / "photos",
+        *("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--overlap", 3),
+        *("--size", 48, "--iterations", 3, "--status-file", tmp_path / "status.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(outputs(tmp_path / "out")) == len(list((samples / "photos").iterdir()))
+    assert json.loads((tmp_path / "status.json").read_text())["exit_code"] == 0
