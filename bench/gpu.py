@@ -176,7 +176,7 @@ def ours(
         painted = list(pool.map(paint, range(pictures)))
     wall = time.perf_counter() - began
     rate = engine.evaluations / wall
-    own = rates["float32" if precision == "float32" else "tf32"]
+    share = problem.work * engine.evaluations / engine.busy / rates[precision] if precision in rates else None
     return [
         str(problem.size),
         f"nstbatch, {engine.provider}, {precision}",
@@ -184,7 +184,7 @@ def ours(
         f"{rate:.2f}",
         f"{3600 * pictures / wall:.1f}",
         f"{100 * (1 - engine.busy / wall):.0f} %",
-        f"{100 * problem.work * engine.evaluations / engine.busy / own:.0f} %",
+        "" if share is None else f"{100 * share:.0f} %",
         f"{problem.loss(to_pixels(painted[0])):.4g}",
     ]
 
