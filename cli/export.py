@@ -7,20 +7,13 @@ import click
 
 from ..runtime.bundle import BundleSpec
 from ..runtime.errors import ExportError
-from .options import PATH, option
+from .options import new_folder, option
 
 _DEFAULTS = BundleSpec()
 
 
 @click.command()
-@option(
-    "-o",
-    "--output",
-    required=True,
-    type=PATH,
-    envvar="NSTBATCH_EXPORT_OUTPUT",
-    help="Folder to write; must be new or empty.",
-)
+@new_folder("EXPORT_OUTPUT")
 @option("--network", type=click.Choice(("vgg16", "vgg19")), default=_DEFAULTS.network, help="Which VGG.")
 @option("--pooling", type=click.Choice(("max", "average")), default=_DEFAULTS.pooling, help="Kind of pooling.")
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")

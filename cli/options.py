@@ -35,6 +35,14 @@ class _Path(click.Path):
 PATH = _Path(path_type=Path)
 
 
+def new_folder(variable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option ``--output`` of a command that makes a folder; ``paint`` has that name's own variable."""
+    return option("-o", "--output", required=True, type=PATH, envvar=PREFIX + variable, help=_NEW_FOLDER)
+
+
+_NEW_FOLDER = "Folder to write; must be new or empty."
+
+
 class _Finite(click.FloatRange):
     """A range without NaN and infinity, which click lets pass."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .cache import find_bundle
-from .options import PATH, option
+from .options import PATH, new_folder, option
 
 
 class _Version(click.ParamType[str]):
@@ -25,14 +25,7 @@ VERSION = _Version()
 
 
 @click.command()
-@option(
-    "-o",
-    "--output",
-    required=True,
-    type=PATH,
-    envvar="NSTBATCH_PACK_OUTPUT",
-    help="Folder to write; must be new or empty.",
-)
+@new_folder("PACK_OUTPUT")
 @option("--bundle", type=PATH, help="Bundle to pack.  [default: VGG-19's, from the cache]")
 @option("--extra", type=click.Choice(("gpu", "cpu")), default="gpu", help="What the host computes on.")
 @option("--python", type=VERSION, default="3.12", metavar="VERSION", help="Version of Python on the host.")

@@ -1,6 +1,5 @@
 """``nstbatch FOLDER... --style PICTURE``: the default command."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -100,16 +99,7 @@ _DEFAULTS = Settings()
 @option("-v", "--verbose", is_flag=True, help="Say more: what is up to date, and why a picture is painted.")
 @option("-q", "--quiet", is_flag=True, help="Say only what failed.")
 @click.pass_context
-def paint(
-    context: click.Context,
-    /,
-    machine: bool,
-    log_file: Path | None,
-    status_file: Path | None,
-    verbose: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def paint(context: click.Context, /, **options: Any) -> None:
     """Paint photos, and every photo of a folder, in the style of one picture.
 
     \b
@@ -124,4 +114,4 @@ def paint(
     # Here, so that `--help` need not wait for NumPy and its like.
     from .run import run
 
-    context.exit(run(options, machine, log_file, status_file, verbose, quiet))
+    context.exit(run(**options))

@@ -47,14 +47,14 @@ from .watch import Watcher, Watchers
 
 
 def run(
-    options: dict[str, Any],
+    *,
     machine: bool,
     log_file: Path | None,
     status_file: Path | None,
     verbose: bool,
     quiet: bool,
-    *,
     warmup: bool = False,
+    **options: Any,
 ) -> ExitCode:
     """Paint what the options of `paint` say, or with ``warmup`` only prepare for it.
 
@@ -119,6 +119,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     deadline = None if options.max_duration is None else time.monotonic() + options.max_duration
     # What can be refused is refused before anything that takes time.
     settings = Settings(**options.settings)
+    if options.device is not None and options.devices is not None:
+        raise UsageError("--device names one GPU and --devices several; choose one of the two")
     style = read_style(options.style)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
     items = _items(options)
@@ -148,8 +150,6 @@ def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | No
     )
     if options.devices is None:
         return make(device=options.device)
-    if options.device is not None:
-        raise UsageError("--device names one GPU and --devices several; choose one of the two")
     devices = options.devices or all_devices()
     return Fleet(make, devices) if options.paints else make(device=devices[0])
 

@@ -1,6 +1,5 @@
 """``nstbatch warmup``: what a run would build or compute first, done ahead."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -9,19 +8,10 @@ from .paint import paint
 
 
 @click.pass_context
-def _warm_up(
-    context: click.Context,
-    /,
-    machine: bool,
-    log_file: Path | None,
-    status_file: Path | None,
-    verbose: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def _warm_up(context: click.Context, /, **options: Any) -> None:
     from .run import run
 
-    context.exit(run(options, machine, log_file, status_file, verbose, quiet, warmup=True))
+    context.exit(run(**options, warmup=True))
 
 
 warmup = click.Command(

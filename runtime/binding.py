@@ -39,9 +39,10 @@ class BoundGraph:
             options: ONNX Runtime's RunOptions.
         """
         for name, value in changing.items():
-            if name not in self._changing:
+            if name in self._changing:
+                self._changing[name].update_inplace(np.ascontiguousarray(value))
+            else:
                 self._changing[name] = self._hold(name, value)
-            self._changing[name].update_inplace(np.ascontiguousarray(value))
         self._session.run_with_iobinding(self._binding, options)
         return list(self._binding.copy_outputs_to_cpu())
 

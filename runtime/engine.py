@@ -118,12 +118,6 @@ class Engine:
         sizes = _dimensions(feeds) if self.static and graph == "gradient" else {}
         # It is run once for a photo and size: not worth the build of an engine.
         provider = "cuda" if self.provider == "tensorrt" and graph == "encode" else self.provider
-        engines = self._engines.of(graph, sizes, precision) if self._engines and provider == "tensorrt" else None
-        if engines is not None:
-            try:
-                engines.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                engines = None
         key = (graph, precision, *sizes.values())
         with self._making:
             session = self._sessions.pop(key, None)
@@ -137,11 +131,22 @@ class Engine:
                     precision=precision,
                     device=self.device,
                     dimensions=sizes,
-                    engines=engines,
+                    engines=self._engine_folder(graph, sizes, precision) if provider == "tensorrt" else None,
                 )
             # In again at the end: the first is the one not used for longest.
             self._sessions[key] = session
             return session
+
+    def _engine_folder(self, graph: str, sizes: Mapping[str, int], precision: str) -> Path | None:
+        """Where TensorRT's engines go; None without a cache that can be written to."""
+        if self._engines is None:
+            return None
+        folder = self._engines.of(graph, sizes, precision)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None
+        return folder
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from .images import Picture, fit
+from .images import Picture
 from .painting import Painting
 from .plan import Plan, State, Task
 from .schedule import make_schedule
@@ -49,9 +49,7 @@ def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambd
 
 def _shapes(stylizer: Stylizer, task: Task) -> list[tuple[int, int]]:
     """Widths and heights of a task's levels. A photo on its side counts as one that stands: it costs the same."""
-    settings = stylizer.settings if task.limit is None else stylizer.settings.at_most(task.limit)
-    size = max(task.size), min(task.size)
-    return [fit(size, level) for level in settings.levels(size[0])]
+    return [(max(shape), min(shape)) for shape in task.shapes(stylizer.settings)]
 
 
 def warm_up(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> None:

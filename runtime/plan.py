@@ -43,6 +43,11 @@ class Task:
     size: tuple[int, int] = (0, 0)
     limit: int | None = None
 
+    def shapes(self, settings: Settings) -> list[tuple[int, int]]:
+        """Widths and heights of the levels of a photo that is to do."""
+        limited = settings if self.limit is None else settings.at_most(self.limit)
+        return [fit(self.size, level) for level in limited.levels(max(self.size))]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,17 +61,15 @@ class Plan:
 
     def shapes(self, settings: Settings) -> list[tuple[int, int]]:
         """Widths and heights, each once, of every level of what is to do."""
-        found: dict[tuple[int, int], None] = {}
-        for task in self.tasks:
-            if task.state is State.TODO:
-                limited = settings if task.limit is None else settings.at_most(task.limit)
-                found |= dict.fromkeys(fit(task.size, level) for level in limited.levels(max(task.size)))
-        return list(found)
+        todo = (task for task in self.tasks if task.state is State.TODO)
+        return list(dict.fromkeys(shape for task in todo for shape in task.shapes(settings)))
 
     def by_shape(self) -> "Plan":
         """The same tasks, with those of one shape in a row: for providers to which another shape is dear."""
-        shapes = list(dict.fromkeys((task.size, task.limit) for task in self.tasks))
-        return Plan(tuple(sorted(self.tasks, key=lambda task: shapes.index((task.size, task.limit)))))
+        alike: dict[object, list[Task]] = {}
+        for task in self.tasks:
+            alike.setdefault((task.size, task.limit), []).append(task)
+        return Plan(tuple(task for tasks in alike.values() for task in tasks))
 
     def __str__(self) -> str:
         shown = [state for state in State if state is not State.KEPT or self.count(state)]

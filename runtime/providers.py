@@ -8,9 +8,6 @@ from .errors import ProviderError
 from .host import available_cores
 from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
-"""In which a graph is evaluated; its inputs and outputs are float32 in any case."""
-
 MIXED = "mixed"
 """The choice of a provider's quickest precision for early work, and float32 at the end."""
 
@@ -44,7 +41,7 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
         if not candidates:
             raise ProviderError(f"--device {device} names a GPU; provider '{provider}' in {precision} uses none")
     # Only those of the package: ONNX Runtime writes to stderr when a provider it carries does not start.
-    names = [name for name in candidates if provider != "auto" or name in installed_providers()]
+    names = [name for name in candidates if name in installed_providers()] if provider == "auto" else candidates
     errors: list[ProviderError] = []
     for name in names or candidates[-1:]:
         try:
@@ -71,7 +68,10 @@ def probe(provider: str, device: int = 0) -> None:
 
 
 def precisions(provider: str) -> tuple[str, ...]:
-    """Those of `PRECISIONS` that a provider has, and that the hardware computes at full speed; the quickest last."""
+    """Keys of `AUTO`, but `MIXED`, that a provider computes in at the hardware's full speed; the quickest last.
+
+    Inputs and outputs are float32 in any case.
+    """
     if provider == "cuda":
         return ("float32", "tf32")
     if provider == "openvino":

@@ -62,12 +62,11 @@ def test_nothing_of_the_graph_falls_to_the_cpu(bundle: Bundle, tmp_path: Path) -
     session = ort.InferenceSession(str(bundle.graph("gradient")), options, provider_chain("cuda", "float32", 0))
     session.run(None, feeds)
     events = json.loads(Path(session.end_profiling()).read_text())
-    where = {e["name"]: e["args"]["provider"] for e in events if e.get("args", {}).get("provider")}
-    on_cpu = {e["args"]["op_name"] for e in events if e.get("args", {}).get("provider") == PROVIDERS["cpu"]}
-    assert where, "the profile names a provider for each node"
-    assert on_cpu <= {"Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Cast", "Mul", "Div", "Sub", "Add", "Slice"}, (
-        "sizes may be computed on the CPU, pixels may not"
-    )
+    nodes = [event["args"] for event in events if event.get("args", {}).get("provider")]
+    assert {node["provider"] for node in nodes} >= {PROVIDERS["cuda"]}, "the profile names a provider for each node"
+    # Sizes may be computed on the CPU, a few whole numbers each; pixels may not.
+    heavy = [n["op_name"] for n in nodes if n["provider"] == PROVIDERS["cpu"] and int(n["output_size"]) > 1024]
+    assert heavy == []
 
 
 def test_inputs_that_stay_on_the_device(engine: Engine, bundle: Bundle, samples: Path) -> None:
