@@ -203,18 +203,18 @@ def enlarge_pair(pair: tuple[Array, Array], size: tuple[int, int]) -> tuple[Arra
 
 def insert(optimiser: LBFGS, pairs: list[tuple[Array, Array]], precondition: Preconditioner | None) -> None:
     """Put curvature pairs into an optimiser that has not begun."""
-    history = optimiser._history
-    for s, y in pairs:
-        flat = y.reshape(-1).copy()
-        if float(s.reshape(-1) @ flat) <= 0:
-            continue
-        slot_s, slot_w = history.slot()
-        slot_s[:] = s.reshape(-1)
-        if precondition is None:
-            slot_w[:] = flat
-        else:
-            precondition.apply(flat, out=slot_w)
-        history.commit(flat)
+    flat = [(s.reshape(-1), y.reshape(-1)) for s, y in pairs if float(s.reshape(-1) @ y.reshape(-1)) > 0]
+    if not flat:
+        return
+    S, Y = (np.stack(vectors) for vectors in zip(*flat, strict=True))
+    W = Y.copy()
+    if precondition is not None:
+        for w in W:
+            precondition.apply(w, out=w)
+    state, m = optimiser.state(), len(S)
+    state["sy"][:m, :m], state["wy"][:m, :m] = S @ Y.T, W @ Y.T
+    rows = np.stack([S, W], axis=1).reshape(2 * m, -1)
+    optimiser.restore(state | {"rows": rows, "order": np.arange(m)})
 
 
 def cell(curve: NDArray[np.float64], target: float) -> str:

@@ -5,9 +5,9 @@
         loss, gradient = evaluate(optimiser.ask())
         optimiser.tell(loss, gradient)
 
-Directions: `CurvatureHistory` (Byrd, Nocedal, Schnabel 1994). Line search: Nocedal, Wright, "Numerical Optimization",
-2nd edition, section 3.5, cut down to what an expensive objective affords: a step that satisfies the strong Wolfe
-conditions, equations 3.7, costs one evaluation.
+Directions: `CurvatureHistory` (Byrd, Nocedal, Schnabel 1994); arithmetic: `Vectors`. Line search: Nocedal, Wright,
+"Numerical Optimization", 2nd edition, section 3.5, cut down to what an expensive objective affords: a step that satisfies
+the strong Wolfe conditions, equations 3.7, costs one evaluation.
 
 Bounds: Bertsekas, "Projected Newton methods for optimization problems with simple constraints", SIAM Journal on Control and
 Optimization 20 (1982). Elements at a bound that the gradient pushes outwards are held, the others step and are cut off
@@ -17,7 +17,7 @@ not made diagonal in them; where the step does not descend for that, the history
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .curvature import CurvatureHistory, Vector, chunks, inner
+from .curvature import CurvatureHistory
 from .errors import NonFiniteError
 from .precondition import Preconditioner
+from .vectors import Combination, HostVectors, Vector, Vectors
 
 _COSINE = 1e-6
 """A curvature pair enters the history when cos(s, y) exceeds this; with less, rounding decides its sign."""
@@ -50,7 +51,7 @@ class LBFGS:
     """Minimise a smooth function of a float32 vector.
 
     The loss may be of any magnitude: it is measured against its own first gradient, so that ``c * loss`` gives the same
-    iterates for every c > 0. Memory: ``2 * history + 6`` vectors of ``x0``'s size, and what ``precondition`` takes.
+    iterates for every c > 0. Memory: that of the vectors, see `HostVectors`.
 
     Args:
         x0: where to start, ``[n]``, copied.
@@ -63,10 +64,10 @@ class LBFGS:
         trials: evaluations that one line search may take.
         stretch: largest factor by which a line search lengthens a step. On VGG losses a secant that asks for 100 is
             wrong and costs several evaluations; of 1, 4, 10 and 100, 10 gave the lowest losses over the first twenty.
+        vectors: makes the vectors, of the first four arguments.
 
     Attributes:
-        x: the best iterate so far.
-        loss: its loss, NaN before the first evaluation.
+        loss: of `x`, NaN before the first evaluation.
         evaluations, iterations: calls of `tell`, and those that moved x.
         status: why `done` is true.
     """
@@ -83,50 +84,41 @@ class LBFGS:
         curvature: float = 0.9,
         trials: int = 8,
         stretch: float = 10.0,
+        vectors: Callable[..., Vectors] = HostVectors,
     ) -> None:
-        self.x: Vector = np.array(x0, np.float32).reshape(-1)
-        self._bounds = None if bounds is None else (np.float32(bounds[0]), np.float32(bounds[1]))
-        if self._bounds is not None:
-            np.clip(self.x, *self._bounds, out=self.x)
         self.loss = math.nan
         self.evaluations = 0
         self.iterations = 0
         self.status = Status.RUNNING
         self._starting = True
         """Whether the point asked for is x itself, from which to start."""
-        self._precondition = precondition
         self._first_step = first_step
         self._rules = _Rules(decrease, curvature, trials, stretch)
-
-        self._history = CurvatureHistory(self.x.size, history)
-        self._gradient: Vector = np.empty_like(self.x)
-        """At x, scaled and projected; `_conditioned` is P times it."""
-        self._conditioned: Vector = self._gradient if precondition is None else np.empty_like(self.x)
-        self._difference: Vector = np.empty_like(self.x)
-        """Between the gradient at x and the one before."""
-        self._step: Vector = np.empty_like(self.x)
-        """The search direction."""
-        self._trial: Vector = self.x.copy()
+        self._vectors = vectors(x0, history, precondition, bounds)
+        self._history = CurvatureHistory(history)
         self._scale = 1.0
         self._search = _LineSearch(self._rules)
+
+    @property
+    def x(self) -> Vector:
+        """The best iterate so far, ``[n]`` float32."""
+        return self._vectors.x
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to gain."""
         return self.status is not Status.RUNNING
 
-    def ask(self) -> Vector:
-        """The point to evaluate next, ``[n]`` float32: a view that must not be written to."""
-        view = self._trial.view()
-        view.flags.writeable = False
-        return view
+    def ask(self) -> Any:
+        """The point to evaluate next, of `Vectors`: by default ``[n]`` float32, a view that must not be written to."""
+        return self._vectors.trial
 
-    def tell(self, loss: float, gradient: NDArray[np.float32]) -> None:
+    def tell(self, loss: float, gradient: Any) -> None:
         """Take the loss and gradient at the point that `ask` gave.
 
         Args:
             loss: may be NaN or infinite; such a point is rejected and a shorter step tried.
-            gradient: ``[n]``, any shape; likewise. It is not kept.
+            gradient: of n elements, in any shape; likewise. It is not kept.
 
         Raises:
             NonFiniteError: the first loss or gradient, of all or after `rebase`, is not finite.
@@ -134,24 +126,22 @@ class LBFGS:
         """
         if self.done:
             raise RuntimeError(f"nothing was asked: {self.status.value}")
-        flat = gradient.reshape(-1)
         self.evaluations += 1
         if self._starting:
-            self._start(loss, flat)
+            self._start(loss, gradient)
             return
         search = self._search
-        # Not finite where an element of the gradient is not, since such an element times 0 is NaN.
-        slope = inner(flat, self._step) * self._scale
+        slope = self._vectors.slope(gradient) * self._scale
         if math.isfinite(loss) and math.isfinite(slope):
             search.tell((loss - self.loss) * self._scale, slope)
         else:
             search.reject()
         if search.accepted:
-            self._accept(loss, flat)
+            self._accept(loss, gradient)
         elif search.failed:
             self._restart()
         else:
-            self._move_trial()
+            self._vectors.move(search.step)
 
     def rebase(self, *, forget: bool) -> None:
         """Go on from x with another function: `ask` gives x again.
@@ -163,7 +153,7 @@ class LBFGS:
             self._history.clear()
         self.status = Status.RUNNING
         self._starting = True
-        np.copyto(self._trial, self.x)
+        self._vectors.reset()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs to go on with the very same iterates, by name; vectors are not copied."""
@@ -171,8 +161,8 @@ class LBFGS:
         return {
             "scalars": np.array(json.dumps(scalars)),
             "search": np.array(json.dumps(self._search.state())),
-            **{name: getattr(self, name) for name in self._vectors()},
-            **{f"history.{name}": value for name, value in self._history.state().items()},
+            **self._vectors.state(self._history.rows),
+            **self._history.state(),
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -186,16 +176,11 @@ class LBFGS:
         for name in _SCALARS:
             setattr(self, name, scalars[name])
         self._search.restore(json.loads(str(state["search"])))
-        for name in self._vectors():
-            getattr(self, name)[:] = state[name]
-        self._history.restore({k.removeprefix("history."): v for k, v in state.items() if k.startswith("history.")})
+        self._vectors.restore(state)
+        self._history.restore(state)
 
-    def _vectors(self) -> tuple[str, ...]:
-        vectors = ("x", "_gradient", "_step", "_trial")
-        return vectors if self._precondition is None else (*vectors, "_conditioned")
-
-    def _start(self, loss: float, gradient: Vector) -> None:
-        magnitude = float(max(gradient.max(), -gradient.min()))
+    def _start(self, loss: float, gradient: Any) -> None:
+        magnitude = self._vectors.magnitude(gradient)
         if not (math.isfinite(loss) and math.isfinite(magnitude)):
             raise NonFiniteError("the loss or its gradient is not finite at the starting point")
         self._starting = False
@@ -203,90 +188,37 @@ class LBFGS:
         if not len(self._history) and magnitude > 0:
             # A power of two rounds nothing.
             self._scale = 2.0 ** -math.floor(math.log2(magnitude))
-        for part in chunks(self.x.size):
-            self._gradient[part] = self._projected(gradient, self.x, part)
-        if self._precondition is not None:
-            self._precondition.apply(self._gradient, out=self._conditioned)
+        self._vectors.begin(gradient, self._scale)
         self._proceed()
 
-    def _accept(self, loss: float, gradient: Vector) -> None:
-        s, w = self._history.slot()
-        y = self._difference
-        sy = ss = yy = 0.0
-        for part in chunks(y.size):
-            new = self._projected(gradient, self._trial, part)
-            np.subtract(new, self._gradient[part], out=y[part])
-            self._gradient[part] = new
-            # Not step times direction: bounds and rounding may have shortened it.
-            np.subtract(self._trial[part], self.x[part], out=s[part])
-            sy += float(s[part] @ y[part])
-            ss += float(s[part] @ s[part])
-            yy += float(y[part] @ y[part])
-        if self._precondition is None:
-            w[:] = y
-        else:
-            self._precondition.apply(self._gradient, out=w)
-            for part in chunks(y.size):
-                new = w[part].copy()
-                w[part] -= self._conditioned[part]
-                self._conditioned[part] = new
-        self.x, self._trial = self._trial, self.x
+    def _accept(self, loss: float, gradient: Any) -> None:
+        sy, ss, yy = self._vectors.accept(gradient, self._scale, self._history.free())
         self.loss = loss
         self.iterations += 1
         if sy > _COSINE * math.sqrt(ss * yy):
-            self._history.commit(y)
+            self._history.commit()
         self._proceed()
-
-    def _projected(self, gradient: Vector, x: Vector, part: slice) -> Vector:
-        """A part of the scaled gradient at ``x``, zero where -gradient leads out of the bounds."""
-        new = gradient[part] * np.float32(self._scale)
-        if self._bounds is not None:
-            low, high = self._bounds
-            # Times a mask: several times faster than an assignment under one.
-            new *= ((x[part] > low) | (new < 0)) & ((x[part] < high) | (new > 0))
-        return new
 
     def _proceed(self) -> None:
         """Go on from x along -H·gradient, or stop there."""
-        if not self._gradient.any():
+        vectors, history = self._vectors, self._history
+        if vectors.stationary:
             self.status = Status.CONVERGED
             return
-        self._history.direction(self._gradient, self._conditioned, out=self._step)
-        slope = self._descend()
+        slope = math.nan
+        if len(history):
+            products = vectors.products(history.rows, difference=history.fresh)
+            slope = vectors.descend(history.direction(products), None)
         if not (math.isfinite(slope) and slope < 0):
-            # Rounding has spoilt the history, or too much of the step led out of the bounds.
-            self._history.clear()
-            np.copyto(self._step, self._conditioned)
-            slope = self._descend()
+            # No history; or rounding has spoilt it, or too much of the step led out of the bounds.
+            history.clear()
+            slope = vectors.descend(Combination(), self._first_step)
         if slope >= 0:
             # Bounds can turn P·gradient uphill, but not the gradient.
-            np.copyto(self._step, self._gradient)
-            slope = self._descend()
+            slope = vectors.descend(None, self._first_step)
         if slope >= 0:
             self._stall()
         self._search = _LineSearch(self._rules, slope)
-
-    def _descend(self) -> float:
-        """Make `_step`, H·gradient, the step of which the line search takes a part, and `_trial` the whole of it.
-
-        Returns:
-            The loss's slope along the step.
-        """
-        factor = -1.0
-        if not len(self._history):
-            factor = -self._first_step / math.sqrt(inner(self._step, self._step) / self._step.size)
-        slope = 0.0
-        for part in chunks(self._step.size):
-            x, step, trial, gradient = self.x[part], self._step[part], self._trial[part], self._gradient[part]
-            step *= np.float32(factor)
-            if self._bounds is None:
-                np.add(x, step, out=trial)
-            else:
-                step *= gradient != 0
-                np.clip(np.add(x, step, out=trial), *self._bounds, out=trial)
-                np.subtract(trial, x, out=step)
-            slope += float(step @ gradient)
-        return slope
 
     def _restart(self) -> None:
         """The line search found nothing: try the gradient itself, and stop when that was it already."""
@@ -298,13 +230,7 @@ class LBFGS:
 
     def _stall(self) -> None:
         self.status = Status.STALLED
-        np.copyto(self._trial, self.x)
-
-    def _move_trial(self) -> None:
-        np.multiply(self._step, np.float32(self._search.step), out=self._trial)
-        self._trial += self.x
-        if self._bounds is not None:
-            np.clip(self._trial, *self._bounds, out=self._trial)
+        self._vectors.reset()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,284 @@
+"""The vectors of L-BFGS and the arithmetic on them: what takes memory and time, apart from what decides.
+
+`LBFGS` sees losses, inner products and step lengths alone. So its vectors can lie in this process's memory, `HostVectors`,
+or where the objective is evaluated, `DeviceVectors`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .precondition import Preconditioner
+
+Vector = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+_CHUNK = 1 << 15
+"""Elements of a vector that are multiplied at a time, so that two products read the history from memory once; the sums over
+chunks are taken in float64."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A direction as a sum of vectors that are held.
+
+    Attributes:
+        conditioned: factor of P·gradient.
+        rows: factors of the history's first rows; None for no history.
+    """
+
+    conditioned: float = 1.0
+    rows: Vector | None = None
+
+
+class Vectors(Protocol):
+    """What `LBFGS` needs of vectors, wherever they are.
+
+    A gradient is given as whatever the objective gives it as, unscaled; the one that is held is scaled and projected: zero
+    where -gradient leads out of the bounds. Row 2i of the history is the step s of pair i, row 2i + 1 is w = P·y, with y
+    the difference of gradients.
+    """
+
+    @property
+    def x(self) -> Vector:
+        """The best iterate, ``[n]``, on the host."""
+        ...
+
+    @property
+    def trial(self) -> Any:
+        """The point to evaluate next, as the objective takes it."""
+        ...
+
+    @property
+    def stationary(self) -> bool:
+        """Whether the gradient is zero."""
+        ...
+
+    def magnitude(self, gradient: Any) -> float:
+        """Largest absolute value; not finite if an element is not."""
+        ...
+
+    def begin(self, gradient: Any, scale: float) -> None:
+        """Take the gradient at x."""
+        ...
+
+    def slope(self, gradient: Any) -> float:
+        """Inner product with the step; not finite if an element of the gradient is not."""
+        ...
+
+    def accept(self, gradient: Any, scale: float, pair: int) -> tuple[float, float, float]:
+        """Make the trial point x, with its gradient, and write the pair to its rows.
+
+        Returns:
+            sᵀy, sᵀs and yᵀy.
+        """
+        ...
+
+    def products(self, rows: int, *, difference: bool) -> list[Matrix]:
+        """Inner products of the first ``rows`` rows with the gradient and, if asked for, the last y: ``[2m]`` each."""
+        ...
+
+    def descend(self, direction: Combination | None, length: float | None) -> float:
+        """Make minus the direction the step, as far as the bounds let it, and its end the trial point.
+
+        Args:
+            direction: what to go down; None for the gradient itself.
+            length: root mean square to give it first; None leaves it.
+
+        Returns:
+            Inner product of step and gradient.
+        """
+        ...
+
+    def move(self, part: float) -> None:
+        """Make the trial point that of a part of the step."""
+        ...
+
+    def reset(self) -> None:
+        """Make the trial point x."""
+        ...
+
+    def state(self, rows: int) -> dict[str, NDArray[Any]]:
+        """What `restore` needs, by name, with the first ``rows`` rows of the history; not copied where that can be."""
+        ...
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take on a `state` of vectors with the same arguments."""
+        ...
+
+
+class HostVectors:
+    """`Vectors` of NumPy.
+
+    Memory: ``2 * history + 5`` vectors, one more with a preconditioner, and what that takes.
+
+    Args:
+        x0: where to start, ``[n]``, copied.
+        history: m, pairs that there is room for.
+        precondition: P; None for the identity.
+        bounds: lowest and highest value of every element; None for no bounds.
+    """
+
+    def __init__(
+        self,
+        x0: NDArray[np.floating],
+        history: int = 10,
+        precondition: Preconditioner | None = None,
+        bounds: tuple[float, float] | None = None,
+    ) -> None:
+        self.x: Vector = np.array(x0, np.float32).reshape(-1)
+        self._bounds = None if bounds is None else (np.float32(bounds[0]), np.float32(bounds[1]))
+        if self._bounds is not None:
+            np.clip(self.x, *self._bounds, out=self.x)
+        self._precondition = precondition
+        self._gradient: Vector = np.empty_like(self.x)
+        self._conditioned: Vector = self._gradient if precondition is None else np.empty_like(self.x)
+        """P times the gradient."""
+        self._difference: Vector = np.empty_like(self.x)
+        self._step: Vector = np.empty_like(self.x)
+        self._trial: Vector = self.x.copy()
+        # The filled part is one contiguous block for BLAS.
+        self._rows = np.zeros((2 * history, self.x.size), np.float32)
+
+    @property
+    def trial(self) -> Vector:
+        """A view that must not be written to."""
+        view = self._trial.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def stationary(self) -> bool:
+        """See `Vectors`."""
+        return not self._gradient.any()
+
+    def magnitude(self, gradient: Vector) -> float:
+        """See `Vectors`."""
+        return float(max(gradient.max(), -gradient.min()))
+
+    def begin(self, gradient: Vector, scale: float) -> None:
+        """See `Vectors`."""
+        flat = gradient.reshape(-1)
+        for part in chunks(self.x.size):
+            self._gradient[part] = self._projected(flat, scale, self.x, part)
+        if self._precondition is not None:
+            self._precondition.apply(self._gradient, out=self._conditioned)
+
+    def slope(self, gradient: Vector) -> float:
+        """See `Vectors`: an element that is not finite times 0 is NaN."""
+        return inner(gradient.reshape(-1), self._step)
+
+    def accept(self, gradient: Vector, scale: float, pair: int) -> tuple[float, float, float]:
+        """See `Vectors`."""
+        flat = gradient.reshape(-1)
+        s, w = self._rows[2 * pair], self._rows[2 * pair + 1]
+        y = self._difference
+        sy = ss = yy = 0.0
+        for part in chunks(y.size):
+            new = self._projected(flat, scale, self._trial, part)
+            np.subtract(new, self._gradient[part], out=y[part])
+            self._gradient[part] = new
+            # Not a part of the step: bounds and rounding may have shortened it.
+            np.subtract(self._trial[part], self.x[part], out=s[part])
+            sy += float(s[part] @ y[part])
+            ss += float(s[part] @ s[part])
+            yy += float(y[part] @ y[part])
+        if self._precondition is None:
+            w[:] = y
+        else:
+            self._precondition.apply(self._gradient, out=w)
+            for part in chunks(y.size):
+                new = w[part].copy()
+                w[part] -= self._conditioned[part]
+                self._conditioned[part] = new
+        self.x, self._trial = self._trial, self.x
+        return sy, ss, yy
+
+    def products(self, rows: int, *, difference: bool) -> list[Matrix]:
+        """See `Vectors`; in one reading of the history."""
+        vectors = (self._gradient, self._difference) if difference else (self._gradient,)
+        used = self._rows[:rows]
+        totals = [np.zeros(len(self._rows)) for _ in vectors]
+        for part in chunks(used.shape[1]):
+            block = used[:, part]
+            for total, vector in zip(totals, vectors, strict=True):
+                total[:rows] += block @ vector[part]
+        return totals
+
+    def descend(self, direction: Combination | None, length: float | None) -> float:
+        """See `Vectors`."""
+        self._combine(direction)
+        factor = -1.0 if length is None else -length / math.sqrt(inner(self._step, self._step) / self._step.size)
+        slope = 0.0
+        for part in chunks(self._step.size):
+            x, step, trial, gradient = self.x[part], self._step[part], self._trial[part], self._gradient[part]
+            step *= np.float32(factor)
+            if self._bounds is None:
+                np.add(x, step, out=trial)
+            else:
+                step *= gradient != 0
+                np.clip(np.add(x, step, out=trial), *self._bounds, out=trial)
+                np.subtract(trial, x, out=step)
+            slope += float(step @ gradient)
+        return slope
+
+    def move(self, part: float) -> None:
+        """See `Vectors`."""
+        np.multiply(self._step, np.float32(part), out=self._trial)
+        self._trial += self.x
+        if self._bounds is not None:
+            np.clip(self._trial, *self._bounds, out=self._trial)
+
+    def reset(self) -> None:
+        """See `Vectors`."""
+        np.copyto(self._trial, self.x)
+
+    def state(self, rows: int) -> dict[str, NDArray[Any]]:
+        """See `Vectors`."""
+        return {"rows": self._rows[:rows], **self._named()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `Vectors`."""
+        self._rows[: len(state["rows"])] = state["rows"]
+        for name, vector in self._named().items():
+            vector[:] = state[name]
+
+    def _named(self) -> dict[str, Vector]:
+        vectors = {"x": self.x, "gradient": self._gradient, "step": self._step, "trial": self._trial}
+        return vectors if self._precondition is None else vectors | {"conditioned": self._conditioned}
+
+    def _combine(self, direction: Combination | None) -> None:
+        """Make the direction itself the step."""
+        if direction is None:
+            np.copyto(self._step, self._gradient)
+            return
+        factor = np.float32(direction.conditioned)
+        if direction.rows is None:
+            np.multiply(self._conditioned, factor, out=self._step)
+            return
+        np.dot(direction.rows, self._rows[: len(direction.rows)], out=self._step)
+        for part in chunks(self._step.size):
+            self._step[part] += factor * self._conditioned[part]
+
+    def _projected(self, gradient: Vector, scale: float, x: Vector, part: slice) -> Vector:
+        """A part of the scaled gradient at ``x``, zero where -gradient leads out of the bounds."""
+        new = gradient[part] * np.float32(scale)
+        if self._bounds is not None:
+            low, high = self._bounds
+            # Times a mask: several times faster than an assignment under one.
+            new *= ((x[part] > low) | (new < 0)) & ((x[part] < high) | (new > 0))
+        return new
+
+
+def inner(a: Vector, b: Vector) -> float:
+    """Inner product of float32 vectors, summed in float64 over chunks."""
+    return float(sum(float(a[part] @ b[part]) for part in chunks(len(a))))
+
+
+def chunks(size: int) -> list[slice]:
+    """Slices of at most `_CHUNK` elements that cover a vector of ``size``."""
+    return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
