@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ..runtime.providers import AUTO, CHOICES
+from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, WHITENINGS, Settings
 from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, option
 
@@ -71,6 +71,12 @@ _DEFAULTS = Settings()
     type=click.IntRange(1, 64),
     default=1,
     help="Pictures painted at a time: with a GPU, it evaluates one while the CPU steps another's optimiser.",
+)
+@option(
+    "--vectors",
+    type=click.Choice(VECTORS),
+    default="host",
+    help="Where the optimiser's vectors are: in this process, or with a GPU on it, so that no picture crosses over.",
 )
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")

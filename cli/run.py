@@ -91,6 +91,7 @@ class _Options:
     device: int | None
     devices: tuple[int, ...] | None
     overlap: int
+    vectors: str
     dry_run: bool
     policy: Policy
     fail_fast: bool
@@ -144,6 +145,7 @@ def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | No
         style,
         provider=options.provider,
         threads=options.threads,
+        vectors=options.vectors,
         cache=cache_dir(),
         start=start,
         **options.settings,

@@ -14,7 +14,8 @@ from ..runtime.errors import UsageError
 from ..runtime.sources import sha256_file
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
-from .verify import verify
+from .vectors import vector_graphs
+from .verify import verify, verify_functions
 from .vgg import TruncatedVGG
 from .weights import load_weights
 
@@ -78,12 +79,14 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
         return Objective(network, spec.content_taps, spec.style_taps)
 
     models = {}
-    for graph in graph_specs(objective(torch.float32)):
+    plain = vector_graphs()
+    for graph in (*graph_specs(objective(torch.float32)), *plain):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
 
     progress("writing graphs and weights")
     names = write(models, folder)
+    verify_functions(folder, plain)
     parity = verify(folder, objective(torch.float64), progress=progress)
     hashes = {name: sha256_file(folder / name) for name in names}
     manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)

@@ -4,7 +4,7 @@ The image, every target and every weight are changed in turn, because a tracer c
 without a word; a change that the reference does not feel would prove nothing, so that is an error too.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from io import BytesIO
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..runtime.bundle import Parity
 from ..runtime.errors import ExportError
+from .graphs import GraphSpec
 from .objective import Objective
 
 LOSS_TOLERANCE = 1e-4
@@ -106,6 +107,27 @@ def verify(
         sizes=tuple((h, w) for h, w in sizes),
         cases=len(loss_errors),
     )
+
+
+def verify_functions(folder: Path, specs: Iterable[GraphSpec]) -> None:
+    """Compare graphs without weights with the functions that they were traced from, on random inputs.
+
+    Raises:
+        ExportError: an output differs by more than `LOSS_TOLERANCE`, relative to its largest element.
+    """
+    rng = np.random.default_rng(0)
+    sizes = {"H": 33, "W": 38, "R": 6, "n": 1000}
+    for spec in specs:
+        shapes = {name: [sizes[d] if isinstance(d, str) else d for d in shape] for name, shape in spec.inputs.items()}
+        inputs = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        session = onnxruntime.InferenceSession(folder / f"{spec.name}.onnx", providers=["CPUExecutionProvider"])
+        found = session.run(None, inputs)
+        expected = spec.function(*(torch.from_numpy(np.asarray(value)) for value in inputs.values()))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for name, mine, theirs in zip(spec.outputs, found, expected, strict=True):
+            error = float(np.abs(mine - theirs.numpy()).max() / theirs.abs().max())
+            if not error <= LOSS_TOLERANCE:
+                raise ExportError(f"graph {spec.name}: '{name}' is off by {error:.1e}; nothing was written")
 
 
 def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:

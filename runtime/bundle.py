@@ -1,7 +1,7 @@
 """The bundle: the one thing that passes from the exporter to the runtime.
 
-A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx``, and ``weights.bin``, the external
-data that both graphs share. It can be copied to another host as it is.
+A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx``, ``weights.bin``, the external data that
+both share, and graphs without weights, ``lbfgs_*.onnx``, for `DeviceVectors`. It can be copied to another host as it is.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 from .errors import BundleError
 from .sources import sha256_file
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
 MIN_SIDE = 32

@@ -1,23 +1,38 @@
 """Runs the graphs of a bundle."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .binding import BoundGraph
+from .binding import BoundGraph, Buffer, Place
 from .bundle import Bundle
 from .cuda import free_memory
-from .errors import EvaluationError, NstbatchError, OutOfMemoryError
+from .device_vectors import DeviceVectors
+from .errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError
 from .host import memory_limit
-from .providers import precisions, start_provider, thread_count
+from .memory import evaluation_bytes
+from .precondition import FrequencyPreconditioner
+from .providers import VECTORS, precisions, start_provider, thread_count
+from .session_cache import SessionCache
 from .sessions import ON_GPU, STATIC, first_line, import_onnxruntime, make_session
 from .stop import DroppedError
 from .tensorrt import EngineCache
+from .vectors import HostVectors, Vectors
+
+Array = NDArray[np.float32]
+
+
+class Evaluate(Protocol):
+    """A graph as a function of the inputs that change."""
+
+    def __call__(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+        """Outputs in the order of the graph, but for those that are ``kept`` on the device, in buffers by name."""
+        ...
 
 
 class Engine:
@@ -31,15 +46,18 @@ class Engine:
         precision: a key of `AUTO`, that `run` will be asked for.
         device: number of the GPU; None for the first, or none.
         cache: folder to keep TensorRT's engines in; None keeps none.
+        vectors: one of `VECTORS`: where the optimiser's vectors are to be, in this process or where the graphs are computed.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
         precisions: those that it computes in, the quickest last.
+        vectors: as asked for.
         device: number of the GPU; 0 where there is none.
 
     Raises:
         ProviderError: ONNX Runtime is not installed, or does not start the provider.
         BundleError: the bundle lacks a graph.
+        UsageError: `vectors` is none of `VECTORS`.
     """
 
     def __init__(
@@ -50,8 +68,12 @@ class Engine:
         precision: str = "float32",
         device: int | None = None,
         cache: Path | None = None,
+        vectors: str = "host",
     ) -> None:
         self.bundle = bundle
+        if vectors not in VECTORS:
+            raise UsageError(f"vectors '{vectors}' is not known; choose one of: {', '.join(VECTORS)}")
+        self.vectors = vectors
         self.threads = thread_count(threads)
         self.provider = start_provider(provider, precision, device)
         self.device = device or 0
@@ -59,14 +81,13 @@ class Engine:
         self._engines: EngineCache | None = None
         if self.provider == "tensorrt" and cache is not None:
             self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)
-        self._sessions: dict[tuple[object, ...], Any] = {}
-        self._making = Lock()
+        self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        free = self.free_memory()
+        self._sessions = SessionCache(None if free is None else round(_SHARE * free))
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
 
-    def run(
-        self, graph: str, feeds: Mapping[str, NDArray[np.float32]], precision: str = "float32"
-    ) -> list[NDArray[np.float32]]:
+    def run(self, graph: str, feeds: Mapping[str, Array], precision: str = "float32") -> list[Array]:
         """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
 
         Raises:
@@ -77,25 +98,31 @@ class Engine:
         with self._evaluating(graph):
             return list(self._session(graph, feeds, precision).run(None, dict(feeds), self._options))
 
-    def bind(
-        self, graph: str, fixed: Mapping[str, NDArray[np.float32]], precision: str = "float32"
-    ) -> Callable[[Mapping[str, NDArray[np.float32]]], list[NDArray[np.float32]]]:
-        """`run` as a function of the inputs that change; on a GPU, the ``fixed`` ones are copied there once.
+    def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
+        """`run` as a function of the inputs that change; where they are used, on a GPU, the ``fixed`` ones are copied once.
 
-        Its inputs keep their shapes, and it raises what `run` raises.
+        Its inputs keep their shapes, it is to be called by one thread at a time, and it raises what `run` raises.
         """
-        if self.provider not in ON_GPU:
-            return lambda changing: self.run(graph, {**fixed, **changing}, precision)
         bound: list[BoundGraph] = []
 
-        def evaluate(changing: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        def evaluate(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
             with self._evaluating(graph):
                 if not bound:
                     session = self._session(graph, {**fixed, **changing}, precision)
-                    bound.append(BoundGraph(session, fixed, "cuda", self.device))
-                return bound[0](changing, self._options)
+                    bound.append(BoundGraph(session, self._place, fixed))
+                return bound[0](changing, kept, self._options)
 
-        return evaluate
+        if self.provider in ON_GPU or self.vectors == "device":
+            return evaluate
+        return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
+
+    def make_vectors(
+        self, x0: Array, history: int, precondition: FrequencyPreconditioner, bounds: tuple[float, float]
+    ) -> Vectors:
+        """Vectors of an `LBFGS`, where they were asked for; for device vectors ``x0`` is ``[1, 3, H, W]``."""
+        if self.vectors == "host":
+            return HostVectors(x0, history, precondition, bounds)
+        return DeviceVectors(lambda graph: self.bind(graph, {}), self._place, x0, history, precondition, bounds)
 
     @contextmanager
     def _evaluating(self, graph: str) -> Iterator[None]:
@@ -108,34 +135,33 @@ class Engine:
             if self._cancelled:
                 raise DroppedError from None
             # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
-            with self._making:
-                self._sessions.clear()
+            self._sessions.clear()
             kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
-    def _session(self, graph: str, feeds: Mapping[str, NDArray[np.float32]], precision: str) -> Any:
+    def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str) -> Any:
         """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
-        sizes = _dimensions(feeds) if self.static and graph == "gradient" else {}
-        # It is run once for a photo and size: not worth the build of an engine.
-        provider = "cuda" if self.provider == "tensorrt" and graph == "encode" else self.provider
-        key = (graph, precision, *sizes.values())
-        with self._making:
-            session = self._sessions.pop(key, None)
-            if session is None:
-                while len(self._sessions) >= _KEPT:
-                    del self._sessions[next(iter(self._sessions))]
-                session = make_session(
-                    str(self.bundle.graph(graph)),
-                    provider,
-                    self.threads,
-                    precision=precision,
-                    device=self.device,
-                    dimensions=sizes,
-                    engines=self._engine_folder(graph, sizes, precision) if provider == "tensorrt" else None,
-                )
-            # In again at the end: the first is the one not used for longest.
-            self._sessions[key] = session
-            return session
+        sizes, provider = {}, self.provider
+        if graph != "gradient":
+            # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
+            provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
+        elif self.static:
+            sizes = _dimensions(feeds)
+
+        def make() -> Any:
+            return make_session(
+                str(self.bundle.graph(graph)),
+                provider,
+                self.threads,
+                precision=precision,
+                device=self.device,
+                dimensions=sizes,
+                engines=self._engine_folder(graph, sizes, precision) if provider == "tensorrt" else None,
+            )
+
+        pixels = prod(sizes[name] for name in "NHW") if sizes else 0
+        size = evaluation_bytes(self.bundle.manifest.spec, pixels)
+        return self._sessions.get((graph, precision, *sizes.values()), size, make)
 
     def _engine_folder(self, graph: str, sizes: Mapping[str, int], precision: str) -> Path | None:
         """Where TensorRT's engines go; None without a cache that can be written to."""
@@ -170,11 +196,11 @@ class Engine:
         self._options.terminate = True
 
 
-_KEPT = 8
-"""Sessions that are kept: the levels of one shape of photo."""
+_SHARE = 0.5
+"""Of the memory, for sessions of several shapes; one picture may take more."""
 
 
-def _dimensions(feeds: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
+def _dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
     """Sizes of the free dimensions of the gradient graph, by the names they have there."""
     sizes: dict[str, int] = {}
     for name, value in feeds.items():

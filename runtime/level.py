@@ -67,7 +67,9 @@ class Level:
         )
         self._shape = start.shape
         preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
-        self._optimiser = LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE)
+        self._optimiser = LBFGS(
+            start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=engine.make_vectors
+        )
         self._index = 0
         self._lowest: list[float] = []
         """Lowest loss after each evaluation of this phase."""

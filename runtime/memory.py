@@ -67,9 +67,14 @@ class Budget:
         return low if low >= MIN_SIDE else None
 
     def _per_pixel(self) -> int:
-        # 2m + 6 vectors of the optimiser, see `LBFGS`; the image, its gradient and the photo besides.
+        # 2m + 6 vectors of the optimiser, see `HostVectors`; the image, its gradient and the photo besides.
         driver = 3 * _FLOAT * (2 * self.settings.history + 12)
-        return round(_COPIES * _activations(self.spec)) + driver
+        return evaluation_bytes(self.spec, pixels=1) + driver
+
+
+def evaluation_bytes(spec: BundleSpec, pixels: int) -> int:
+    """Bytes that an evaluation of the gradient of so many pixels takes, weights not counted: an estimate."""
+    return round(_COPIES * _activations(spec) * pixels)
 
 
 def _layers(spec: BundleSpec) -> list[tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .binding import Array, Buffer
 from .engine import Engine
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,23 @@ class Objective:
             "tv_weight": np.array(tv / self._unit, np.float32),
         }
         self._evaluate = engine.bind("gradient", fixed, precision)
+        self._gradient: Buffer | None = None
 
-    def __call__(self, image: Array) -> tuple[float, Array, NDArray[np.float64]]:
-        """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255.
+    def __call__(self, image: Any) -> tuple[float, Any, NDArray[np.float64]]:
+        """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255: an array, or a `Buffer` on the engine's device.
 
         Returns:
-            The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``; the weighted
-            terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest weight.
+            The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``, where the image is;
+            the weighted terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest
+            weight. The gradient of a `Buffer` is one that the next evaluation writes to.
         """
-        losses, gradient = self._evaluate({"image": image})
+        if isinstance(image, Buffer):
+            if self._gradient is None:
+                self._gradient = image.place.empty(image.shape)
+            (losses,) = self._evaluate({"image": image}, {"gradient": self._gradient})
+            gradient: Array | Buffer = self._gradient
+        else:
+            losses, gradient = self._evaluate({"image": image})
         terms = self._weights * losses[0].astype(np.float64)
         return float(terms.sum()) / self._unit, gradient, terms
 

@@ -36,9 +36,8 @@ class FrequencyPreconditioner:
 
     def __init__(self, shape: tuple[int, int, int], floor: float = FLOOR, threads: int = 1) -> None:
         _, height, width = self._shape = shape
-        fy = np.fft.fftfreq(height)[:, None]
-        fx = np.fft.rfftfreq(width)[None, :]
-        self._filter = (1 / np.maximum(np.hypot(fx, fy), floor)).astype(np.float32)
+        self._floor = floor
+        self._filter = self._at(np.fft.fftfreq(height), np.fft.rfftfreq(width))
         self._threads = threads
 
     def apply(self, vector: Vector, out: Vector) -> None:
@@ -47,3 +46,32 @@ class FrequencyPreconditioner:
             spectrum = scipy.fft.rfft2(image, workers=self._threads)
             spectrum *= self._filter
             result[...] = scipy.fft.irfft2(spectrum, s=image.shape, workers=self._threads, overwrite_x=True)
+
+    def separable(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """B, C and D, so that P·image = Bᵀ ((B·image·Cᵀ) ∘ D) C: for where there is no FFT.
+
+        Returns:
+            Orthonormal Fourier bases, in sines and cosines, of the columns ``[H, H]`` and the rows ``[W, W]``; and what
+            they are filtered with, ``[H, W]``.
+        """
+        _, height, width = self._shape
+        (B, fy), (C, fx) = _fourier_basis(height), _fourier_basis(width)
+        return B, C, self._at(fy, fx)
+
+    def _at(self, fy: NDArray[np.floating], fx: NDArray[np.floating]) -> NDArray[np.float32]:
+        """What frequencies are multiplied by, ``[len(fy), len(fx)]``."""
+        factors: NDArray[np.floating] = 1 / np.maximum(np.hypot(fx[None, :], fy[:, None]), self._floor)
+        return factors.astype(np.float32)
+
+
+def _fourier_basis(n: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """An orthonormal basis of sines and cosines as rows ``[n, n]``, and the frequency of each, in cycles per pixel."""
+    turns = np.arange(n) / n
+    rows, frequencies = [np.full(n, n**-0.5)], [0.0]
+    for k in range(1, (n - 1) // 2 + 1):
+        rows += [(2 / n) ** 0.5 * wave(2 * np.pi * k * turns) for wave in (np.cos, np.sin)]
+        frequencies += [k / n, k / n]
+    if n % 2 == 0:
+        rows.append(n**-0.5 * (-1.0) ** np.arange(n))
+        frequencies.append(0.5)
+    return np.array(rows, np.float32), np.array(frequencies)

@@ -21,6 +21,9 @@ AUTO = {
 
 CHOICES = ("auto", *PROVIDERS)
 
+VECTORS = ("host", "device")
+"""Where an optimiser's vectors can be: in the memory of this process, or where the graphs are computed."""
+
 
 def start_provider(provider: str, precision: str = "float32", device: int | None = None) -> str:
     """The provider to use for a choice of the user: one that really starts.

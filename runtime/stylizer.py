@@ -45,7 +45,7 @@ class Stylizer:
     Args:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read.
-        provider, threads, device: see `Engine`.
+        provider, threads, device, vectors: see `Engine`.
         cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
         settings: fields of `Settings`.
@@ -62,6 +62,7 @@ class Stylizer:
         provider: str = "auto",
         threads: int | None = None,
         device: int | None = None,
+        vectors: str = "host",
         cache: str | Path | None = None,
         start: Photo | None = None,
         **settings: Any,
@@ -69,9 +70,8 @@ class Stylizer:
         self.settings = Settings(**settings)
         if not isinstance(bundle, Engine):
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-            bundle = Engine(
-                bundle, provider, threads, self.settings.precision, device, None if cache is None else Path(cache)
-            )
+            folder = None if cache is None else Path(cache)
+            bundle = Engine(bundle, provider, threads, self.settings.precision, device, folder, vectors)
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nstbatch.runtime import Bundle
-from nstbatch.runtime.binding import BoundGraph
+from nstbatch.runtime.binding import BoundGraph, Place
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.objective import LossWeights, Targets, balance, encode
 from nstbatch.runtime.sessions import make_session
@@ -23,7 +23,7 @@ def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
         "style_weight": styles.astype(np.float32),
         "tv_weight": np.array(tv, np.float32),
     }
-    bound = BoundGraph(make_session(str(bundle.graph("gradient")), "cpu", 1), fixed, "cpu", 0)
+    bound = BoundGraph(make_session(str(bundle.graph("gradient")), "cpu", 1), Place("cpu"), fixed)
     # Neither what was given nor what was got may be the buffer that the next evaluation writes to.
     given = [image.copy() for image in images]
     results = [bound({"image": image}) for image in given]
@@ -32,3 +32,17 @@ def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
         assert (kept == image).all()
         np.testing.assert_array_equal(losses, expected_losses)
         np.testing.assert_array_equal(gradient, expected_gradient)
+        # The same of what is there already, to what stays there.
+        there, kept = Place("cpu").put(image), Place("cpu").empty(image.shape)
+        (losses,) = bound({"image": there}, {"gradient": kept})
+        np.testing.assert_array_equal(losses, expected_losses)
+        np.testing.assert_array_equal(kept.read(), expected_gradient)
+
+
+def test_a_part_of_a_buffer_is_the_same_memory() -> None:
+    rows = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    buffer = Place("cpu").put(rows)
+    assert buffer.part(2).pointer == buffer.pointer + 2 * 8 * 4
+    assert buffer.part(1).reshape((8,)).shape == (8,)
+    rows[:] = 0
+    np.testing.assert_array_equal(buffer.read().reshape(-1), np.arange(24))

@@ -58,6 +58,7 @@ class SeamEngine(Engine):
         self.precisions = ("float32",)
         self.threads = 1
         self.device = 0
+        self.vectors = "host"
         self._engines = None
         self.calls: list[str] = []
         self._before = before
