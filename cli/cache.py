@@ -14,6 +14,9 @@ from ..runtime.errors import BundleError, UsageError
 from .options import CACHE_VARIABLE
 from .text import say
 
+DEFAULT = BundleSpec()
+"""What a run computes unless it is told otherwise."""
+
 
 def cache_dir() -> Path:
     """``NSTBATCH_CACHE_DIR``, else the platform's cache folder for nstbatch."""
@@ -26,11 +29,12 @@ def cached_bundle_path(spec: BundleSpec) -> Path:
     return cache_dir() / "bundles" / spec.key
 
 
-def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
-    """The bundle a run uses: ``named``, else the default one from the cache, exported now if it is not there yet.
+def find_bundle(named: Path | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:
+    """The bundle a run uses: ``named``, else that of ``spec`` from the cache, exported now if it is not there yet.
 
     Args:
         named: folder of a bundle.
+        spec: what to compute, where no folder is named.
         step: is told what an export is doing.
 
     Raises:
@@ -39,7 +43,6 @@ def find_bundle(named: Path | None, step: Callable[[str], None]) -> Bundle:
     """
     if named is not None:
         return Bundle.load(named)
-    spec = BundleSpec()
     path = cached_bundle_path(spec)
     # Without the lock, for a cache that may only be read: a bundle that is there is whole.
     with contextlib.suppress(BundleError):
@@ -70,9 +73,10 @@ def _export(spec: BundleSpec, path: Path, step: Callable[[str], None]) -> Bundle
     try:
         from ..exporter import export_bundle
     except ImportError as error:
+        how = "" if spec.precision == DEFAULT.precision else f" --precision {spec.precision}"
         raise BundleError(
             f"no bundle in the cache, and making one needs PyTorch here ({error}). "
-            f"On a machine with PyTorch: `nstbatch export -o {spec.network}/`; copy the folder; "
+            f"On a machine with PyTorch: `nstbatch export -o {spec.network}/{how}`; copy the folder; "
             f"then `--bundle {spec.network}/`. Or here: `pip install 'nstbatch[export]'`"
         ) from None
     return export_bundle(spec, path, progress=step)

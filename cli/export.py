@@ -7,7 +7,7 @@ import click
 
 from ..runtime.bundle import BundleSpec
 from ..runtime.errors import ExportError
-from .options import new_folder, option
+from .options import PREFIX, new_folder, option
 
 _DEFAULTS = BundleSpec()
 
@@ -29,6 +29,13 @@ _DEFAULTS = BundleSpec()
     type=click.Choice(("caffe", "caffe-rgb", "torchvision")),
     help="What the weights were trained with, where their file leaves it open.",
 )
+@option(
+    "--precision",
+    type=click.Choice(("float32", "fp16")),
+    default=_DEFAULTS.precision,
+    envvar=PREFIX + "EXPORT_PRECISION",
+    help="Of the layers; Gram matrices and losses are float32 in either.",
+)
 def export(
     output: Path,
     network: str,
@@ -37,6 +44,7 @@ def export(
     style_taps: str,
     weights: str,
     preprocessing: str | None,
+    precision: str,
 ) -> None:
     """Write a bundle: the graphs that the runtime needs, checked against PyTorch's autograd in float64.
 
@@ -49,13 +57,13 @@ def export(
     from .console import steps
 
     began = time.perf_counter()
-    spec = BundleSpec(network, pooling, _names(content_taps), _names(style_taps), source_id(weights))
+    spec = BundleSpec(network, pooling, _names(content_taps), _names(style_taps), source_id(weights), precision)
     with steps() as step:
         bundle = export_bundle(spec, output, weights, preprocessing, progress=step)
     parity = bundle.manifest.parity
     click.echo(
-        f"{output}: {network}, {pooling} pooling, in {time.perf_counter() - began:.0f} s; largest difference from float64 "
-        f"autograd over {parity.cases} cases: loss {parity.loss:.1e}, gradient {parity.gradient:.1e}"
+        f"{output}: {network}, {pooling} pooling, {precision}, in {time.perf_counter() - began:.0f} s; largest difference "
+        f"from float64 autograd over {parity.cases} cases: loss {parity.loss:.1e}, gradient {parity.gradient:.1e}"
     )
 
 

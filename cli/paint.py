@@ -41,8 +41,8 @@ _DEFAULTS = Settings()
     "--precision",
     type=click.Choice(tuple(AUTO)),
     default=_DEFAULTS.precision,
-    help="Of the network: tf32 with --provider cuda, bfloat16 with --provider openvino on a CPU with AMX; mixed does the "
-    "early work in that, and ends in float32.",
+    help="Of the network: tf32 or fp16 with --provider cuda, bfloat16 with --provider openvino on a CPU with AMX; mixed "
+    "does the early work in tf32 or bfloat16, and ends in float32. fp16 takes a bundle of its own.",
 )
 @option(
     "--whitening",

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
 from ..runtime.tensorrt import SECONDS
-from .cache import cache_dir, find_bundle
+from .cache import DEFAULT, cache_dir, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
 from .logfile import LogFile
@@ -130,7 +130,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         return
     with contextlib.ExitStack() as stack:
         with steps(told.note) as step:
-            bundle = find_bundle(options.bundle, step)
+            spec = replace(DEFAULT, precision="fp16") if settings.precision == "fp16" else DEFAULT
+            bundle = find_bundle(options.bundle, step, spec)
             stylizer = _stylizer(options, bundle, style, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)

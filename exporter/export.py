@@ -3,9 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import onnx
 import torch
 
 from ..runtime.atomic import sync_folder
@@ -15,7 +17,7 @@ from ..runtime.sources import sha256_file
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
 from .vectors import vector_graphs
-from .verify import verify, verify_functions
+from .verify import TOLERANCES, verify, verify_functions
 from .vgg import TruncatedVGG
 from .weights import load_weights
 
@@ -45,6 +47,8 @@ def export_bundle(
         WeightsError: the weights cannot be had.
         ExportError: the graphs do not equal autograd; nothing is written.
     """
+    if spec.precision not in TOLERANCES:
+        raise UsageError(f"precision '{spec.precision}' of a bundle is not known; choose one of: {', '.join(TOLERANCES)}")
     for named in (spec.content_taps, spec.style_taps):
         if not named or len(named) != len(set(named)):
             raise UsageError(f"taps '{','.join(named)}': at least one content and one style tap, and none of them twice")
@@ -75,22 +79,30 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
 
     def objective(dtype: torch.dtype) -> Objective:
-        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype))
+        half = dtype is torch.float32 and spec.precision == "fp16"
+        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype), half=half)
         return Objective(network, spec.content_taps, spec.style_taps)
 
     models = {}
-    plain = vector_graphs()
-    for graph in (*graph_specs(objective(torch.float32)), *plain):
+    for graph in graph_specs(objective(torch.float32)):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
+    progress("tracing the optimiser's arithmetic")
+    models |= _vector_models()
 
     progress("writing graphs and weights")
     names = write(models, folder)
-    verify_functions(folder, plain)
-    parity = verify(folder, objective(torch.float64), progress=progress)
+    verify_functions(folder, vector_graphs())
+    parity = verify(folder, objective(torch.float64), TOLERANCES[spec.precision], progress=progress)
     hashes = {name: sha256_file(folder / name) for name in names}
     manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+@cache
+def _vector_models() -> dict[str, onnx.ModelProto]:
+    """Graphs that are the same in every bundle."""
+    return {graph.name: build(graph) for graph in vector_graphs()}
 
 
 def graph_specs(objective: Objective) -> list[GraphSpec]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .vgg import TruncatedVGG
+from .vgg import Features, TruncatedVGG
 
 
 class _Gram(torch.autograd.Function):
@@ -109,14 +109,26 @@ class Objective:
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Content features ``[N, C, h, w]`` and Gram matrices ``[N, C, C]`` of images ``[N, 3, H, W]``."""
-        features = self.network(image)
+        return self._read(self.network(image))
+
+    def _read(self, features: Features) -> tuple[list[Tensor], list[Tensor]]:
         return [features[t] for t in self.content_taps], [gram_matrix(features[t]) for t in self.style_taps]
 
     def losses(
         self, image: Tensor, contents: Sequence[Tensor], grams: Sequence[Tensor], metrics: Sequence[Tensor]
     ) -> Tensor:
         """The k content terms, the l style terms and the TV term of each image, unweighted: ``[N, k + l + 1]``."""
-        features, own = self.encode(image)
+        return self._terms(self.network(image), image, contents, grams, metrics)
+
+    def _terms(
+        self,
+        taps: Features,
+        image: Tensor,
+        contents: Sequence[Tensor],
+        grams: Sequence[Tensor],
+        metrics: Sequence[Tensor],
+    ) -> Tensor:
+        features, own = self._read(taps)
         terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
         terms += [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
         terms.append(total_variation(image))
@@ -146,9 +158,10 @@ class Objective:
         """
         weights = torch.cat([content_weight, style_weight, tv_weight.reshape(1)])
 
-        def weighted_sum(x: Tensor) -> tuple[Tensor, Tensor]:
-            terms = self.losses(x, contents, grams, metrics)
+        def weighted_sum(taps: Features, x: Tensor) -> tuple[Tensor, Tensor]:
+            terms = self._terms(taps, x, contents, grams, metrics)
             return (terms * weights).sum(), terms
 
-        gradient, terms = torch.func.grad(weighted_sum, has_aux=True)(image)
-        return terms, gradient
+        taps, back = self.network.differentiate(image)
+        (of_taps, of_image), terms = torch.func.grad(weighted_sum, argnums=(0, 1), has_aux=True)(taps, image)
+        return terms, back(of_taps) + of_image

@@ -1,7 +1,7 @@
 """VGG-16 and VGG-19 (Simonyan, Zisserman 2014, configurations D and E), truncated at the deepest tap."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +74,14 @@ class Weights:
         return Weights({k: (w.to(kind), b.to(kind)) for k, (w, b) in self.convolutions.items()}, self.mean.to(kind))
 
 
+Features = dict[str, Tensor]
+"""``[N, C, h, w]`` by the tap's name."""
+
+_SHRINK = 16.0
+"""What float16 features are divided by. Oxford's weights give features of up to 24000, measured on white noise; float16 ends
+at 65504. A network of convolutions and ReLUs divides with its input and biases, and a power of two rounds nothing."""
+
+
 class TruncatedVGG:
     """The part of a VGG up to its deepest tap.
 
@@ -82,12 +90,13 @@ class TruncatedVGG:
         pooling: ``max`` (as trained) or ``average`` (Gatys et al. 2015, section "Methods").
         taps: names of the layers to read.
         weights: the pretrained weights.
+        half: whether layers compute in float16; features come out in the precision of the image all the same.
 
     Raises:
         UsageError: network, pooling or a tap is not known, or no tap is given.
     """
 
-    def __init__(self, network: str, pooling: str, taps: Iterable[str], weights: Weights) -> None:
+    def __init__(self, network: str, pooling: str, taps: Iterable[str], weights: Weights, *, half: bool = False) -> None:
         if pooling not in POOLINGS:
             raise UsageError(f"pooling '{pooling}' is not known; choose one of: {', '.join(POOLINGS)}")
         self.taps = {name: Tap.parse(name, network) for name in taps}
@@ -97,16 +106,45 @@ class TruncatedVGG:
         self.layers = [layer for layer in layers(network) if layer <= deepest]
         self.pooling = pooling
         self.weights = weights
+        self.half = half
 
-    def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Features ``[N, C, h, w]`` of each tap, for images ``[N, 3, H, W]``, RGB, 0..255."""
-        features: dict[str, Tensor] = {}
+    def __call__(self, image: Tensor) -> Features:
+        """Features of each tap, for images ``[N, 3, H, W]``, RGB, 0..255."""
+        features: Features = {}
         x = image - self.weights.mean.reshape(1, 3, 1, 1)
+        if self.half:
+            x = (x / _SHRINK).half()
         for block, index in self.layers:
             if index == 1 and block > 1:
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-            x = F.conv2d(x, *self.weights.convolutions[block, index], padding=1)
+            weight, bias = self.weights.convolutions[block, index]
+            if self.half:
+                weight, bias = weight.half(), (bias / _SHRINK).half()
+            x = F.conv2d(x, weight, bias, padding=1)
             features[f"conv{block}_{index}"] = x
             x = F.relu(x)
             features[f"relu{block}_{index}"] = x
-        return {name: features[name] for name in self.taps}
+        taps = {name: features[name] for name in self.taps}
+        return {name: tap.to(image.dtype) * _SHRINK for name, tap in taps.items()} if self.half else taps
+
+    def differentiate(self, image: Tensor) -> tuple[Features, Callable[[Features], Tensor]]:
+        """Features, and the function from their gradients to the image's gradient.
+
+        In float16 gradients are divided by the largest element that an image's have at any tap, and the result is
+        multiplied by it: the range that they have depends on the objective's weights.
+        """
+        features, pull = torch.func.vjp(self, image)[:2]
+
+        def back(gradients: Features) -> Tensor:
+            if not self.half:
+                return pull(gradients)[0]  # type: ignore[no-any-return]
+            largest = torch.full_like(image[:, :1, :1, :1], _SMALLEST)
+            for gradient in gradients.values():
+                largest = torch.maximum(largest, gradient.abs().amax((1, 2, 3), keepdim=True))
+            return pull({name: gradient / largest for name, gradient in gradients.items()})[0] * largest  # type: ignore[no-any-return]
+
+        return features, back
+
+
+_SMALLEST = 1e-30
+"""Of what gradients are divided by: where all are zero, 0 / 0 would be NaN."""

@@ -14,7 +14,7 @@ from .engine import Engine
 from .errors import ProviderError
 from .objective import LossWeights, Objective, Targets, balance, encode
 
-BOUNDS = {"float32": 1e-2, "tf32": 0.1, "bfloat16": 0.3}
+BOUNDS = {"float32": 1e-2, "tf32": 0.1, "fp16": 0.1, "bfloat16": 0.3}
 """Largest relative difference (Euclidean norm) from the CPU provider: of OpenVINO, 4e-4 and 0.07 were seen, of TF32
 nothing yet; a wrong gradient differs by 1."""
 

