@@ -78,6 +78,12 @@ _DEFAULTS = Settings()
     default="host",
     help="Where the optimiser's vectors are: in this process, or with a GPU on it, so that no picture crosses over.",
 )
+@option(
+    "--cuda-graphs",
+    "graphs",
+    is_flag=True,
+    help="Let CUDA capture an evaluation of each shape, and replay it: for small pictures.",
+)
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")
 @option("--force", is_flag=True, help="Paint what is up to date, too.")

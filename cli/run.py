@@ -92,6 +92,7 @@ class _Options:
     devices: tuple[int, ...] | None
     overlap: int
     vectors: str
+    graphs: bool
     dry_run: bool
     policy: Policy
     fail_fast: bool
@@ -122,6 +123,10 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     settings = Settings(**options.settings)
     if options.device is not None and options.devices is not None:
         raise UsageError("--device names one GPU and --devices several; choose one of the two")
+    if options.graphs and options.overlap > 1:
+        raise UsageError(
+            "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
+        )
     style = read_style(options.style)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
     items = _items(options)
@@ -147,6 +152,7 @@ def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | No
         provider=options.provider,
         threads=options.threads,
         vectors=options.vectors,
+        graphs=options.graphs,
         cache=cache_dir(),
         start=start,
         **options.settings,

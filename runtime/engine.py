@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .binding import BoundGraph, Buffer, Place
 from .bundle import Bundle
+from .capture import CapturedGraph
 from .cuda import free_memory
 from .device_vectors import DeviceVectors
 from .errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError
@@ -47,17 +48,18 @@ class Engine:
         device: number of the GPU; None for the first, or none.
         cache: folder to keep TensorRT's engines in; None keeps none.
         vectors: one of `VECTORS`: where the optimiser's vectors are to be, in this process or where the graphs are computed.
+        graphs: whether CUDA captures each shape's gradient once and replays it; by one thread at a time, then.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
         precisions: those that it computes in, the quickest last; of an fp16 bundle, that.
-        vectors: as asked for.
+        vectors, graphs: as asked for.
         device: number of the GPU; 0 where there is none.
 
     Raises:
         ProviderError: ONNX Runtime is not installed, or does not start the provider.
         BundleError: the bundle lacks a graph.
-        UsageError: `vectors` is none of `VECTORS`.
+        UsageError: `vectors` is none of `VECTORS`, or ``graphs`` are asked for and the provider is not CUDA.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Engine:
         device: int | None = None,
         cache: Path | None = None,
         vectors: str = "host",
+        graphs: bool = False,
     ) -> None:
         self.bundle = bundle
         if vectors not in VECTORS:
@@ -76,6 +79,9 @@ class Engine:
         self.vectors = vectors
         self.threads = thread_count(threads)
         self.provider = start_provider(provider, precision, device)
+        if graphs and self.provider != "cuda":
+            raise UsageError(f"CUDA graphs take provider 'cuda', and not '{self.provider}'")
+        self.graphs = graphs
         self.device = device or 0
         of_bundle = bundle.manifest.spec.precision
         self.precisions = precisions(self.provider) if of_bundle == "float32" else (of_bundle,)
@@ -85,6 +91,7 @@ class Engine:
         self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
         free = self.free_memory()
         self._sessions = SessionCache(None if free is None else round(_SHARE * free))
+        self._still = self.bind("lbfgs_move", {})
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
 
@@ -106,6 +113,12 @@ class Engine:
         """
         bound: list[BoundGraph] = []
 
+        def replay(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+            with self._evaluating(graph):
+                if self._cancelled:
+                    raise DroppedError
+                return self._session(graph, {**fixed, **changing}, precision)(fixed, changing, kept)  # type: ignore[no-any-return]
+
         def evaluate(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
             with self._evaluating(graph):
                 if not bound:
@@ -113,7 +126,9 @@ class Engine:
                     bound.append(BoundGraph(session, self._place, fixed))
                 return bound[0](changing, kept, self._options)
 
-        if self.provider in ON_GPU or self.vectors == "device":
+        if self.graphs and graph == "gradient":
+            return replay
+        if self.provider in ON_GPU or self.vectors == "device" or self.graphs:
             return evaluate
         return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
 
@@ -141,16 +156,17 @@ class Engine:
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
     def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str) -> Any:
-        """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
+        """A session of one shape where the provider is quicker so, and of any shape elsewhere; captured, if graphs are."""
         sizes, provider = {}, self.provider
         if graph != "gradient":
             # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
             provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
-        elif self.static:
+        elif self.static or self.graphs:
             sizes = _dimensions(feeds)
+        captured = self.graphs and graph == "gradient"
 
         def make() -> Any:
-            return make_session(
+            session = make_session(
                 str(self.bundle.graph(graph)),
                 provider,
                 self.threads,
@@ -158,11 +174,20 @@ class Engine:
                 device=self.device,
                 dimensions=sizes,
                 engines=self._engine_folder(graph, sizes, precision) if provider == "tensorrt" else None,
+                graphs=captured,
             )
+            return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
 
         pixels = prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels)
         return self._sessions.get((graph, precision, *sizes.values()), size, make)
+
+    def _copy(self, source: Buffer, target: Buffer) -> None:
+        """Copy on the device, by moving not at all; ONNX Runtime's own copy goes over the host."""
+        flat = (prod(source.shape),)
+        there = source.reshape(flat)
+        still = {"part": np.zeros((), np.float32), "bounds": np.array([-np.inf, np.inf], np.float32)}
+        self._still({"x": there, "step": there, **still}, {"trial": target.reshape(flat)})
 
     def _engine_folder(self, graph: str, sizes: Mapping[str, int], precision: str) -> Path | None:
         """Where TensorRT's engines go; None without a cache that can be written to."""

@@ -38,6 +38,7 @@ def make_session(
     device: int = 0,
     dimensions: Mapping[str, int] | None = None,
     engines: Path | None = None,
+    graphs: bool = False,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
 
@@ -49,6 +50,7 @@ def make_session(
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
         engines: folder to keep TensorRT's engines in; None keeps none.
+        graphs: whether CUDA may capture the graph.
 
     Raises:
         ProviderError: the provider is not installed, or does not start.
@@ -62,7 +64,7 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, engines)
+    chain = provider_chain(provider, precision, device, engines, graphs=graphs)
     if provider == "openvino":
         options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
         chain = []
@@ -87,7 +89,7 @@ def make_session(
 
 
 def provider_chain(
-    provider: str, precision: str, device: int, engines: Path | None = None
+    provider: str, precision: str, device: int, engines: Path | None = None, *, graphs: bool = False
 ) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
 
@@ -96,6 +98,7 @@ def provider_chain(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         engines: see `make_session`.
+        graphs: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
     if provider not in ON_GPU:
@@ -112,6 +115,7 @@ def provider_chain(
             "cudnn_conv_algo_search": "HEURISTIC",
             # An arena that doubles takes twice what an estimate of memory can know of.
             "arena_extend_strategy": "kSameAsRequested",
+            **({"enable_cuda_graph": "1"} if graphs else {}),
         },
     )
     if provider == "cuda":

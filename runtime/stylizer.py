@@ -45,7 +45,7 @@ class Stylizer:
     Args:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read.
-        provider, threads, device, vectors: see `Engine`.
+        provider, threads, device, vectors, graphs: see `Engine`.
         cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
         settings: fields of `Settings`.
@@ -63,6 +63,7 @@ class Stylizer:
         threads: int | None = None,
         device: int | None = None,
         vectors: str = "host",
+        graphs: bool = False,
         cache: str | Path | None = None,
         start: Photo | None = None,
         **settings: Any,
@@ -71,7 +72,7 @@ class Stylizer:
         if not isinstance(bundle, Engine):
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
             folder = None if cache is None else Path(cache)
-            bundle = Engine(bundle, provider, threads, self.settings.precision, device, folder, vectors)
+            bundle = Engine(bundle, provider, threads, self.settings.precision, device, folder, vectors, graphs)
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"

@@ -152,7 +152,11 @@ def test_options_of_the_gpu_providers() -> None:
     assert (cuda, last, none) == ("CUDAExecutionProvider", "CPUExecutionProvider", {})
     assert options["device_id"] == "1"
     assert options["use_tf32"] == "0", "on by default in onnxruntime: float32 would not be float32"
+    assert "enable_cuda_graph" not in options
     assert provider_chain("cuda", "tf32", 0)[0][1]["use_tf32"] == "1"
+    assert provider_chain("cuda", "fp16", 0)[0][1]["use_tf32"] == "1"
+    assert provider_chain("cuda", "float32", 0, graphs=True)[0][1] == options | {"device_id": "0", "enable_cuda_graph": "1"}
+    assert provider_chain("tensorrt", "fp16", 0)[0][1]["trt_fp16_enable"] == "1"
     names = [name.removesuffix("ExecutionProvider") for name, _ in provider_chain("tensorrt", "float32", 0)]
     assert names == ["Tensorrt", "CUDA", "CPU"], "what TensorRT cannot take stays on the GPU"
     assert provider_chain("cpu", "float32", 0) == [("CPUExecutionProvider", {})]

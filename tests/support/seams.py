@@ -59,6 +59,7 @@ class SeamEngine(Engine):
         self.threads = 1
         self.device = 0
         self.vectors = "host"
+        self.graphs = False
         self._engines = None
         self.calls: list[str] = []
         self._before = before
