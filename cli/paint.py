@@ -73,6 +73,9 @@ _DEFAULTS = Settings()
     help="Pictures painted at a time: with a GPU, it evaluates one while the CPU steps another's optimiser.",
 )
 @option(
+    "--lock-step", is_flag=True, help="Evaluate those that are painted at a time as one batch, where they have one shape."
+)
+@option(
     "--vectors",
     type=click.Choice(VECTORS),
     default="host",

@@ -91,6 +91,7 @@ class _Options:
     device: int | None
     devices: tuple[int, ...] | None
     overlap: int
+    lock_step: bool
     vectors: str
     graphs: bool
     dry_run: bool
@@ -123,6 +124,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     settings = Settings(**options.settings)
     if options.device is not None and options.devices is not None:
         raise UsageError("--device names one GPU and --devices several; choose one of the two")
+    if options.lock_step and (options.overlap == 1 or options.devices is not None or options.vectors == "device"):
+        raise UsageError("--lock-step takes --overlap N, and neither --devices nor --vectors device")
     if options.graphs and options.overlap > 1:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
@@ -210,6 +213,7 @@ def _paint_by(
             duration=None if deadline is None else deadline - time.monotonic(),
             fail_fast=options.fail_fast,
             overlap=options.overlap,
+            lock_step=options.lock_step,
         )
         with stopping(stop, drop=options.on_stop == "drop", told=told.note):
             for row in batch.run(told.started, told.progress):

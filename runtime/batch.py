@@ -23,6 +23,7 @@ from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, Prov
 from .fleet import Fleet, LostWorkerError, RemotePainting
 from .images import FORMATS, Photo, encode_picture, fit, read_photo
 from .journal import Entry, Journal
+from .lockstep import LockStep
 from .painting import Painting, Progress, Result
 from .placement import Item
 from .plan import Plan, Policy, State, Task, reason
@@ -47,6 +48,8 @@ class Batch:
         fail_fast: whether the first failure ends the run.
         overlap: pictures that are painted at a time: on a GPU, one is evaluated there while the optimiser of another steps
             on the CPU. Of a fleet, as many as it has workers.
+        lock_step: whether those that are painted at a time take each step together, with one evaluation for those of one
+            shape: not of a fleet.
         clock: seconds, never set back.
     """
 
@@ -62,10 +65,11 @@ class Batch:
         duration: float | None = None,
         fail_fast: bool = False,
         overlap: int = 1,
+        lock_step: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         facts = stylizer.facts
-        self._plan = plan.by_shape() if facts.static else plan
+        self._plan = plan.by_shape() if facts.static or lock_step else plan
         self._stylizer = stylizer
         self._settings = facts.settings
         self._journals = journals
@@ -74,6 +78,7 @@ class Batch:
         self._checkpoint = checkpoint
         self._fail_fast = fail_fast
         self._overlap = len(stylizer) if isinstance(stylizer, Fleet) else overlap
+        self._lock_step = LockStep(overlap if facts.static else None) if lock_step else None
         self._clock = clock
         self._deadline = None if duration is None else clock() + duration
         self._recipe = facts.recipe
@@ -124,7 +129,7 @@ class Batch:
         works: list[_Work] = []
         for index, task in enumerate(self._plan.tasks):
             while len(works) >= self._overlap:
-                yield from _advance(works)
+                yield from self._advance(works)
             if task.state is State.TODO and self._out_of_time(task):
                 self._stop.request(StopReason.DEADLINE, drop=False)
             if self._stop.reason is not None:
@@ -138,7 +143,7 @@ class Batch:
                 yield from self._saved(wait=True)
                 yield self._settled(task)
         while works:
-            yield from _advance(works)
+            yield from self._advance(works)
         yield from self._saved(wait=True)
 
     def _settled(self, task: Task) -> Row:
@@ -292,9 +297,9 @@ class Batch:
         try:
             while not painting.done:
                 self._stop.check()
-                step = self._painters.submit(painting.step)
+                step = self._begin_step(painting)
                 yield step
-                progress(step.result())
+                progress(step.taken.result())
                 yield from self._saved(wait=False)
                 if checkpoint.due and not painting.done:
                     # A disk that is too full for a checkpoint may still have room for the picture.
@@ -307,6 +312,25 @@ class Batch:
                 checkpoint.save(painting.state())
                 raise DroppedError(kept=True) from None
             raise
+
+    def _begin_step(self, painting: Painting | RemotePainting) -> "_Step":
+        """A step: in lock-step, one that begins when all others do."""
+        if self._lock_step is None:
+            return _Step(painting, self._painters.submit(painting.step))
+        return _Step(painting, Future())
+
+    def _advance(self, works: "list[_Work]") -> Iterator[Row]:
+        """Wait for a step, and go on with those whose step is taken; those at their end leave the list."""
+        steps = [work.awaited for work in works if work.awaited is not None]
+        if self._lock_step is not None:
+            asked = [(step.painting, step.taken) for step in steps if isinstance(step.painting, Painting)]
+            self._painters.submit(self._lock_step.step, asked).result()
+        taken, _ = wait([step.taken for step in steps], return_when=FIRST_COMPLETED)
+        for work in list(works):
+            if work.awaited is not None and work.awaited.taken in taken:
+                yield from work.go_on()
+                if work.awaited is None:
+                    works.remove(work)
 
     def _journal_failure(self, row: Row) -> None:
         item = row.item
@@ -340,7 +364,15 @@ class Batch:
         return width * height
 
 
-_Event = Row | Future[Progress]
+@dataclass(frozen=True)
+class _Step:
+    """A step of a painting, that may not have begun."""
+
+    painting: Painting | RemotePainting
+    taken: "Future[Progress]"
+
+
+_Event = Row | _Step
 """What painting a photo comes up with: a row, or a step to wait for."""
 
 
@@ -352,27 +384,17 @@ class _Work:
     """
 
     def __init__(self, events: Iterator[_Event]) -> None:
-        self.awaited: Future[Progress] | None = None
+        self.awaited: _Step | None = None
         self._events = events
 
     def go_on(self) -> Iterator[Row]:
         """Go on to the next step; rows on the way."""
         self.awaited = None
         for event in self._events:
-            if isinstance(event, Future):
+            if isinstance(event, _Step):
                 self.awaited = event
                 return
             yield event
-
-
-def _advance(works: list[_Work]) -> Iterator[Row]:
-    """Wait for a step, and go on with those whose step is taken; those at their end leave the list."""
-    taken, _ = wait([work.awaited for work in works if work.awaited is not None], return_when=FIRST_COMPLETED)
-    for work in list(works):
-        if work.awaited in taken:
-            yield from work.go_on()
-            if work.awaited is None:
-                works.remove(work)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lbfgs import LBFGS
-from .objective import LossWeights, Objective, Targets, balance, encode
+from .objective import Evaluated, LossWeights, Objective, Targets, balance, encode
 from .precondition import FrequencyPreconditioner
 from .schedule import make_schedule
 from .settings import Settings
@@ -75,12 +75,8 @@ class Level:
         """Lowest loss after each evaluation of this phase."""
         self._objective = self._make_objective()
 
-    def step(self) -> NDArray[np.float64]:
-        """One evaluation; the weighted terms.
-
-        Raises:
-            NonFiniteError: at the first evaluation of a phase.
-        """
+    def ask(self) -> tuple[Objective, Any]:
+        """What to evaluate next, and where."""
         if self._phase_over:
             before = self._phases[self._index]
             self._index += 1
@@ -88,13 +84,18 @@ class Level:
             self._objective = self._make_objective()
             # bfloat16 bends a curvature pair by less than a photo's own kinks do; another metric makes it another function.
             self._optimiser.rebase(forget=self._phases[self._index].damping != before.damping)
-        began = time.perf_counter()
-        loss, gradient, terms = self._objective(self._optimiser.ask().reshape(self._shape))
-        self.evaluation_seconds += time.perf_counter() - began
-        self._optimiser.tell(loss, gradient)
+        return self._objective, self._optimiser.ask().reshape(self._shape)
+
+    def tell(self, evaluated: Evaluated, seconds: float) -> None:
+        """Take what was asked for, which took so long.
+
+        Raises:
+            NonFiniteError: at the first evaluation of a phase.
+        """
+        self.evaluation_seconds += seconds
+        self._optimiser.tell(evaluated.loss, evaluated.gradient)
         self.made += 1
-        self._lowest.append(min(loss, self._lowest[-1]) if self._lowest else loss)
-        return terms
+        self._lowest.append(min(evaluated.loss, self._lowest[-1]) if self._lowest else evaluated.loss)
 
     @property
     def whitened(self) -> bool:

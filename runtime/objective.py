@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,20 @@ class Targets:
         return result
 
 
+class Evaluated(NamedTuple):
+    """What an evaluation gives. Loss and gradient are in the same unit: both are divided by the largest weight.
+
+    Attributes:
+        loss: the weighted sum, taken in float64.
+        gradient: its gradient, ``[1, 3, H, W]``, where the image is.
+        terms: the weighted terms ``[k + l + 1]``; their sum is not divided.
+    """
+
+    loss: float
+    gradient: Any
+    terms: NDArray[np.float64]
+
+
 class Objective:
     """Loss and gradient of a picture against its targets.
 
@@ -66,6 +80,10 @@ class Objective:
         weights: of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps.
         damping: see `Targets.metrics`.
         precision: see `Engine.run`.
+
+    Attributes:
+        fixed: every input of the gradient graph but the image, by name.
+        weights: all of them, ``[k + l + 1]``; ``unit`` is the largest.
     """
 
     def __init__(
@@ -77,27 +95,27 @@ class Objective:
         precision: str = "float32",
     ) -> None:
         content, style, tv = weights
-        self._weights = np.concatenate([content, style, [tv]])
+        self.engine = engine
+        self.precision = precision
+        self.damping = damping
+        self.weights = np.concatenate([content, style, [tv]])
         # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
-        self._unit = float(self._weights.max()) or 1.0
-        fixed = {
+        self.unit = float(self.weights.max()) or 1.0
+        self.fixed: dict[str, Array] = {
             **targets.contents,
             **targets.grams,
             **targets.metrics(damping),
-            "content_weight": (content / self._unit).astype(np.float32),
-            "style_weight": (style / self._unit).astype(np.float32),
-            "tv_weight": np.array(tv / self._unit, np.float32),
+            "content_weight": (content / self.unit).astype(np.float32),
+            "style_weight": (style / self.unit).astype(np.float32),
+            "tv_weight": np.array(tv / self.unit, np.float32),
         }
-        self._evaluate = engine.bind("gradient", fixed, precision)
+        self._evaluate = engine.bind("gradient", self.fixed, precision)
         self._gradient: Buffer | None = None
 
-    def __call__(self, image: Any) -> tuple[float, Any, NDArray[np.float64]]:
+    def __call__(self, image: Any) -> Evaluated:
         """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255: an array, or a `Buffer` on the engine's device.
 
-        Returns:
-            The weighted sum, taken in float64; its gradient over the largest weight, ``[1, 3, H, W]``, where the image is;
-            the weighted terms ``[k + l + 1]``. Loss and gradient are in the same unit: both are divided by the largest
-            weight. The gradient of a `Buffer` is one that the next evaluation writes to.
+        The gradient of a `Buffer` is one that the next evaluation writes to.
         """
         if isinstance(image, Buffer):
             if self._gradient is None:
@@ -106,8 +124,12 @@ class Objective:
             gradient: Array | Buffer = self._gradient
         else:
             losses, gradient = self._evaluate({"image": image})
-        terms = self._weights * losses[0].astype(np.float64)
-        return float(terms.sum()) / self._unit, gradient, terms
+        return self.weigh(losses[0], gradient)
+
+    def weigh(self, losses: Array, gradient: Any) -> Evaluated:
+        """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
+        terms = self.weights * losses.astype(np.float64)
+        return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
 
 
 def encode(engine: Engine, image: Array) -> Targets:

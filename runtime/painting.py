@@ -11,6 +11,7 @@ from PIL import Image
 
 from .images import Picture, fit, from_pixels, resize, to_pixels
 from .level import Level, Pixels
+from .objective import Evaluated, Objective
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -102,20 +103,41 @@ class Painting:
             NonFiniteError: the loss is not finite at the start.
             DroppedError: the engine was cancelled; nothing has changed.
         """
+        objective, point = self.ask()
+        began = time.perf_counter()
+        evaluated = objective(point)
+        return self.tell(evaluated, time.perf_counter() - began)
+
+    def ask(self) -> tuple[Objective, Any]:
+        """What to evaluate next, and where: the first half of a step, for who evaluates several at a time.
+
+        Raises:
+            DroppedError: the engine was cancelled; nothing has changed.
+        """
         level = self._level
         if level is None:
             level = self._first_level()
         elif level.done:
             level = self._next_level(level)
         self._level = level
-        terms = level.step()
-        self._rows.append(terms)
+        return level.ask()
+
+    def tell(self, evaluated: Evaluated, seconds: float) -> Progress:
+        """Take what `ask` asked for, and how long it took: the second half of a step.
+
+        Raises:
+            NonFiniteError: the loss is not finite at the start.
+        """
+        level = self._level
+        assert level is not None, "what is told has been asked for"
+        level.tell(evaluated, seconds)
+        self._rows.append(evaluated.terms)
         self._whitened.append(level.whitened)
         size = max(self._shapes[self._index])
         self._sizes.append(size)
         work = [width * height for width, height in self._shapes]
         part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
-        return Progress(part / sum(work), size, float(terms.sum()))
+        return Progress(part / sum(work), size, float(evaluated.terms.sum()))
 
     @property
     def done(self) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nstbatch.runtime import ExitCode, Journal, Policy, Report, Stop
@@ -20,7 +21,7 @@ from nstbatch.runtime.images import Photo, Picture
 from nstbatch.runtime.placement import Item
 from nstbatch.runtime.report import Outcome, Row
 from nstbatch.runtime.stop import StopReason
-from seams import Bench, SeamEngine, files, outcomes, picture
+from seams import Bench, Feeds, SeamEngine, files, outcomes, picture
 
 
 @pytest.fixture
@@ -488,6 +489,66 @@ def test_pictures_painted_at_a_time_are_the_same_pictures(overlap: int, many: Be
     assert files(many.output) == files(reference.output)
     many.engine = SeamEngine
     assert set(outcomes(many.run(tmp_path / "in", overlap=overlap)).values()) == {"up to date"}
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_in_lock_step_they_are_the_same_pictures(
+    static: bool, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("d.png", "e.png", "g.png"), start=3):
+        picture(tmp_path / "in" / name, (48, 40 if name == "g.png" else 36), seed=seed)
+    reference = Bench(bench.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    engines: list[SeamEngine] = []
+    monkeypatch.setattr(SeamEngine, "static", static)
+    bench.engine = lambda: engines.append(SeamEngine()) or engines[-1]  # type: ignore[func-returns-value]
+    report = bench.run(tmp_path / "in", overlap=3, lock_step=True)
+    assert set(outcomes(report).values()) == {"painted"}
+    assert files(bench.output) == files(reference.output)
+    # Five photos of one shape, and one of another.
+    found = set(engines[0].batches)
+    assert found == ({1, 3} if static else {1, 2, 3}), "where a size costs a preparation, a batch is full or none"
+
+
+def test_in_lock_step_a_failure_is_one_pictures_own(many: Bench, tmp_path: Path) -> None:
+    (tmp_path / "in" / "b.png").write_text("x")
+    many.engine = lambda: SeamEngine(after(6, fail(ZeroDivisionError("in a provider"))))
+    report = many.run(tmp_path / "in", overlap=3, lock_step=True)
+    assert len(report.rows) == 7
+    assert {row.outcome.value for row in report.rows} == {"painted", "failed"}
+    assert outcomes(report)["b.png"] == "failed"
+    assert set(outcomes(many.run(tmp_path / "in", overlap=3, lock_step=True)).values()) >= {"up to date"}
+
+
+def test_a_batch_that_memory_does_not_suffice_for_is_evaluated_one_by_one(bench: Bench, tmp_path: Path) -> None:
+    for seed, name in enumerate(("d.png", "e.png"), start=3):
+        picture(tmp_path / "in" / name, (48, 36), seed=seed)
+    reference = Bench(bench.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+
+    class Small(SeamEngine):
+        def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[np.ndarray]:
+            if len(feeds["image"]) > 1:
+                raise OutOfMemoryError("too many")
+            return super().run(graph, feeds, precision)
+
+    bench.engine = Small
+    report = bench.run(tmp_path / "in", overlap=4, lock_step=True)
+    assert set(outcomes(report).values()) == {"painted"}
+    assert files(bench.output) == files(reference.output)
+
+
+def test_in_lock_step_a_stop_keeps_checkpoints(many: Bench, tmp_path: Path) -> None:
+    reference = Bench(many.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    stop = Stop()
+    many.engine = lambda: SeamEngine(after(12, lambda: stop.request(StopReason.INTERRUPTED, drop=True)))
+    report = many.run(tmp_path / "in", stop=stop, overlap=3, lock_step=True, checkpoint=3600)
+    assert "dropped" in outcomes(report).values()
+    many.engine = SeamEngine
+    again = many.run(tmp_path / "in", overlap=3, lock_step=True)
+    assert any("taken up from a checkpoint" in row.reason for row in again.rows)
+    assert files(many.output) == files(reference.output)
 
 
 def test_a_failure_costs_none_of_those_beside_it(many: Bench, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class SeamEngine(Engine):
         self.graphs = False
         self._engines = None
         self.calls: list[str] = []
+        self.batches: list[int] = []
         self._before = before
         self._free = free
         self._cancelled = False
@@ -71,6 +72,15 @@ class SeamEngine(Engine):
         if self._cancelled:
             raise DroppedError
         self.calls.append(graph)
+        image = feeds["image"]
+        self.batches.append(len(image))
+        if len(image) == 1:
+            return self._compute(graph, feeds)
+        content = feeds["content.relu1_1"]
+        alone = ({**feeds, "image": image[i : i + 1], "content.relu1_1": content[i : i + 1]} for i in range(len(image)))
+        return [np.concatenate(values) for values in zip(*(self._compute(graph, each) for each in alone), strict=True)]
+
+    def _compute(self, graph: str, feeds: Feeds) -> list[NDArray[np.float32]]:
         image = feeds["image"]
         F = image[0].reshape(3, -1).astype(np.float64) / 255
         n = F.shape[1]
