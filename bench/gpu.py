@@ -1,21 +1,23 @@
-"""Evaluations a second and pictures an hour on a GPU: this program in every precision and overlap, and PyTorch eager.
+"""Evaluations a second and pictures an hour on a GPU: this program in every way that it can, and PyTorch eager.
 
     python bench/gpu.py [--provider cuda] [--sizes 256,512,1024] [--overlaps 1,2,4,8] [--iterations 300] [--save]
 
 Every row paints the same photo `--pictures` times at one size, `--scales 1`, objective `gatys`, without decoding and
-encoding. `idle` is the share of the wall time in which no evaluation is under way, transfers counted as evaluation; `matrix
-rate` the share of the card's own rate of float32 or TF32 products, measured in the same run, that convolutions and Gram
-matrices have. Peers on the same card: PyTorch eager with torch's L-BFGS as the field uses it (history 100), cuDNN's
-benchmark on. The last column is the loss of the 8-bit picture, by one float32 evaluation on the CPU provider.
+encoding: in each precision with the optimiser's vectors on the host, for each overlap; then in the quickest precision with
+vectors on the device, with CUDA graphs, with both, and in lock-step. `idle` is the share of the wall time in which no graph
+is under way, transfers counted as such; `matrix rate` the share of the card's own rate of float32, TF32 or float16
+products, measured in the same run, that convolutions and Gram matrices have. Peers on the same card: PyTorch eager with
+torch's L-BFGS as the field uses it (history 100), cuDNN's benchmark on. The last column is the loss of the 8-bit picture, by
+one float32 evaluation on the CPU provider.
 
 With `--provider cpu` it runs anywhere, to try it.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -27,10 +29,13 @@ from PIL import Image
 
 from common import Array, gigaflop, load_bundle, machine, markdown, pairs, plain_loss, read, torch_objective, write
 from converge import GATYS
-from nstbatch.runtime import Bundle, Stylizer
-from nstbatch.runtime.engine import Engine
+from nstbatch.cli.cache import DEFAULT, find_bundle
+from nstbatch.runtime import Bundle, Painting, Progress, Stylizer
+from nstbatch.runtime.binding import Buffer
+from nstbatch.runtime.engine import Engine, Evaluate
 from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.images import Picture, from_pixels, to_pixels
+from nstbatch.runtime.lockstep import LockStep
 from nstbatch.runtime.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.providers import MIXED
 
@@ -38,29 +43,28 @@ from nstbatch.runtime.providers import MIXED
 class Clocked(Engine):
     """Knows when evaluations were under way."""
 
-    def __init__(self, bundle: Bundle, provider: str, precision: str) -> None:
-        super().__init__(bundle, provider, precision=precision)
+    def __init__(self, bundle: Bundle, provider: str, way: "Way") -> None:
+        super().__init__(bundle, provider, precision=way.precision, vectors=way.vectors, graphs=way.graphs)
         self._lock = Lock()
         self._under_way = 0
         self._since = 0.0
         self.busy = 0.0
-        """Seconds in which at least one evaluation was under way."""
+        """Seconds in which at least one graph was under way."""
         self.evaluations = 0
 
-    def bind(
-        self, graph: str, fixed: Mapping[str, Array], precision: str = "float32"
-    ) -> Callable[[Mapping[str, Array]], list[Array]]:
+    def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
         """See `Engine`."""
         evaluate = super().bind(graph, fixed, precision)
 
-        def clocked(changing: Mapping[str, Array]) -> list[Array]:
-            with self._clocked():
-                return evaluate(changing)
+        def clocked(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+            images = changing["image"].shape[0] if graph == "gradient" else 0
+            with self._clocked(images):
+                return evaluate(changing, kept)
 
         return clocked
 
     @contextmanager
-    def _clocked(self) -> Iterator[None]:
+    def _clocked(self, images: int) -> Iterator[None]:
         with self._lock:
             if not self._under_way:
                 self._since = time.perf_counter()
@@ -70,9 +74,25 @@ class Clocked(Engine):
         finally:
             with self._lock:
                 self._under_way -= 1
-                self.evaluations += 1
+                self.evaluations += images
                 if not self._under_way:
                     self.busy += time.perf_counter() - self._since
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to paint."""
+
+    precision: str
+    overlap: int = 1
+    vectors: str = "host"
+    graphs: bool = False
+    lock_step: bool = False
+
+    def __str__(self) -> str:
+        extras = [f"vectors on the {self.vectors}"] if self.vectors != "host" else []
+        extras += ["CUDA graphs"] * self.graphs + ["lock-step"] * self.lock_step
+        return ", ".join([self.precision, *extras])
 
 
 @dataclass
@@ -98,21 +118,25 @@ class Problem:
 @click.option("--overlaps", default="1,2,4,8", show_default=True, help="Pictures painted at a time.")
 @click.option("--iterations", default=300, show_default=True, help="Evaluations of each picture.")
 @click.option("--pictures", default=8, show_default=True, help="Of each row.")
-@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure; one beside it that ends in -fp16, too.")
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
 def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: int, bundle: Path | None, save: bool) -> None:
     loaded = load_bundle(bundle)
+    half = load_half(bundle)
     device = "cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu"
-    rates = {precision: matrix_rate(device, precision) for precision in ("float32", "tf32")}
+    rates = {precision: matrix_rate(device, precision) for precision in ("float32", "tf32", "fp16")}
     rows = []
+    many = max(map(int, overlaps.split(",")))
     for size in map(int, sizes.split(",")):
         problem = make_problem(loaded, size)
         engine = Engine(loaded, provider)
-        choices = [*engine.precisions, *([MIXED] if len(engine.precisions) > 1 else [])]
-        for precision in choices:
-            for overlap in map(int, overlaps.split(",")):
-                rows.append(ours(loaded, problem, provider, precision, overlap, iterations, pictures, rates))
-                print(" | ".join(rows[-1]), flush=True)
+        choices = [*engine.precisions, *([MIXED] if len(engine.precisions) > 1 else []), *(["fp16"] if half else [])]
+        ways = [Way(precision, overlap) for precision in choices for overlap in map(int, overlaps.split(","))]
+        ways += others("fp16" if half else engine.precisions[-1], many, graphs=engine.provider == "cuda")
+        for way in ways:
+            used = half if way.precision == "fp16" and half else loaded
+            rows.append(ours(used, problem, provider, way, iterations, pictures, rates))
+            print(" | ".join(rows[-1]), flush=True)
         for tf32 in (False, True) if device == "cuda" else (False,):
             rows.append(eager(loaded, problem, device, tf32, iterations, rates))
             print(" | ".join(rows[-1]), flush=True)
@@ -143,14 +167,14 @@ def ours(
     bundle: Bundle,
     problem: Problem,
     provider: str,
-    precision: str,
-    overlap: int,
+    way: Way,
     iterations: int,
     pictures: int,
     rates: dict[str, float],
 ) -> list[str]:
     """A row of this program."""
-    engine = Clocked(bundle, provider, precision)
+    engine = Clocked(bundle, provider, way)
+    precision = way.precision
     stylizer = Stylizer(
         engine,
         problem.style_path,
@@ -165,28 +189,63 @@ def ours(
     )
     picture = Picture(from_pixels(problem.photo))
 
-    def paint(_: int) -> Image.Image:
-        return stylizer(picture).picture.rgb
-
     few = Stylizer(engine, problem.style_path, precision=precision, size=problem.size, scales="1", iterations=3)
     few(picture)
     engine.busy, engine.evaluations = 0.0, 0
     began = time.perf_counter()
-    with ThreadPoolExecutor(overlap) as pool:
-        painted = list(pool.map(paint, range(pictures)))
+    painted = (
+        in_lock_step(stylizer, picture, pictures, way.overlap)
+        if way.lock_step
+        else at_a_time(stylizer, picture, pictures, way.overlap)
+    )
     wall = time.perf_counter() - began
     rate = engine.evaluations / wall
     share = problem.work * engine.evaluations / engine.busy / rates[precision] if precision in rates else None
     return [
         str(problem.size),
-        f"nstbatch, {engine.provider}, {precision}",
-        str(overlap),
+        f"nstbatch, {engine.provider}, {way}",
+        str(way.overlap),
         f"{rate:.2f}",
         f"{3600 * pictures / wall:.1f}",
         f"{100 * (1 - engine.busy / wall):.0f} %",
         "" if share is None else f"{100 * share:.0f} %",
-        f"{problem.loss(to_pixels(painted[0])):.4g}",
+        f"{problem.loss(to_pixels(painted)):.4g}",
     ]
+
+
+def others(precision: str, overlap: int, *, graphs: bool) -> list[Way]:
+    """Ways other than more pictures at a time."""
+    device = [Way(precision, n, vectors="device") for n in (1, 2)]
+    captured = [Way(precision, graphs=True), Way(precision, vectors="device", graphs=True)] if graphs else []
+    return [*device, *captured, Way(precision, overlap, lock_step=True)]
+
+
+def at_a_time(stylizer: Stylizer, picture: Picture, pictures: int, overlap: int) -> Image.Image:
+    """Paint so many, each on a thread; one of them."""
+    with ThreadPoolExecutor(overlap) as pool:
+        painted = list(pool.map(lambda _: stylizer(picture).picture.rgb, range(pictures)))
+    return painted[0]
+
+
+def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: int) -> Image.Image:
+    """Paint so many, by batches; one of them."""
+    lock = LockStep()
+    for first in range(0, pictures, overlap):
+        paintings = [stylizer.begin(picture) for _ in range(first, min(first + overlap, pictures))]
+        while not paintings[0].done:
+            steps: list[tuple[Painting, Future[Progress]]] = [(painting, Future()) for painting in paintings]
+            lock.step(steps)
+            for _, step in steps:
+                step.result()
+    return paintings[0].result().picture.rgb
+
+
+def load_half(named: Path | None) -> Bundle | None:
+    """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
+    if named is None:
+        return find_bundle(None, print, replace(DEFAULT, precision="fp16"))
+    beside = named.with_name(named.name + "-fp16")
+    return Bundle.load(beside) if beside.exists() else None
 
 
 def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations: int, rates: dict[str, float]) -> list[str]:
@@ -246,10 +305,12 @@ def lbfgs(pixels: torch.Tensor, count: int) -> torch.optim.LBFGS:
 
 
 def matrix_rate(device: str, precision: str, repeats: int = 10) -> float:
-    """Products of float32 matrices, in GFLOP/s."""
+    """Products of float32 or float16 matrices, in GFLOP/s."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    size = 8192 if device == "cuda" else 2048
+    size = 8192 if device == "cuda" else 1024
     a, b = (torch.rand(size, size, device=device) for _ in range(2))
+    if precision == "fp16":
+        a, b = a.half(), b.half()
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
