@@ -222,7 +222,7 @@ def _paint_by(
 
 
 def _tell_of_builds(plan: Plan, stylizer: Stylizer, told: Watchers) -> None:
-    count = len(stylizer.engine.unbuilt(plan.shapes(stylizer.settings)))
+    count = stylizer.engine.prepare(plan.shapes(stylizer.settings), stylizer.precisions)
     if count:
         low, high = (seconds * count / 60 for seconds in SECONDS)
         told.note(

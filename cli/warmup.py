@@ -19,5 +19,5 @@ warmup = click.Command(
     callback=_warm_up,
     params=paint.params,
     help="Prepare for a run with the same options, and paint nothing: export the bundle, compute the style's Gram matrices, "
-    "and evaluate once in each shape that the plan has, for which TensorRT builds its engines, 20 to 100 seconds each.",
+    "and evaluate once in each shape that the plan has, for which TensorRT builds its engines, 20 to 100 seconds a scale.",
 )

@@ -22,7 +22,7 @@ from .providers import VECTORS, precisions, start_provider, thread_count
 from .session_cache import SessionCache
 from .sessions import ON_GPU, STATIC, first_line, import_onnxruntime, make_session
 from .stop import DroppedError
-from .tensorrt import EngineCache
+from .tensorrt import EngineCache, Profile, engine_options, make_profiles
 from .vectors import HostVectors, Vectors
 
 Array = NDArray[np.float32]
@@ -85,6 +85,7 @@ class Engine:
         self.device = device or 0
         of_bundle = bundle.manifest.spec.precision
         self.precisions = precisions(self.provider) if of_bundle == "float32" else (of_bundle,)
+        self._profiles: list[Profile] = []
         self._engines: EngineCache | None = None
         if self.provider == "tensorrt" and cache is not None:
             self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)
@@ -163,6 +164,11 @@ class Engine:
             provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
         elif self.static or self.graphs:
             sizes = _dimensions(feeds)
+        profile = None
+        if provider == "tensorrt":
+            profile = self._profile(sizes["H"], sizes["W"], precision)
+            if not profile.static:
+                sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N")}
         captured = self.graphs and graph == "gradient"
 
         def make() -> Any:
@@ -173,14 +179,14 @@ class Engine:
                 precision=precision,
                 device=self.device,
                 dimensions=sizes,
-                engines=self._engine_folder(graph, sizes, precision) if provider == "tensorrt" else None,
+                engine_options=self._engine_options(precision, profile) if profile else None,
                 graphs=captured,
             )
             return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
 
-        pixels = prod(sizes[name] for name in "NHW") if sizes else 0
+        pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels)
-        return self._sessions.get((graph, precision, *sizes.values()), size, make)
+        return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
 
     def _copy(self, source: Buffer, target: Buffer) -> None:
         """Copy on the device, by moving not at all; ONNX Runtime's own copy goes over the host."""
@@ -189,16 +195,24 @@ class Engine:
         still = {"part": np.zeros((), np.float32), "bounds": np.array([-np.inf, np.inf], np.float32)}
         self._still({"x": there, "step": there, **still}, {"trial": target.reshape(flat)})
 
-    def _engine_folder(self, graph: str, sizes: Mapping[str, int], precision: str) -> Path | None:
-        """Where TensorRT's engines go; None without a cache that can be written to."""
+    def _profile(self, height: int, width: int, precision: str) -> Profile:
+        """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for."""
+        built = self._engines.built(precision) if self._engines is not None else ()
+        return next(
+            (profile for profile in (*built, *self._profiles) if profile.holds(height, width)), Profile.of(height, width)
+        )
+
+    def _engine_options(self, precision: str, profile: Profile) -> dict[str, str]:
+        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec.content_taps)
         if self._engines is None:
-            return None
-        folder = self._engines.of(graph, sizes, precision)
+            return shapes
+        folder = self._engines.of(precision, profile)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return None
-        return folder
+            # A cache that cannot be written to: the engine is built for this run alone.
+            return shapes
+        return shapes | engine_options(folder)
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
@@ -209,9 +223,23 @@ class Engine:
         """Whether the engine keeps a session for each shape, so that photos of one shape are best painted in a row."""
         return self.provider in STATIC
 
-    def unbuilt(self, shapes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those widths and heights that an engine would have to be built for first, which takes `SECONDS`."""
-        return [shape for shape in shapes if self._engines is not None and not self._engines.has(*shape)]
+    def prepare(self, shapes: Mapping[tuple[int, int], int], precisions: Iterable[str]) -> int:
+        """Tell what is to come, so that TensorRT builds an engine for many shapes rather than for each.
+
+        Args:
+            shapes: widths and heights, and how many images have them.
+            precisions: that they are evaluated in.
+
+        Returns:
+            How many engines have to be built first, each of which takes `SECONDS`.
+        """
+        if self.provider != "tensorrt":
+            return 0
+        upright = {(height, width): count for (width, height), count in shapes.items()}
+        self._profiles = make_profiles(upright)
+        built = {precision: set(self._engines.built(precision)) if self._engines else set() for precision in precisions}
+        needed = {(p, self._profile(*shape, p)) for shape in upright for p in built}
+        return sum(profile not in built[precision] for precision, profile in needed)
 
     def cancel(self) -> None:
         """From another thread: end an evaluation that is under way, and every later one at once.

@@ -1,6 +1,7 @@
 """What a run will do, known before the first evaluation."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -59,10 +60,10 @@ class Plan:
         """Number of tasks in a state."""
         return sum(task.state is state for task in self.tasks)
 
-    def shapes(self, settings: Settings) -> list[tuple[int, int]]:
-        """Widths and heights, each once, of every level of what is to do."""
+    def shapes(self, settings: Settings) -> Counter[tuple[int, int]]:
+        """Widths and heights of every level of what is to do, and how many pictures have them."""
         todo = (task for task in self.tasks if task.state is State.TODO)
-        return list(dict.fromkeys(shape for task in todo for shape in task.shapes(settings)))
+        return Counter(shape for task in todo for shape in task.shapes(settings))
 
     def by_shape(self) -> "Plan":
         """The same tasks, with those of one shape in a row: for providers to which another shape is dear."""

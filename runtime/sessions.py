@@ -5,13 +5,11 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .cuda import reasons
 from .errors import ProviderError
-from .tensorrt import engine_options
 
 PROVIDERS: dict[str, str] = {
     "cpu": "CPUExecutionProvider",
@@ -37,7 +35,7 @@ def make_session(
     precision: str = "float32",
     device: int = 0,
     dimensions: Mapping[str, int] | None = None,
-    engines: Path | None = None,
+    engine_options: Mapping[str, str] | None = None,
     graphs: bool = False,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
@@ -49,7 +47,7 @@ def make_session(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
-        engines: folder to keep TensorRT's engines in; None keeps none.
+        engine_options: more options of TensorRT.
         graphs: whether CUDA may capture the graph.
 
     Raises:
@@ -64,7 +62,7 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, engines, graphs=graphs)
+    chain = provider_chain(provider, precision, device, engine_options, graphs=graphs)
     if provider == "openvino":
         options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
         chain = []
@@ -89,7 +87,12 @@ def make_session(
 
 
 def provider_chain(
-    provider: str, precision: str, device: int, engines: Path | None = None, *, graphs: bool = False
+    provider: str,
+    precision: str,
+    device: int,
+    engine_options: Mapping[str, str] | None = None,
+    *,
+    graphs: bool = False,
 ) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
 
@@ -97,7 +100,7 @@ def provider_chain(
         provider: a key of `PROVIDERS`, but for ``openvino``, which is a plugin and no part of such a list.
         precision: one of the provider's `precisions`.
         device: number of the GPU.
-        engines: see `make_session`.
+        engine_options: see `make_session`.
         graphs: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
@@ -122,7 +125,7 @@ def provider_chain(
         return [cuda, cpu]
     # TensorRT 10 takes float16 in a graph for an error unless it may choose float16 itself.
     half = {"trt_fp16_enable": "1"} if precision == "fp16" else {}
-    return [(PROVIDERS["tensorrt"], number | half | (engine_options(engines) if engines else {})), cuda, cpu]
+    return [(PROVIDERS["tensorrt"], number | half | dict(engine_options or {})), cuda, cpu]
 
 
 def openvino_options(precision: str, threads: int) -> dict[str, str]:

@@ -1,15 +1,92 @@
-"""TensorRT's engines on disk: built once for a graph, a shape and a GPU, and good for no other."""
+"""TensorRT's engines on disk: built once for a graph, a range of shapes and a GPU, and good for no other."""
 
 import ctypes
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .bundle import CHANNELS
 from .cuda import LIBNVINFER, Load, device_name
 
 SECONDS = (20, 100)
 """That an engine takes to build: from, to."""
+
+Shape = tuple[int, int]
+"""Height and width."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The images that one engine takes: TensorRT's minimum, optimum and maximum.
+
+    Attributes:
+        low, high: smallest and largest heights and widths.
+        usual: what it is tuned for.
+    """
+
+    low: Shape
+    usual: Shape
+    high: Shape
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "Profile":
+        """Of one shape alone."""
+        return cls((height, width), (height, width), (height, width))
+
+    @classmethod
+    def named(cls, name: str) -> "Profile | None":
+        """The profile of a `name`; None if it is none."""
+        sizes = [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", name)]
+        profile = cls(*sizes) if len(sizes) == 3 else None
+        return profile if profile is not None and profile.name == name else None
+
+    @property
+    def name(self) -> str:
+        """Its sizes in words."""
+        return "_".join(f"{height}x{width}" for height, width in (self.low, self.usual, self.high))
+
+    @property
+    def static(self) -> bool:
+        """Whether it is of one shape."""
+        return self.low == self.high
+
+    def holds(self, height: int, width: int) -> bool:
+        """Whether it takes images of that size."""
+        return self.low[0] <= height <= self.high[0] and self.low[1] <= width <= self.high[1]
+
+    def options(self, content_taps: tuple[str, ...]) -> dict[str, str]:
+        """Of ONNX Runtime's TensorRT provider, for the gradient graph of one image at a time."""
+
+        def shapes(height: int, width: int) -> str:
+            found = [f"image:1x3x{height}x{width}"]
+            for tap in content_taps:
+                block = int(tap[4])
+                found.append(f"content.{tap}:1x{CHANNELS[block - 1]}x{height >> (block - 1)}x{width >> (block - 1)}")
+            return ",".join(found)
+
+        ends = {"min": self.low, "opt": self.usual, "max": self.high}
+        return {f"trt_profile_{end}_shapes": shapes(*shape) for end, shape in ends.items()}
+
+
+def make_profiles(shapes: Mapping[Shape, int]) -> list[Profile]:
+    """Profiles of a plan's shapes: one for all that have the same long side, tuned for the most frequent of them.
+
+    Args:
+        shapes: how many images there are of each.
+    """
+    alike: dict[int, list[Shape]] = {}
+    for shape in shapes:
+        alike.setdefault(max(shape), []).append(shape)
+    return [
+        Profile(
+            (min(h for h, _ in group), min(w for _, w in group)),
+            max(group, key=lambda shape: shapes[shape]),
+            (max(h for h, _ in group), max(w for _, w in group)),
+        )
+        for group in alike.values()
+    ]
 
 
 @dataclass(frozen=True)
@@ -36,14 +113,15 @@ class EngineCache:
         parts = (bundle, onnxruntime, _version(load), device_name(device, load))
         return cls(cache / "tensorrt" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24])
 
-    def of(self, graph: str, sizes: Mapping[str, int], precision: str) -> Path:
-        """Folder of the engines of one graph in one shape; the sizes are those of its free dimensions, by name."""
-        name = "-".join([graph, precision, *(f"{key}{value}" for key, value in sorted(sizes.items()))])
-        return self.folder / name
+    def of(self, precision: str, profile: Profile) -> Path:
+        """Folder of the engines of the gradient graph."""
+        return self.folder / precision / profile.name
 
-    def has(self, width: int, height: int) -> bool:
-        """Whether any has been built for images of that size."""
-        return any(self.folder.glob(f"gradient-*-H{height}-*-W{width}-*/*.engine"))
+    def built(self, precision: str) -> Iterator[Profile]:
+        """Those that there are engines of, the narrowest first."""
+        folders = {path.parent for path in (self.folder / precision).glob("*/*.engine")}
+        found = [profile for folder in folders if (profile := Profile.named(folder.name))]
+        return iter(sorted(found, key=lambda profile: (profile.high[0] * profile.high[1], profile.name)))
 
 
 def engine_options(folder: Path) -> dict[str, str]:

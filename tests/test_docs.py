@@ -1,6 +1,8 @@
 """Documentation that cannot lie."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,17 @@ def test_the_readme_starts_with_the_two_commands() -> None:
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert "pip install '.[cpu,export]' && nstbatch samples/photos --style samples/starry.jpg" in blocks[0].splitlines()
     assert "pip install -e '.[cpu,openvino,export,dev]' && pytest" in blocks[1].splitlines()
+
+
+def test_the_container_file_is_linted() -> None:
+    # Beside the interpreter: the folder of a virtual environment need not be on the path.
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if linter is None:
+        pytest.skip("hadolint has no wheel for this platform")
+    done = subprocess.run(
+        [linter, ROOT / "docs" / "container" / "Containerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])

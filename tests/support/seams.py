@@ -61,6 +61,7 @@ class SeamEngine(Engine):
         self.vectors = "host"
         self.graphs = False
         self._engines = None
+        self._profiles = []
         self.calls: list[str] = []
         self.batches: list[int] = []
         self._before = before
