@@ -7,8 +7,9 @@ encoding: in each precision with the optimiser's vectors on the host, for each o
 vectors on the device, with CUDA graphs, with both, and in lock-step. `idle` is the share of the wall time in which no graph
 is under way, transfers counted as such; `matrix rate` the share of the card's own rate of float32, TF32 or float16
 products, measured in the same run, that convolutions and Gram matrices have. Peers on the same card: PyTorch eager with
-torch's L-BFGS as the field uses it (history 100), cuDNN's benchmark on. The last column is the loss of the 8-bit picture, by
-one float32 evaluation on the CPU provider.
+torch's L-BFGS as the field uses it (history 100), cuDNN's benchmark on; and pastiche (PyPI) as a whole program, where it is
+installed, with this program's own schedule (scales and whitening as by default) at the iterations a scale that first reach
+pastiche's loss. The last column is the loss of the 8-bit picture, by one float32 evaluation on the CPU provider.
 
 With `--provider cpu` it runs anywhere, to try it.
 """
@@ -18,7 +19,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 import click
@@ -38,6 +41,7 @@ from nstbatch.runtime.images import Picture, from_pixels, to_pixels
 from nstbatch.runtime.lockstep import LockStep
 from nstbatch.runtime.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.providers import MIXED
+from peers import ITERATIONS, pastiche
 
 
 class Clocked(Engine):
@@ -88,10 +92,13 @@ class Way:
     vectors: str = "host"
     graphs: bool = False
     lock_step: bool = False
+    scales: str = "1"
+    whitening: str = "off"
 
     def __str__(self) -> str:
         extras = [f"vectors on the {self.vectors}"] if self.vectors != "host" else []
         extras += ["CUDA graphs"] * self.graphs + ["lock-step"] * self.lock_step
+        extras += [f"scales {self.scales}"] * (self.scales != "1")
         return ", ".join([self.precision, *extras])
 
 
@@ -140,6 +147,11 @@ def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: in
         for tf32 in (False, True) if device == "cuda" else (False,):
             rows.append(eager(loaded, problem, device, tf32, iterations, rates))
             print(" | ".join(rows[-1]), flush=True)
+        if find_spec("pastiche") is not None:
+            bundles = {precision: half if precision == "fp16" and half else loaded for precision in choices}
+            for row in against_pastiche(bundles, problem, provider, many, iterations, pictures):
+                rows.append(row)
+                print(" | ".join(row), flush=True)
     name = torch.cuda.get_device_name() if device == "cuda" else "no GPU"
     measured = ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in rates.items())
     text = (
@@ -174,23 +186,9 @@ def ours(
 ) -> list[str]:
     """A row of this program."""
     engine = Clocked(bundle, provider, way)
-    precision = way.precision
-    stylizer = Stylizer(
-        engine,
-        problem.style_path,
-        precision=precision,
-        size=problem.size,
-        scales="1",
-        iterations=iterations,
-        content_weight=GATYS.content,
-        style_weight=GATYS.style,
-        tv_weight=GATYS.tv,
-        whitening="off",
-    )
+    stylizer = make_stylizer(engine, problem, way, iterations)
     picture = Picture(from_pixels(problem.photo))
-
-    few = Stylizer(engine, problem.style_path, precision=precision, size=problem.size, scales="1", iterations=3)
-    few(picture)
+    make_stylizer(engine, problem, way, 3)(picture)
     engine.busy, engine.evaluations = 0.0, 0
     began = time.perf_counter()
     painted = (
@@ -200,7 +198,8 @@ def ours(
     )
     wall = time.perf_counter() - began
     rate = engine.evaluations / wall
-    share = problem.work * engine.evaluations / engine.busy / rates[precision] if precision in rates else None
+    at_full_size = way.precision in rates and way.scales == "1"
+    share = problem.work * engine.evaluations / engine.busy / rates[way.precision] if at_full_size else None
     return [
         str(problem.size),
         f"nstbatch, {engine.provider}, {way}",
@@ -211,6 +210,46 @@ def ours(
         "" if share is None else f"{100 * share:.0f} %",
         f"{problem.loss(to_pixels(painted)):.4g}",
     ]
+
+
+def make_stylizer(engine: Engine, problem: Problem, way: Way, iterations: int) -> Stylizer:
+    return Stylizer(
+        engine,
+        problem.style_path,
+        precision=way.precision,
+        size=problem.size,
+        scales=way.scales,
+        iterations=iterations,
+        content_weight=GATYS.content,
+        style_weight=GATYS.style,
+        tv_weight=GATYS.tv,
+        whitening=way.whitening,
+    )
+
+
+def against_pastiche(
+    bundles: Mapping[str, Bundle], problem: Problem, provider: str, overlap: int, steps: int, pictures: int
+) -> Iterator[list[str]]:
+    """A row of pastiche, and one of this program in each precision that a bundle is given for, to the same loss."""
+    with TemporaryDirectory() as name:
+        inputs = Path(name, "photo.png"), Path(name, "style.png")
+        for image, path in zip((problem.photo, problem.style), inputs, strict=True):
+            from_pixels(image).save(path)
+        output = Path(name, "pastiche.png")
+        seconds = pastiche(*inputs, output, problem.size, steps)
+        target = problem.loss(read(output, problem.size))
+    rates = f"{steps / seconds:.2f}", f"{3600 / seconds:.1f}"
+    yield [str(problem.size), f"pastiche, {steps} steps", "1", *rates, "", "", f"{target:.4g}"]
+    picture = Picture(from_pixels(problem.photo))
+    for precision, bundle in bundles.items():
+        way = Way(precision, overlap, scales="auto", whitening="auto")
+        engine = Engine(bundle, provider, precision=precision)
+        for iterations in ITERATIONS:
+            painted = make_stylizer(engine, problem, way, iterations)(picture).picture.rgb
+            if problem.loss(to_pixels(painted)) <= target:
+                break
+        row = ours(bundle, problem, provider, way, iterations, pictures, {})
+        yield [row[0], f"{row[1]}, {iterations} iterations", *row[2:]]
 
 
 def others(precision: str, overlap: int, *, graphs: bool) -> list[Way]:

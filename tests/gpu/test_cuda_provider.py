@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstbatch.runtime import Bundle, Stylizer
+from nstbatch.exporter import export_bundle
+from nstbatch.runtime import Bundle, BundleSpec, Stylizer
 from nstbatch.runtime.agreement import check_agreement
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import ProviderError
@@ -89,3 +90,25 @@ def test_a_painting_ends_where_the_cpus_does(engine: Engine, bundle: Bundle, sam
     assert Stylizer(engine, samples / "starry.jpg", precision=precision, **options)(photo).loss == pytest.approx(
         expected, rel=0.1
     )
+
+
+@pytest.mark.parametrize(("vectors", "graphs"), [("device", False), ("host", True), ("device", True)])
+def test_vectors_on_the_gpu_and_captured_graphs_paint_the_same(
+    engine: Engine, bundle: Bundle, samples: Path, vectors: str, graphs: bool
+) -> None:
+    photos = [read_picture(samples / "photos" / f"{name}.jpg") for name in ("town", "tree")]
+    options = {"size": 96, "iterations": 20, "scales": "48,96"}
+    plain = Stylizer(engine, samples / "starry.jpg", **options)
+    other = Stylizer(Engine(bundle, "cuda", vectors=vectors, graphs=graphs), samples / "starry.jpg", **options)
+    for photo in photos:
+        assert other(photo).loss == pytest.approx(plain(photo).loss, rel=0.05)
+
+
+def test_an_fp16_bundle_agrees_and_paints(samples: Path, tmp_path: Path) -> None:
+    half = export_bundle(BundleSpec(precision="fp16"), tmp_path / "fp16")
+    engine = Engine(half, "cuda", precision="fp16")
+    check_agreement(engine, engine.precisions)
+    photo = read_picture(samples / "photos" / "town.jpg")
+    options = {"size": 96, "iterations": 20, "precision": "fp16"}
+    expected = Stylizer(Engine(half, "cpu", precision="fp16"), samples / "starry.jpg", **options)(photo).loss
+    assert Stylizer(engine, samples / "starry.jpg", **options)(photo).loss == pytest.approx(expected, rel=0.1)
