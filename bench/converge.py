@@ -21,17 +21,16 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from common import RESULTS, Array, load_bundle, machine, markdown, pairs, read, write
+from common import GATYS, RESULTS, Array, load_bundle, machine, markdown, pairs, read, torch_lbfgs, write
 from nstbatch.runtime import LBFGS
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.images import Picture, from_pixels, to_pixels
 from nstbatch.runtime.level import RANGE
-from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.precondition import FrequencyPreconditioner
 from nstbatch.runtime.stylizer import Stylizer
 
-GATYS = LossWeights(content=1.0, style=1000.0, tv=0.0)
 MARKS = (10, 20, 50, 100, 150, 200, 300)
 
 # What a plain two-loop L-BFGS gave on this objective, measured before this one was written, on a machine of the same kind.
@@ -85,9 +84,7 @@ def ours(
 def with_torch(record: Recorder, start: Array) -> None:
     """torch.optim.LBFGS as the field uses it: history 100, no line search."""
     x = torch.from_numpy(start.copy().reshape(-1)).requires_grad_()
-    optimiser = torch.optim.LBFGS(
-        [x], lr=1, max_iter=10**6, max_eval=10**6, history_size=100, tolerance_grad=-1, tolerance_change=-1
-    )
+    optimiser = torch_lbfgs(x, 10**6)
 
     def closure() -> torch.Tensor:
         loss, gradient = record(x.detach().numpy())

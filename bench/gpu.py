@@ -30,8 +30,22 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import Array, gigaflop, load_bundle, machine, markdown, pairs, plain_loss, read, torch_objective, write
-from converge import GATYS
+from common import (
+    GATYS,
+    ITERATIONS,
+    Array,
+    gigaflop,
+    load_bundle,
+    machine,
+    markdown,
+    pairs,
+    pastiche,
+    plain_loss,
+    read,
+    torch_lbfgs,
+    torch_objective,
+    write,
+)
 from nstbatch.cli.cache import DEFAULT, find_bundle
 from nstbatch.runtime import Bundle, Painting, Progress, Stylizer
 from nstbatch.runtime.binding import Buffer
@@ -41,7 +55,6 @@ from nstbatch.runtime.images import Picture, from_pixels, to_pixels
 from nstbatch.runtime.lockstep import LockStep
 from nstbatch.runtime.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.providers import MIXED
-from peers import ITERATIONS, pastiche
 
 
 class Clocked(Engine):
@@ -312,7 +325,7 @@ def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations:
     def run(count: int) -> float:
         nonlocal made, optimiser
         made = 0
-        optimiser = lbfgs(pixels, count)
+        optimiser = torch_lbfgs(pixels, count)
         began = time.perf_counter()
         while made < count:
             optimiser.step(closure)  # type: ignore[no-untyped-call]
@@ -320,7 +333,7 @@ def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations:
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    optimiser = lbfgs(pixels, 3)
+    optimiser = torch_lbfgs(pixels, 3)
     run(3)
     pixels.data.copy_(photo)
     wall = run(iterations)
@@ -335,12 +348,6 @@ def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations:
         f"{100 * problem.work * made / wall / rates['tf32' if tf32 else 'float32']:.0f} %",
         f"{problem.loss(image):.4g}",
     ]
-
-
-def lbfgs(pixels: torch.Tensor, count: int) -> torch.optim.LBFGS:
-    return torch.optim.LBFGS(
-        [pixels], lr=1, max_iter=count, max_eval=count, history_size=100, tolerance_grad=-1, tolerance_change=-1
-    )
 
 
 def matrix_rate(device: str, precision: str, repeats: int = 10) -> float:

@@ -18,8 +18,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from common import Array, load_bundle, machine, markdown, pairs, read, write
-from converge import GATYS, Recorder, with_torch
+from common import GATYS, Array, load_bundle, machine, markdown, pairs, read, write
+from converge import Recorder, with_torch
 from nstbatch.runtime import LBFGS
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores

@@ -12,9 +12,7 @@ pictures are measured likewise.
 """
 
 import math
-import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,14 +23,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common import RESULTS, ROOT, SHARED, load_bundle, machine, markdown, plain_loss, torch_objective, write
+from common import (
+    ITERATIONS,
+    RESULTS,
+    ROOT,
+    SHARED,
+    load_bundle,
+    machine,
+    markdown,
+    pastiche,
+    plain_loss,
+    timed,
+    torch_objective,
+    write,
+)
 from nstbatch.exporter.objective import Objective
 from nstbatch.runtime import BundleSpec
 from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.providers import installed_providers
-
-ITERATIONS = (12, 16, 20, 24, 28, 33, 40, 50, 60, 75, 90, 120, 160, 200, 250, 300)
-"""Tried from the last that sufficed, less one, upwards."""
 
 CONTENT_WEIGHT, STYLE_WEIGHT = 0.01, 10.0
 """Pastiche's defaults: mean squares of relu4_2 x 0.01; of Gram matrices over positions x 10/C², for five layers."""
@@ -127,13 +135,6 @@ def prepare(source: Path, size: int, target: Path) -> Path:
     return target
 
 
-def pastiche(photo: Path, style: Path, output: Path, size: int, steps: int) -> float:
-    """Run pastiche; its wall seconds."""
-    command = [sys.executable, "-m", "pastiche", "--content", photo, "--styles", style, "--output", output, "--no-verbose"]
-    command += ["--size", size, "--style-size", size, "--num-steps", steps]
-    return timed(command)
-
-
 def ours(mode: Mode, photo: Path, style: Path, output: Path, size: int, iterations: int) -> float:
     """Run this program on a photo or a folder; its wall seconds."""
     command = [
@@ -149,12 +150,6 @@ def ours(mode: Mode, photo: Path, style: Path, output: Path, size: int, iteratio
     ]
     command += ["--size", size, "--iterations", iterations, "--content-weight", CONTENT_WEIGHT]
     return timed([*command, "--style-weight", STYLE_WEIGHT, "--quiet", *mode.options])
-
-
-def timed(command: list[object]) -> float:
-    began = time.perf_counter()
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
 
 
 def until(

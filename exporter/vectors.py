@@ -7,6 +7,7 @@ float64, as on the host; products with the history are float32 matrix products.
 import torch
 from torch import Tensor
 
+from ..runtime.bundle import ARITHMETIC
 from .graphs import GraphSpec, Shape
 
 
@@ -131,7 +132,7 @@ def vector_graphs() -> list[GraphSpec]:
     }
     return [
         GraphSpec(
-            name=f"lbfgs_{function.__name__}",
+            name=f"{ARITHMETIC}{function.__name__}",
             function=function,
             # The tracer takes one tensor for one input, however often it is given.
             example=tuple(tensor.clone() for tensor, _, _ in named.values()),

@@ -16,6 +16,9 @@ from .sources import sha256_file
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
+ARITHMETIC = "lbfgs_"
+"""How the names of graphs begin that do the arithmetic of an optimiser."""
+
 MIN_SIDE = 32
 """Shortest side, in pixels, that a bundle's graphs take: four poolings leave 2 x 2 positions."""
 
@@ -161,5 +164,9 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        """A sha256 over the bundle's files: equal bundles compute equal numbers."""
-        return hashlib.sha256(json.dumps(self.manifest.files, sort_keys=True).encode()).hexdigest()
+        """A sha256 over the files that decide pixels: equal bundles compute equal numbers.
+
+        An optimiser's arithmetic is left out: where that is done changes pixels by rounding only.
+        """
+        files = {name: digest for name, digest in self.manifest.files.items() if not name.startswith(ARITHMETIC)}
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

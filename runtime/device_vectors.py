@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binding import Array, Buffer, Place
+from .bundle import ARITHMETIC
 from .precondition import FrequencyPreconditioner
 from .vectors import Combination, Matrix, Vector
 
@@ -18,7 +19,7 @@ Graph = Callable[[Mapping[str, Array | Buffer], Mapping[str, Buffer]], list[Arra
 class DeviceVectors:
     """`Vectors` in the memory of a device: a picture and its gradient need not come to the host.
 
-    Each method runs one graph of the bundle, ``lbfgs_<name>``, and brings back a few numbers.
+    Each method runs one graph of the bundle, named after it, and brings back a few numbers.
 
     Memory: ``2 * history + 8`` vectors on the device.
 
@@ -79,7 +80,7 @@ class DeviceVectors:
     def begin(self, gradient: Buffer, scale: float) -> None:
         """See `Vectors`."""
         self._run(
-            "lbfgs_begin",
+            "begin",
             {
                 "gradient": gradient.reshape(self._shape),
                 "x": self._x,
@@ -98,7 +99,7 @@ class DeviceVectors:
     def accept(self, gradient: Buffer, scale: float, pair: int) -> tuple[float, float, float]:
         """See `Vectors`."""
         (sums,) = self._run(
-            "lbfgs_accept",
+            "accept",
             {
                 "gradient": gradient.reshape(self._shape),
                 "trial": self._trial,
@@ -128,7 +129,7 @@ class DeviceVectors:
         """See `Vectors`; of every row, those beyond ``rows`` included."""
         del rows
         inputs = {"rows": self._rows, "gradient": self._flat(self._gradient), "difference": self._flat(self._difference)}
-        (found,) = self._run("lbfgs_products", inputs, {})
+        (found,) = self._run("products", inputs, {})
         of_gradient, of_difference = found.astype(np.float64).T
         return [of_gradient, of_difference] if difference else [of_gradient]
 
@@ -138,7 +139,7 @@ class DeviceVectors:
         if direction is not None and direction.rows is not None:
             factors[: len(direction.rows)] = direction.rows
         (slope,) = self._run(
-            "lbfgs_descend",
+            "descend",
             {
                 "rows": self._rows,
                 "factors": factors,
@@ -156,7 +157,7 @@ class DeviceVectors:
     def move(self, part: float) -> None:
         """See `Vectors`."""
         self._run(
-            "lbfgs_move",
+            "move",
             {
                 "x": self._flat(self._x),
                 "step": self._flat(self._step),
@@ -196,11 +197,11 @@ class DeviceVectors:
 
     def _measure(self, gradient: Buffer) -> tuple[float, float]:
         """Inner product with the step, and largest absolute value."""
-        (sums,) = self._run("lbfgs_measure", {"gradient": self._flat(gradient), "step": self._flat(self._step)}, {})
+        (sums,) = self._run("measure", {"gradient": self._flat(gradient), "step": self._flat(self._step)}, {})
         return float(sums[0]), float(sums[1])
 
     def _run(self, name: str, inputs: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer]) -> list[Array]:
-        return self._graph(name)(inputs, kept)
+        return self._graph(ARITHMETIC + name)(inputs, kept)
 
     def _flat(self, buffer: Buffer) -> Buffer:
         return buffer.reshape((self._n,))

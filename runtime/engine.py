@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binding import BoundGraph, Buffer, Place
-from .bundle import Bundle
+from .bundle import ARITHMETIC, Bundle
 from .capture import CapturedGraph
 from .cuda import free_memory
 from .device_vectors import DeviceVectors
@@ -92,7 +92,7 @@ class Engine:
         self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
         free = self.free_memory()
         self._sessions = SessionCache(None if free is None else round(_SHARE * free))
-        self._still = self.bind("lbfgs_move", {})
+        self._still = self.bind(f"{ARITHMETIC}move", {})
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
 
