@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ..runtime.providers import AUTO, CHOICES, VECTORS
-from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, WHITENINGS, Settings
+from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
 from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, option
 
 _DEFAULTS = Settings()
@@ -56,6 +56,17 @@ _DEFAULTS = Settings()
     type=float,
     default=_DEFAULTS.tolerance,
     help="End a scale when the loss falls by less than this share for each evaluation's worth of time, such as 0.002.",
+)
+@option("--optimizer", type=click.Choice(OPTIMIZERS), default=_DEFAULTS.optimizer, help="What minimises the loss.")
+@option(
+    "--learning-rate",
+    type=float,
+    help="Of adam, adagrad and sgd, in grey levels of 0..255.  [default: 10; sgd: whose first step is of 1 grey level]",
+)
+@option("--decay", type=float, default=_DEFAULTS.decay, help="Factor of the learning rate after --decay-every steps.")
+@option("--decay-every", type=int, default=_DEFAULTS.decay_every, help="Steps after which --decay is reached.")
+@option(
+    "--staircase", is_flag=True, help="Let the learning rate fall at once after --decay-every steps, not a little with each."
 )
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")

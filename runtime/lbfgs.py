@@ -19,7 +19,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from .curvature import CurvatureHistory
 from .errors import NonFiniteError
+from .optimizers import Status
 from .precondition import Preconditioner
 from .vectors import Combination, HostVectors, Vector, Vectors
 
@@ -37,14 +37,6 @@ _COSINE = 1e-6
 _SCALARS = ("loss", "evaluations", "iterations", "_scale", "_starting")
 _SEARCH = ("step", "accepted", "_left", "_slope", "_good")
 """What a state holds besides vectors, of the optimiser and of its line search. JSON keeps every bit of a float."""
-
-
-class Status(Enum):
-    """Why an optimiser stopped; the value is the sentence for the user."""
-
-    RUNNING = "still running"
-    CONVERGED = "the gradient is zero"
-    STALLED = "no further decrease within float32 rounding"
 
 
 class LBFGS:

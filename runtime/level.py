@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .engine import Engine
+from .first_order import FIRST_ORDER
 from .lbfgs import LBFGS
 from .objective import Evaluated, LossWeights, Objective, Targets, balance, encode
+from .optimizers import Optimizer, Rate
 from .precondition import FrequencyPreconditioner
 from .schedule import make_schedule
 from .settings import Settings
@@ -66,14 +69,11 @@ class Level:
             LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight), self._targets
         )
         self._shape = start.shape
-        preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
-        self._optimiser = LBFGS(
-            start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=engine.make_vectors
-        )
         self._index = 0
         self._lowest: list[float] = []
         """Lowest loss after each evaluation of this phase."""
         self._objective = self._make_objective()
+        self._optimiser = make_optimizer(engine, settings, start, self._objective.unit)
 
     def ask(self) -> tuple[Objective, Any]:
         """What to evaluate next, and where."""
@@ -152,3 +152,19 @@ class Level:
             return False
         before, now = self._lowest[-1 - _WINDOW], self._lowest[-1]
         return before - now < self._tolerance * _WINDOW * self._cost * before
+
+
+def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: float) -> Optimizer:
+    """The optimiser that settings ask for.
+
+    Args:
+        engine: that evaluates.
+        settings: of the optimisation.
+        start: the first iterate, ``[1, 3, H, W]``.
+        unit: what losses and gradients are divided by, see `Objective`.
+    """
+    if settings.optimizer != "lbfgs":
+        rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
+        return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
+    preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
+    return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=engine.make_vectors)

@@ -57,7 +57,7 @@ class Recipe:
             "weights": [settings.content_weight, settings.style_weight, settings.tv_weight],
             "start": self.start or settings.init,
             "seed": settings.seed if settings.init == "noise" else None,
-            "history": settings.history,
+            "optimizer": settings.optimizer_parts,
             "precision": settings.precision,
             "whitens": settings.whitens,
             "tolerance": settings.tolerance,

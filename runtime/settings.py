@@ -18,6 +18,8 @@ INITS = ("content", "noise", "style")
 
 WHITENINGS = ("auto", "on", "off")
 
+OPTIMIZERS = ("lbfgs", "adam", "adagrad", "sgd")
+
 _WHITENING_PAYS = 300
 """Style weight over content weight from which ``whitening="auto"`` is on: about where it begins to lower the loss that 60
 evaluations reach, of one pair at 192 pixels."""
@@ -41,7 +43,11 @@ class Settings:
         seed: of the noise that ``init="noise"`` starts from.
         scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
             ``size`` from the first that is at least `COARSEST`; ``(1,)`` means ``size`` alone.
+        optimizer: one of `OPTIMIZERS`; `LBFGS`, or of `first_order`.
         history: curvature pairs of L-BFGS.
+        learning_rate: of the other optimisers, in pixels' units of 0..255: of a step for ``adam`` and ``adagrad``, of a true
+            gradient for ``sgd``; None for their own, see `FirstOrder`.
+        decay, decay_every, staircase: of the learning rate, see `Rate`.
         precision: a key of `AUTO`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
@@ -59,7 +65,12 @@ class Settings:
     init: str = "content"
     seed: int = 0
     scales: str | tuple[int, ...] = "auto"
+    optimizer: str = "lbfgs"
     history: int = 10
+    learning_rate: float | None = None
+    decay: float = 1.0
+    decay_every: int = 100
+    staircase: bool = False
     precision: str = "float32"
     whitening: str = "auto"
     tolerance: float = 0.0
@@ -67,7 +78,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.size < MIN_SIDE:
             raise UsageError(f"size {self.size} is too small, it must be at least {MIN_SIDE}")
-        for name in ("iterations", "history"):
+        for name in ("iterations", "history", "decay_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.seed < 0:
@@ -79,7 +90,12 @@ class Settings:
             raise UsageError("all three weights are zero: there is nothing to minimise")
         if self.scales != "auto":
             parse_scales(self.scales)
-        for name, choices in (("precision", tuple(AUTO)), ("whitening", WHITENINGS)):
+        if self.learning_rate is not None and not 0 < self.learning_rate <= _HEAVIEST:
+            raise UsageError(f"learning rate must be above 0, got {self.learning_rate}")
+        if not 0 < self.decay <= 1:
+            raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
+        choice = (("precision", tuple(AUTO)), ("whitening", WHITENINGS), ("optimizer", OPTIMIZERS))
+        for name, choices in choice:
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
         if not 0 <= self.tolerance < 1:
@@ -89,8 +105,16 @@ class Settings:
     def whitens(self) -> bool:
         """Whether early work is done in the whitened metric."""
         if self.whitening == "auto":
-            return self.style_weight >= _WHITENING_PAYS * self.content_weight
+            return self.optimizer == "lbfgs" and self.style_weight >= _WHITENING_PAYS * self.content_weight
         return self.whitening == "on"
+
+    @property
+    def optimizer_parts(self) -> list[object]:
+        """Of the optimiser, what decides its iterates."""
+        if self.optimizer == "lbfgs":
+            return ["lbfgs", self.history]
+        decay = [self.decay, self.decay_every, self.staircase] if self.decay < 1 else []
+        return [self.optimizer, self.learning_rate, *decay]
 
     def at_most(self, size: int) -> "Settings":
         """The same settings with no level above ``size``."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from nstbatch.runtime import LBFGS, Bundle
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import NonFiniteError
-from nstbatch.runtime.lbfgs import Status
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.optimizers import Status
 from nstbatch.runtime.precondition import FrequencyPreconditioner
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]

@@ -11,8 +11,8 @@ from nstbatch.runtime import LBFGS, Bundle, Settings, Stylizer
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.images import read_picture
-from nstbatch.runtime.lbfgs import Status
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.optimizers import Status
 from nstbatch.runtime.schedule import DAMPING, make_schedule
 from seams import Feeds, SeamEngine, picture
 
