@@ -12,6 +12,7 @@ from .export import export
 from .options import CACHE_VARIABLE, PREFIX
 from .pack import pack
 from .paint import paint
+from .presets import presets
 from .text import say
 from .warmup import warmup
 
@@ -34,7 +35,7 @@ def app() -> None:
     """
 
 
-for command in (paint, export, doctor, pack, warmup):
+for command in (paint, export, presets, doctor, pack, warmup):
     app.add_command(command)
 
 

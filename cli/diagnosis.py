@@ -15,7 +15,8 @@ from ..runtime.bundle import Bundle, BundleSpec
 from ..runtime.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ..runtime.engine import Engine
 from ..runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
-from ..runtime.objective import LossWeights, Objective, balance, encode
+from ..runtime.objective import Objective, balance, encode
+from ..runtime.presets import LossWeights
 from ..runtime.providers import installed_providers, precisions, probe, start_provider, thread_count
 from ..runtime.sessions import ON_GPU, cuda_major
 from .cache import cache_dir, cached_bundle_path

@@ -1,19 +1,23 @@
 """``nstbatch export``: make a bundle; the only command that needs PyTorch."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..runtime.bundle import BundleSpec
+from ..runtime.bundle import TVS, BundleSpec
 from ..runtime.errors import ExportError
-from .options import PREFIX, new_folder, option
+from ..runtime.presets import DEFAULT, PRESETS
+from .options import PREFIX, is_chosen, names, new_folder, option
 
 _DEFAULTS = BundleSpec()
 
 
 @click.command()
 @new_folder("EXPORT_OUTPUT")
+@option("--preset", type=click.Choice(tuple(PRESETS)), default=DEFAULT, help="Whose network, taps and total variation.")
 @option("--network", type=click.Choice(("vgg16", "vgg19")), default=_DEFAULTS.network, help="Which VGG.")
 @option("--pooling", type=click.Choice(("max", "average")), default=_DEFAULTS.pooling, help="Kind of pooling.")
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")
@@ -36,16 +40,9 @@ _DEFAULTS = BundleSpec()
     envvar=PREFIX + "EXPORT_PRECISION",
     help="Of the layers; Gram matrices and losses are float32 in either.",
 )
-def export(
-    output: Path,
-    network: str,
-    pooling: str,
-    content_taps: str,
-    style_taps: str,
-    weights: str,
-    preprocessing: str | None,
-    precision: str,
-) -> None:
+@option("--tv", type=click.Choice(TVS), default=_DEFAULTS.tv, help="Kind of total variation.")
+@click.pass_context
+def export(context: click.Context, /, output: Path, preset: str, preprocessing: str | None, **options: str) -> None:
     """Write a bundle: the graphs that the runtime needs, checked against PyTorch's autograd in float64.
 
     Layers are named relu4_2 (after the activation) or conv4_2 (before it), and separated by commas.
@@ -57,15 +54,15 @@ def export(
     from .console import steps
 
     began = time.perf_counter()
-    spec = BundleSpec(network, pooling, _names(content_taps), _names(style_taps), source_id(weights), precision)
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if is_chosen(context, name)}
+    for name in {"content_taps", "style_taps"} & chosen.keys():
+        chosen[name] = names(chosen[name])
+    weights = chosen.pop("weights", PRESETS[preset].spec.weights)
+    spec = replace(PRESETS[preset].spec, weights=source_id(weights), **chosen)
     with steps() as step:
         bundle = export_bundle(spec, output, weights, preprocessing, progress=step)
-    parity = bundle.manifest.parity
+    parity, seconds = bundle.manifest.parity, time.perf_counter() - began
     click.echo(
-        f"{output}: {network}, {pooling} pooling, {precision}, in {time.perf_counter() - began:.0f} s; largest difference "
-        f"from float64 autograd over {parity.cases} cases: loss {parity.loss:.1e}, gradient {parity.gradient:.1e}"
+        f"{output}: {spec.network}, {spec.pooling} pooling, {spec.precision}, in {seconds:.0f} s; largest difference from "
+        f"float64 autograd over {parity.cases} cases: loss {parity.loss:.1e}, gradient {parity.gradient:.1e}"
     )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

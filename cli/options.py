@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 PREFIX = "NSTBATCH_"
 
@@ -33,6 +35,11 @@ class _Path(click.Path):
 
 
 PATH = _Path(path_type=Path)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def new_folder(variable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -88,3 +95,16 @@ class _Devices(click.ParamType[tuple[int, ...]]):
 
 
 DEVICES = _Devices()
+
+
+def explicit(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Options by name, without those fields of `Settings` that were left to their defaults: a preset has its own."""
+    from ..runtime.settings import Settings
+
+    of_preset = {field.name for field in fields(Settings)} - {"preset"}
+    return {name: value for name, value in options.items() if name not in of_preset or is_chosen(context, name)}
+
+
+def is_chosen(context: click.Context, name: str) -> bool:
+    """Whether an option was given, on the command line or in the environment."""
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT

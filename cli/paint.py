@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, option
+from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, explicit, option
 
 _DEFAULTS = Settings()
 
@@ -23,6 +24,22 @@ _DEFAULTS = Settings()
 @option("-r", "--recursive", is_flag=True, help="Search folders to any depth, but for links; the output mirrors them.")
 @option("--files-from", type=PATH, metavar="FILE|-", help="Read photos and folders from a list, by lines or NULs.")
 @option("--name", default=NAME, metavar="TEMPLATE", help="Names of the outputs, of {stem}, {style} and {ext}.")
+@option(
+    "--preset",
+    type=click.Choice(tuple(PRESETS)),
+    default=_DEFAULTS.preset,
+    help="A recipe of the field, see `nstbatch presets`: its network, terms, weights, start, optimiser and size, but for "
+    "what is chosen here.",
+)
+@option("--content-taps", metavar="NAMES", help="Layers compared by their features: relu4_2.  [default: the preset's]")
+@option("--style-taps", metavar="NAMES", help="Layers compared by their Gram matrices.  [default: the preset's]")
+@option(
+    "--layer-weight",
+    default="",
+    show_default=False,
+    metavar="TAP=FACTOR,...",
+    help="What the weights of some layers are multiplied by, such as relu3_1=0.2.",
+)
 @option("--size", type=int, default=_DEFAULTS.size, help="Long side, in pixels, that is optimised.")
 @option("--iterations", type=int, default=_DEFAULTS.iterations, help="Evaluations of the loss at each scale.")
 @option("--content-weight", type=float, default=_DEFAULTS.content_weight, help="Weight of the photo's content.")
@@ -140,4 +157,4 @@ def paint(context: click.Context, /, **options: Any) -> None:
     # Here, so that `--help` need not wait for NumPy and its like.
     from .run import run
 
-    context.exit(run(**options))
+    context.exit(run(**explicit(context, options)))

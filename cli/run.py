@@ -13,6 +13,7 @@ from ..runtime import (
     Batch,
     Budget,
     Bundle,
+    BundleSpec,
     Fleet,
     Journal,
     Policy,
@@ -31,15 +32,17 @@ from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
+from ..runtime.presets import PRESETS
 from ..runtime.providers import all_devices
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
 from ..runtime.tensorrt import SECONDS
-from .cache import DEFAULT, cache_dir, find_bundle
+from .cache import cache_dir, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
 from .logfile import LogFile
+from .options import names
 from .signals import stopping
 from .status import StatusFile
 from .text import printable, tell
@@ -83,6 +86,8 @@ class _Options:
     output: Path | None
     recursive: bool
     files_from: Path | None
+    content_taps: str | None
+    style_taps: str | None
     name: str
     settings: dict[str, Any]
     bundle: Path | None
@@ -115,13 +120,14 @@ class _Options:
         def part(kind: type) -> dict[str, Any]:
             return {f.name: options.pop(f.name) for f in fields(kind) if f.name in options}
 
-        return cls(settings=part(Settings), policy=Policy(**part(Policy)), **options)
+        settings = part(Settings) | {"layer_weight": options.pop("layer_weight")}
+        return cls(settings=settings, policy=Policy(**part(Policy)), **options)
 
 
 def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     deadline = None if options.max_duration is None else time.monotonic() + options.max_duration
     # What can be refused is refused before anything that takes time.
-    settings = Settings(**options.settings)
+    settings = Settings.of(**options.settings)
     if options.device is not None and options.devices is not None:
         raise UsageError("--device names one GPU and --devices several; choose one of the two")
     if options.lock_step and (options.overlap == 1 or options.devices is not None or options.vectors == "device"):
@@ -138,12 +144,22 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         return
     with contextlib.ExitStack() as stack:
         with steps(told.note) as step:
-            spec = replace(DEFAULT, precision="fp16") if settings.precision == "fp16" else DEFAULT
-            bundle = find_bundle(options.bundle, step, spec)
+            bundle = find_bundle(options.bundle, step, _spec(options, settings))
             stylizer = _stylizer(options, bundle, style, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)
         _paint_by(stylizer, bundle, items, deadline, options, told, events)
+
+
+def _spec(options: _Options, settings: Settings) -> BundleSpec:
+    """The bundle that the options ask for, where they name none."""
+    spec = PRESETS[settings.preset].spec
+    if settings.precision == "fp16":
+        spec = replace(spec, precision="fp16")
+    if options.bundle is not None and (options.content_taps or options.style_taps):
+        raise UsageError("--content-taps and --style-taps ask for another bundle than --bundle names; leave one of them out")
+    content, style = names(options.content_taps or ""), names(options.style_taps or "")
+    return replace(spec, content_taps=content or spec.content_taps, style_taps=style or spec.style_taps)
 
 
 def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | None) -> Stylizer | Fleet:
@@ -178,7 +194,7 @@ def _paint_by(
     facts = stylizer.facts
     if options.provider == "auto":
         told.note(f"provider: {facts.provider}")
-    if facts.settings.precision != options.settings["precision"]:
+    if facts.settings.precision != Settings.of(**options.settings).precision:
         told.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
     with hold(roots, options.wait, told.note) if options.paints else contextlib.nullcontext():

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from .options import explicit
 from .paint import paint
 
 
@@ -11,7 +12,7 @@ from .paint import paint
 def _warm_up(context: click.Context, /, **options: Any) -> None:
     from .run import run
 
-    context.exit(run(**options, warmup=True))
+    context.exit(run(**explicit(context, options), warmup=True))
 
 
 warmup = click.Command(

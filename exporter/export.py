@@ -15,7 +15,7 @@ from ..runtime.bundle import CHANNELS, MANIFEST, Bundle, BundleSpec, Manifest
 from ..runtime.errors import UsageError
 from ..runtime.sources import sha256_file
 from .graphs import OPSET, GraphSpec, Shape, build, write
-from .objective import Objective
+from .objective import VARIATIONS, Objective
 from .vectors import vector_graphs
 from .verify import TOLERANCES, verify, verify_functions
 from .vgg import TruncatedVGG
@@ -49,6 +49,8 @@ def export_bundle(
     """
     if spec.precision not in TOLERANCES:
         raise UsageError(f"precision '{spec.precision}' of a bundle is not known; choose one of: {', '.join(TOLERANCES)}")
+    if spec.tv not in VARIATIONS:
+        raise UsageError(f"total variation '{spec.tv}' is not known; choose one of: {', '.join(VARIATIONS)}")
     for named in (spec.content_taps, spec.style_taps):
         if not named or len(named) != len(set(named)):
             raise UsageError(f"taps '{','.join(named)}': at least one content and one style tap, and none of them twice")
@@ -81,7 +83,7 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
     def objective(dtype: torch.dtype) -> Objective:
         half = dtype is torch.float32 and spec.precision == "fp16"
         network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype), half=half)
-        return Objective(network, spec.content_taps, spec.style_taps)
+        return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
 
     models = {}
     for graph in graph_specs(objective(torch.float32)):

