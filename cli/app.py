@@ -9,6 +9,7 @@ from click_default_group import DefaultGroup
 from ..runtime.errors import ExitCode, NstbatchError
 from .doctor import doctor
 from .export import export
+from .losses import losses
 from .options import CACHE_VARIABLE, PREFIX
 from .pack import pack
 from .paint import paint
@@ -35,7 +36,7 @@ def app() -> None:
     """
 
 
-for command in (paint, export, presets, doctor, pack, warmup):
+for command in (paint, losses, export, presets, doctor, pack, warmup):
     app.add_command(command)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -11,7 +12,9 @@ from filelock import FileLock
 
 from ..runtime.bundle import Bundle, BundleSpec
 from ..runtime.errors import BundleError, UsageError
-from .options import CACHE_VARIABLE
+from ..runtime.presets import PRESETS
+from ..runtime.settings import Settings
+from .options import CACHE_VARIABLE, names
 from .text import say
 
 DEFAULT = BundleSpec()
@@ -27,6 +30,29 @@ def cache_dir() -> Path:
 def cached_bundle_path(spec: BundleSpec) -> Path:
     """Where the cache keeps the bundle of ``spec``."""
     return cache_dir() / "bundles" / spec.key
+
+
+def choose_spec(settings: Settings, named: Path | None, content_taps: str | None, style_taps: str | None) -> BundleSpec:
+    """The bundle that options ask for, where they name none.
+
+    Args:
+        settings: of the optimisation.
+        named: folder of a bundle.
+        content_taps: names of layers, separated by commas; None for the preset's.
+        style_taps: likewise.
+
+    Raises:
+        UsageError: a bundle is named, and layers.
+    """
+    spec = PRESETS[settings.preset].spec
+    if named is not None and (content_taps or style_taps):
+        raise UsageError("--content-taps and --style-taps ask for another bundle than --bundle names; leave one of them out")
+    return replace(
+        spec,
+        precision="fp16" if settings.precision == "fp16" else spec.precision,
+        content_taps=names(content_taps or "") or spec.content_taps,
+        style_taps=names(style_taps or "") or spec.style_taps,
+    )
 
 
 def find_bundle(named: Path | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from ..runtime import (
     Batch,
     Budget,
     Bundle,
-    BundleSpec,
     Fleet,
     Journal,
     Policy,
@@ -32,17 +31,15 @@ from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
-from ..runtime.presets import PRESETS
 from ..runtime.providers import all_devices
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
 from ..runtime.tensorrt import SECONDS
-from .cache import cache_dir, find_bundle
+from .cache import cache_dir, choose_spec, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
 from .logfile import LogFile
-from .options import names
 from .signals import stopping
 from .status import StatusFile
 from .text import printable, tell
@@ -136,6 +133,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
+    spec = choose_spec(settings, options.bundle, options.content_taps, options.style_taps)
     style = read_style(options.style)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
     items = _items(options)
@@ -144,22 +142,11 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         return
     with contextlib.ExitStack() as stack:
         with steps(told.note) as step:
-            bundle = find_bundle(options.bundle, step, _spec(options, settings))
+            bundle = find_bundle(options.bundle, step, spec)
             stylizer = _stylizer(options, bundle, style, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)
         _paint_by(stylizer, bundle, items, deadline, options, told, events)
-
-
-def _spec(options: _Options, settings: Settings) -> BundleSpec:
-    """The bundle that the options ask for, where they name none."""
-    spec = PRESETS[settings.preset].spec
-    if settings.precision == "fp16":
-        spec = replace(spec, precision="fp16")
-    if options.bundle is not None and (options.content_taps or options.style_taps):
-        raise UsageError("--content-taps and --style-taps ask for another bundle than --bundle names; leave one of them out")
-    content, style = names(options.content_taps or ""), names(options.style_taps or "")
-    return replace(spec, content_taps=content or spec.content_taps, style_taps=style or spec.style_taps)
 
 
 def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | None) -> Stylizer | Fleet:

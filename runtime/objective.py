@@ -118,6 +118,11 @@ class Objective:
             losses, gradient = self._evaluate({"image": image})
         return self.weigh(losses[0], gradient)
 
+    def losses(self, image: Array) -> Array:
+        """The graph's unweighted losses of ``image``, ``[k + l + 1]``."""
+        losses: Array = self._evaluate({"image": image})[0][0]
+        return losses
+
     def weigh(self, losses: Array, gradient: Any) -> Evaluated:
         """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
         terms = self.weights * losses.astype(np.float64)

@@ -1,0 +1,47 @@
+"""What ``nstbatch losses`` computes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..runtime import Settings, Stylizer
+from ..runtime.images import read_picture
+from ..runtime.terms import Term, terms_of
+from .cache import cache_dir, choose_spec, find_bundle
+from .console import steps
+
+
+def measure(
+    photo: Path,
+    paintings: Sequence[Path],
+    *,
+    style: Path,
+    bundle: Path | None,
+    content_taps: str | None,
+    style_taps: str | None,
+    provider: str,
+    device: int | None,
+    threads: int | None,
+    **options: Any,
+) -> Iterator[tuple[Path, tuple[int, int], list[Term]]]:
+    """Each painting, the size it was compared at, and its terms.
+
+    Args:
+        photo: what was painted.
+        paintings: pictures of it.
+        style: the style picture.
+        bundle: folder of a bundle; None for that of the options, from the cache.
+        content_taps: see `choose_spec`.
+        style_taps: see there.
+        provider: see `Engine`.
+        device: see there.
+        threads: see there.
+        options: see `Settings.of`.
+    """
+    settings = Settings.of(**options)
+    picture, painted = read_picture(photo), [read_picture(path) for path in paintings]
+    with steps() as step:
+        found = find_bundle(bundle, step, choose_spec(settings, bundle, content_taps, style_taps))
+    stylizer = Stylizer(found, style, provider=provider, device=device, threads=threads, cache=cache_dir(), **options)
+    for path, painting in zip(paintings, painted, strict=True):
+        yield path, *terms_of(stylizer, picture, painting)

@@ -1,0 +1,66 @@
+"""The terms of the objective for any picture."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstbatch.runtime import Bundle, Stylizer
+from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.images import Picture, read_picture
+from nstbatch.runtime.terms import terms_of
+
+
+@pytest.fixture(scope="module")
+def stylizer(bundle: Bundle, samples: Path) -> Stylizer:
+    options = {"size": 64, "iterations": 12, "scales": "1", "tv_weight": 0.1}
+    return Stylizer(bundle, samples / "starry.jpg", provider="cpu", threads=1, **options)
+
+
+def test_terms_of_the_start_are_those_of_the_run(stylizer: Stylizer, samples: Path) -> None:
+    photo = read_picture(samples / "photos" / "town.jpg")
+    result = stylizer(photo)
+    (width, height), terms = terms_of(stylizer, photo, photo)
+    assert (width, height) == (64, 45)
+    np.testing.assert_allclose([term.weighted for term in terms], result.losses[0], rtol=1e-4, atol=1e-6)
+    assert [(term.kind, term.tap) for term in terms][:2] == [("content", "relu4_2"), ("style", "relu1_1")]
+    assert (terms[-1].kind, terms[-1].tap) == ("tv", "")
+
+
+def test_a_painting_has_the_loss_that_its_run_reported(stylizer: Stylizer, samples: Path) -> None:
+    whole = Picture(read_picture(samples / "photos" / "town.jpg").rgb.resize((64, 45), Image.Resampling.LANCZOS))
+    result = stylizer(whole)
+    _, terms = terms_of(stylizer, whole, result.picture)
+    assert sum(term.weighted for term in terms) == pytest.approx(result.loss, rel=0.05), "but for 8 bits"
+    assert sum(term.weighted for term in terms) < 0.2 * result.losses[0].sum()
+
+
+def test_another_picture_is_refused(stylizer: Stylizer, samples: Path) -> None:
+    photo = read_picture(samples / "photos" / "town.jpg")
+    other = Picture(photo.rgb.resize((64, 64)))
+    with pytest.raises(UsageError, match="64 x 64 is no painting of a photo of 480 x 336"):
+        terms_of(stylizer, photo, other)
+
+
+def test_from_the_command_line(
+    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
+) -> None:
+    photo = samples / "photos" / "town.jpg"
+    options = ("--style", samples / "starry.jpg", "--bundle", bundle.path, "--size", 64, "--preset", "gatys")
+    result = nstbatch("losses", photo, photo, samples / "photos" / "town.jpg", *options)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 * 8
+    assert "at 64 x 45: loss" in lines[0]
+    assert "content relu4_2" in lines[1]
+    machine = json.loads(nstbatch("losses", photo, photo, *options, "--json").stdout)
+    total = sum(term["value"] * term["weight"] for term in machine["terms"])
+    assert machine["loss"] == pytest.approx(total)
+    assert f"{machine['loss']:.6g}" in lines[0]
+    missing = nstbatch("losses", photo, tmp_path / "none.png", *options)
+    assert missing.returncode == 1
+    assert "none.png" in missing.stderr
