@@ -15,7 +15,8 @@ def measure(
     photo: Path,
     paintings: Sequence[Path],
     *,
-    style: Path,
+    styles: Sequence[Path],
+    blend: Sequence[float] | None,
     bundle: Path | None,
     content_taps: str | None,
     style_taps: str | None,
@@ -29,7 +30,8 @@ def measure(
     Args:
         photo: what was painted.
         paintings: pictures of it.
-        style: the style picture.
+        styles: the style pictures.
+        blend: their shares.
         bundle: folder of a bundle; None for that of the options, from the cache.
         content_taps: see `choose_spec`.
         style_taps: see there.
@@ -42,6 +44,8 @@ def measure(
     picture, painted = read_picture(photo), [read_picture(path) for path in paintings]
     with steps() as step:
         found = find_bundle(bundle, step, choose_spec(settings, bundle, content_taps, style_taps))
-    stylizer = Stylizer(found, style, provider=provider, device=device, threads=threads, cache=cache_dir(), **options)
+    stylizer = Stylizer(
+        found, styles, blend=blend, provider=provider, device=device, threads=threads, cache=cache_dir(), **options
+    )
     for path, painting in zip(paintings, painted, strict=True):
         yield path, *terms_of(stylizer, picture, painting)

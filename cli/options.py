@@ -81,6 +81,26 @@ class _Duration(click.ParamType[float]):
 DURATION = _Duration()
 
 
+class _Blend(click.ParamType[tuple[float, ...]]):
+    """Shares, from ``3:1``."""
+
+    name = "blend"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            shares = tuple(float(part) for part in str(value).split(":"))
+        except ValueError:
+            shares = ()
+        if not shares or not all(0 < share < math.inf for share in shares):
+            self.fail(f"'{value}' are not shares such as 3:1", param, ctx)
+        return shares
+
+
+BLEND = _Blend()
+
+
 class _Devices(click.ParamType[tuple[int, ...]]):
     """Numbers of GPUs, from ``0,1``; none for ``all``."""
 

@@ -7,14 +7,17 @@ import click
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from .options import DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, explicit, option
+from .options import BLEND, DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, explicit, option
 
 _DEFAULTS = Settings()
 
 
 @click.command()
 @click.argument("photos", nargs=-1, type=PATH, metavar="[FOLDER|FILE|GLOB]...")
-@option("--style", required=True, type=PATH, help="The picture whose style is taken.")
+@option("--style", "styles", required=True, multiple=True, type=PATH, help="The picture whose style is taken; or several.")
+@option("--style-blend", "blend", type=BLEND, metavar="A:B:...", help="Shares of several styles.  [default: equal]")
+@option("--style-scale", type=float, default=_DEFAULTS.style_scale, help="Size of the style to that of the painting.")
+@option("--style-size", type=int, help="Long side of the style, in pixels, in place of --style-scale.")
 @option(
     "-o",
     "--output",

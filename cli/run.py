@@ -79,7 +79,8 @@ class _Options:
     """The options of `paint`, but for those of its watchers."""
 
     photos: Sequence[Path]
-    style: Path
+    styles: Sequence[Path]
+    blend: tuple[float, ...] | None
     output: Path | None
     recursive: bool
     files_from: Path | None
@@ -134,7 +135,9 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
     spec = choose_spec(settings, options.bundle, options.content_taps, options.style_taps)
-    style = read_style(options.style)
+    if options.blend is not None and len(options.blend) != len(options.styles):
+        raise UsageError(f"--style-blend has {len(options.blend)} shares for {len(options.styles)} styles")
+    styles = [read_style(path) for path in options.styles]
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
     items = _items(options)
     if not items:
@@ -143,18 +146,19 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     with contextlib.ExitStack() as stack:
         with steps(told.note) as step:
             bundle = find_bundle(options.bundle, step, spec)
-            stylizer = _stylizer(options, bundle, style, start)
+            stylizer = _stylizer(options, bundle, styles, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)
         _paint_by(stylizer, bundle, items, deadline, options, told, events)
 
 
-def _stylizer(options: _Options, bundle: Bundle, style: Photo, start: Photo | None) -> Stylizer | Fleet:
+def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start: Photo | None) -> Stylizer | Fleet:
     """One stylizer, or one for each device; a plan alone takes one."""
     make = partial(
         Stylizer,
         bundle,
-        style,
+        styles,
+        blend=options.blend,
         provider=options.provider,
         threads=options.threads,
         vectors=options.vectors,
@@ -238,8 +242,8 @@ def _items(options: _Options) -> list[Item]:
     if not options.photos and options.files_from is None:
         raise UsageError("nothing to paint: name photos, folders or patterns, or a list with --files-from")
     listed = [] if options.files_from is None else _read_list(options.files_from)
-    inputs = discover(options.photos, listed, style=options.style, recursive=options.recursive)
-    return make_items(inputs, options.style, options.output, options.name)
+    inputs = discover(options.photos, listed, styles=options.styles, recursive=options.recursive)
+    return make_items(inputs, options.styles, options.output, options.name)
 
 
 def _read_list(path: Path) -> list[Path]:

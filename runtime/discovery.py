@@ -46,24 +46,26 @@ class Inputs:
     folders: tuple[Path, ...]
 
 
-def discover(inputs: Sequence[Path], listed: Sequence[Path] = (), *, style: Path, recursive: bool = False) -> Inputs:
+def discover(
+    inputs: Sequence[Path], listed: Sequence[Path] = (), *, styles: Sequence[Path], recursive: bool = False
+) -> Inputs:
     """Find photos.
 
-    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, the style itself,
-    and (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to folders only
-    where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before its first wildcard.
+    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, the styles
+    themselves, and (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to
+    folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before its first wildcard.
 
     Args:
         inputs: photos, folders and patterns. What is missing is an error.
         listed: photos and folders of a list; what is missing is a row of the report. A relative path's folder is mirrored
             in the output.
-        style: the style picture.
+        styles: the style pictures.
         recursive: whether folders are searched below the first level.
 
     Raises:
         UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
     """
-    original = real(style)
+    originals = {real(style) for style in styles}
     folders: list[Path] = []
     found: list[Found] = []
     for path in inputs:
@@ -91,7 +93,7 @@ def discover(inputs: Sequence[Path], listed: Sequence[Path] = (), *, style: Path
             found.append(_listed(path))
     photos: dict[str, Found] = {}
     for photo in found:
-        if photo.error is not None or real(photo.source) != original:
+        if photo.error is not None or real(photo.source) not in originals:
             # By absolute path, so that a photo named in two ways is painted once.
             photos.setdefault(os.path.abspath(photo.source), photo)  # noqa: PTH100 - links stay what they are
     return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))

@@ -41,7 +41,7 @@ class Level:
         settings: of the optimisation.
         content: the photo at this size, ``[1, 3, H, W]``, RGB, 0..255.
         start: the first iterate, of the same shape.
-        size: the level, long side in pixels; the style is scaled to it.
+        style_size: long side of the style, in pixels.
         cost: of an evaluation, in those at the last level's size.
 
     Attributes:
@@ -52,7 +52,7 @@ class Level:
     """
 
     def __init__(
-        self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, size: int, cost: float
+        self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, style_size: int, cost: float
     ) -> None:
         engine = stylizer.engine
         self.content = content
@@ -63,7 +63,7 @@ class Level:
         self.made = 0
         began = time.perf_counter()
         self._engine = engine
-        self._targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(size))
+        self._targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(style_size))
         self.evaluation_seconds = time.perf_counter() - began
         self._weights = weigh(settings, engine.bundle.manifest.spec, *start.shape[2:])
         self._shape = start.shape

@@ -225,7 +225,8 @@ class Painting:
 
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
         pixels = [width * height for width, height in self._shapes]
-        return Level(self._stylizer, self.settings, content, start, self._levels[index], pixels[index] / pixels[-1])
+        style = self.settings.style_levels(self._levels)[index]
+        return Level(self._stylizer, self.settings, content, start, style, pixels[index] / pixels[-1])
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""

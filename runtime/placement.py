@@ -48,12 +48,12 @@ def temporary(root: Path, key: str) -> Path:
     return target.with_name(f".nstbatch-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]}.tmp")
 
 
-def make_items(inputs: Inputs, style: Path, output: Path | None = None, name: str = NAME) -> list[Item]:
+def make_items(inputs: Inputs, styles: Sequence[Path], output: Path | None = None, name: str = NAME) -> list[Item]:
     """Photos and where their paintings go.
 
     Args:
         inputs: from `discover`.
-        style: the style picture; its stem names the default output folder ``<folder>-<stem>``, beside each folder.
+        styles: the style pictures; their stems name the default output folder ``<folder>-<stem>``, beside each folder.
         output: one folder for everything.
         name: template of the output's name, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
 
@@ -62,6 +62,7 @@ def make_items(inputs: Inputs, style: Path, output: Path | None = None, name: st
             style, two photos would have the same output, or an output folder cannot be written to.
     """
     check_name(name)
+    style = "+".join(path.stem for path in styles)
     items = []
     siblings: dict[Path, Path] = {}
     for photo in inputs.photos:
@@ -72,9 +73,9 @@ def make_items(inputs: Inputs, style: Path, output: Path | None = None, name: st
         else:
             root, below = output, photo.below if photo.under_output is None else photo.under_output
         source = photo.source
-        painted = name.format(stem=source.stem, style=style.stem, ext=source.suffix)
+        painted = name.format(stem=source.stem, style=style, ext=source.suffix)
         items.append(Item(source, root / below / painted, root, photo.error))
-    _refuse_clashes(items, inputs.folders, style)
+    _refuse_clashes(items, inputs.folders, styles)
     _refuse_unwritable(list(dict.fromkeys(item.target.parent for item in items)))
     return items
 
@@ -99,20 +100,20 @@ def check_name(template: str) -> None:
         raise UsageError(f"--name '{template}': must end with {{ext}}, or with one of {', '.join(FORMATS)}")
 
 
-def _sibling(folder: Path, style: Path) -> Path:
+def _sibling(folder: Path, style: str) -> Path:
     absolute = real(folder)
-    return absolute.parent / f"{absolute.name}-{style.stem}"
+    return absolute.parent / f"{absolute.name}-{style}"
 
 
-def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> None:
-    problems = list(_clashes(items, folders, style))
+def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], styles: Sequence[Path]) -> None:
+    problems = list(_clashes(items, folders, styles))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UsageError(problems[0] + more)
 
 
-def _clashes(items: Sequence[Item], folders: Sequence[Path], style: Path) -> Iterator[str]:
-    originals = {real(item.source) for item in items if item.error is None} | {real(style)}
+def _clashes(items: Sequence[Item], folders: Sequence[Path], styles: Sequence[Path]) -> Iterator[str]:
+    originals = {real(item.source) for item in items if item.error is None} | {real(style) for style in styles}
     inside = set(folders)
     taken: dict[Path, Item] = {}
     for item in items:

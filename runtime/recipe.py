@@ -53,6 +53,7 @@ class Recipe:
             "style": self.style,
             "bundle": self.bundle,
             "levels": settings.levels(long_side),
+            "style_levels": settings.style_levels(settings.levels(long_side)),
             "iterations": settings.iterations,
             "weights": [settings.preset, settings.content_weight, settings.style_weight, settings.tv_weight],
             "layers": sorted(settings.layer_weights),

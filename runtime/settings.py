@@ -40,6 +40,8 @@ class Settings:
         preset: a key of `PRESETS`: whose normalisation of the terms the weights are of.
         content_weight, style_weight, tv_weight: see there.
         layer_weights: taps and what the weights of their terms are multiplied by.
+        style_scale: what the style's long side is times the painting's, at each level.
+        style_size: long side, in pixels, of the style at the last level, in place of that; coarser levels in proportion.
         init: where to start: one of `INITS`, or the path of a picture.
         seed: of the noise that ``init="noise"`` starts from.
         scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
@@ -65,6 +67,8 @@ class Settings:
     style_weight: float = PRESETS[DEFAULT].weights.style
     tv_weight: float = PRESETS[DEFAULT].weights.tv
     layer_weights: tuple[tuple[str, float], ...] = ()
+    style_scale: float = 1.0
+    style_size: int | None = None
     init: str = "content"
     seed: int = 0
     scales: str | tuple[int, ...] = "auto"
@@ -84,6 +88,10 @@ class Settings:
         for name in ("iterations", "history", "decay_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.1 <= self.style_scale <= 10:
+            raise UsageError(f"style scale must be between 0.1 and 10, got {self.style_scale}")
+        if self.style_size is not None and self.style_size < MIN_SIDE:
+            raise UsageError(f"style size {self.style_size} is too small, it must be at least {MIN_SIDE}")
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")
         weights = (self.content_weight, self.style_weight, self.tv_weight)
@@ -149,6 +157,11 @@ class Settings:
         if self.scales == "auto" or parse_scales(self.scales) == (1,):
             return replace(self, size=min(self.size, size))
         return replace(self, scales=tuple(sorted({min(level, size) for level in parse_scales(self.scales)})))
+
+    def style_levels(self, levels: Sequence[int]) -> list[int]:
+        """Long sides of the style, for long sides of a painting's `levels`."""
+        scale = self.style_scale if self.style_size is None else self.style_size / levels[-1]
+        return [max(MIN_SIDE, round(level * scale)) for level in levels]
 
     def levels(self, long_side: int) -> list[int]:
         """Long sides to optimise at, ascending, for a photo whose long side is ``long_side``."""

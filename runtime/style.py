@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,57 @@ def read_style(path: Path, max_megapixels: float = MAX_MEGAPIXELS, role: str = "
         raise StyleError(f"{role}: {error}") from None
 
 
+class StyleTargets(Protocol):
+    """What a painting takes of its style."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what decides the matrices."""
+        ...
+
+    @property
+    def image(self) -> Picture:
+        """A picture of the style."""
+        ...
+
+    def grams(self, size: int) -> Grams:
+        """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
+        ...
+
+
+class Blend:
+    """Several styles as one: the mean of their Gram matrices, by weight.
+
+    Args:
+        styles: at least one.
+        weights: positive, one for each; only their proportions count.
+    """
+
+    def __init__(self, styles: Sequence[StyleTargets], weights: Sequence[float]) -> None:
+        self._styles = styles
+        self._shares = [weight / sum(weights) for weight in weights]
+
+    @property
+    def sha256(self) -> str:
+        """Of the styles and their shares."""
+        parts = (f"{style.sha256} {share:.9g}" for style, share in zip(self._styles, self._shares, strict=True))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def image(self) -> Picture:
+        """Of the style with the largest share."""
+        return self._styles[self._shares.index(max(self._shares))].image
+
+    def grams(self, size: int) -> Grams:
+        """See `StyleTargets`."""
+        sets = [style.grams(size) for style in self._styles]
+        blend = {name: np.zeros_like(gram) for name, gram in sets[0].items()}
+        for share, grams in zip(self._shares, sets, strict=True):
+            for name, gram in grams.items():
+                blend[name] += np.float32(share) * gram
+        return blend
+
+
 class Style:
     """A style picture and its Gram matrices at any size.
 
@@ -61,7 +114,7 @@ class Style:
         return self._picture
 
     def grams(self, size: int) -> Grams:
-        """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
+        """See `StyleTargets`."""
         with self._lock:
             if size not in self._memory:
                 if len(self._memory) == _KEPT:

@@ -1,6 +1,6 @@
 """One photo to one painting, in one style."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from .engine import Engine
 from .errors import ProviderError, UsageError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
-from .presets import DEFAULT, PRESETS
+from .presets import DEFAULT, HEAVIEST, PRESETS
 from .providers import MIXED
 from .recipe import Recipe
 from .settings import INITS, Settings
-from .style import Style, read_style
+from .style import Blend, Style, StyleTargets, read_style
 
 START = "picture to start from"
 """What errors call the picture that ``init`` names."""
@@ -45,7 +45,8 @@ class Stylizer:
 
     Args:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
-        style: the style picture, a path or already read.
+        style: the style picture, a path or already read; or several, to be blended.
+        blend: the share of each; None for equal shares.
         provider, threads, device, vectors, graphs: see `Engine`.
         cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
@@ -58,8 +59,9 @@ class Stylizer:
     def __init__(
         self,
         bundle: str | Path | Bundle | Engine,
-        style: str | Path | Photo,
+        style: "str | Path | Photo | Sequence[str | Path | Photo]",
         *,
+        blend: Sequence[float] | None = None,
         provider: str = "auto",
         threads: int | None = None,
         device: int | None = None,
@@ -77,8 +79,7 @@ class Stylizer:
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"
-        style = style if isinstance(style, Photo) else read_style(Path(style))
-        self.style = Style(style, self.engine, None if cache is None else Path(cache))
+        self.style = _style([style] if isinstance(style, str | Path | Photo) else style, blend, self.engine, cache)
         if start is None and self.settings.init not in INITS:
             start = read_style(Path(self.settings.init), role=START)
         self.start = start
@@ -126,6 +127,20 @@ class Stylizer:
             check_agreement(self.engine, self.precisions)
             self._agreed = True
         return Painting(self, picture, self.settings if limit is None else self.settings.at_most(limit))
+
+
+def _style(
+    pictures: Sequence[str | Path | Photo], blend: Sequence[float] | None, engine: Engine, cache: str | Path | None
+) -> StyleTargets:
+    shares = [1.0] * len(pictures) if blend is None else list(blend)
+    if len(shares) != len(pictures):
+        raise UsageError(f"a blend of {len(shares)} shares for {len(pictures)} styles")
+    if not pictures or not all(0 < share <= HEAVIEST for share in shares):
+        raise UsageError("a blend takes at least one style, and shares above 0")
+    folder = None if cache is None else Path(cache)
+    photos = [picture if isinstance(picture, Photo) else read_style(Path(picture)) for picture in pictures]
+    styles = [Style(photo, engine, folder) for photo in photos]
+    return styles[0] if len(styles) == 1 else Blend(styles, shares)
 
 
 def _possible(settings: Settings, engine: Engine) -> Settings:

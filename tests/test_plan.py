@@ -29,7 +29,7 @@ def touch(path: Path) -> Path:
 
 def items_of(inputs: list[Path], style: Path, output: Path | None = None, **options: Any) -> list[Any]:
     name = options.pop("name", "{stem}{ext}")
-    return make_items(discover(inputs, style=style, **options), style, output, name)
+    return make_items(discover(inputs, styles=[style], **options), [style], output, name)
 
 
 @pytest.fixture

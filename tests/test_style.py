@@ -1,15 +1,19 @@
 """Style sets and their cache."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nstbatch.runtime import Bundle
+from nstbatch.runtime import Bundle, Settings, Stylizer
 from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.errors import StyleError
-from nstbatch.runtime.style import Style, read_style
+from nstbatch.runtime.errors import StyleError, UsageError
+from nstbatch.runtime.recipe import Recipe
+from nstbatch.runtime.style import Blend, Style, read_style
 
 
 class CountingEngine(Engine):
@@ -86,3 +90,75 @@ def test_memory_stays_bounded_over_many_sizes(engine: CountingEngine, samples: P
     assert engine.calls == 20
     style.grams(40)
     assert engine.calls == 20, "the disk still has it"
+
+
+# Several styles
+
+
+def test_a_blend_is_the_mean_of_the_gram_matrices(bundle: Bundle, samples: Path) -> None:
+    engine = Engine(bundle, "cpu", threads=1)
+    one, two = (Style(read_style(samples / f"{name}.jpg"), engine) for name in ("starry", "ember"))
+    blend = Blend([one, two], [3, 1])
+    for name, gram in blend.grams(48).items():
+        np.testing.assert_allclose(gram, 0.75 * one.grams(48)[name] + 0.25 * two.grams(48)[name], rtol=1e-5)
+    assert blend.image is one.image
+    assert Blend([one, two], [1, 3]).image is two.image
+    assert blend.sha256 == Blend([one, two], [6, 2]).sha256, "only proportions count"
+    assert len({blend.sha256, one.sha256, Blend([one, two], [1, 3]).sha256, Blend([two, one], [3, 1]).sha256}) == 4
+    alone = Stylizer(engine, [samples / "starry.jpg"], blend=[5])
+    assert alone.style.sha256 == one.sha256, "one style is no blend"
+
+
+@pytest.mark.parametrize(("count", "blend"), [(2, [1.0]), (1, [0.0]), (0, None), (2, [1.0, -1.0])])
+def test_blends_that_cannot_be_meant(bundle: Bundle, samples: Path, count: int, blend: list[float] | None) -> None:
+    with pytest.raises(UsageError, match="blend"):
+        Stylizer(Engine(bundle, "cpu"), count * [samples / "starry.jpg"], blend=blend)
+
+
+def test_sizes_of_the_style() -> None:
+    assert Settings().style_levels([128, 256, 512]) == [128, 256, 512]
+    assert Settings(style_scale=0.5).style_levels([128, 256]) == [64, 128]
+    assert Settings(style_size=1024).style_levels([128, 256, 512]) == [256, 512, 1024]
+    assert Settings(style_scale=0.1).style_levels([128]) == [32]
+    for wrong in ({"style_scale": 0.0}, {"style_scale": float("nan")}, {"style_size": 5}):
+        with pytest.raises(UsageError, match="style s"):
+            Settings(**wrong)
+
+
+def test_a_size_of_the_style_that_changes_nothing_is_no_other_recipe(bundle: Bundle, samples: Path) -> None:
+    def fingerprint(**settings: Any) -> str:
+        recipe = Recipe("s", "b", Settings(size=128, scales="1", **settings))
+        return recipe.fingerprint("p", 400, Path("a.jpg"))
+
+    assert fingerprint() == fingerprint(style_size=128) == fingerprint(style_scale=1.0)
+    assert fingerprint() != fingerprint(style_scale=2.0)
+
+
+def test_the_painting_takes_the_styles_size(bundle: Bundle, samples: Path) -> None:
+    stylizer = Stylizer(
+        Engine(bundle, "cpu"), samples / "starry.jpg", size=64, scales="40,64", iterations=1, style_scale=1.5
+    )
+    asked = []
+    real = stylizer.style.grams
+    stylizer.style.grams = lambda size: asked.append(size) or real(size)  # type: ignore[method-assign,func-returns-value]
+    stylizer(samples / "photos" / "town.jpg")
+    assert asked == [60, 96]
+
+
+def test_several_styles_from_the_command_line(
+    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(samples / "photos" / "town.jpg", photos)
+    shutil.copy(samples / "ember.jpg", photos)
+    arguments = (photos, "--style", samples / "starry.jpg", "--style", photos / "ember.jpg", "--bundle", bundle.path)
+    options = ("--size", 40, "--iterations", 2)
+    result = nstbatch(*arguments, *options, "--style-blend", "3:1")
+    assert result.returncode == 0, result.stderr
+    output = tmp_path / "photos-starry+ember"
+    assert [path.name for path in output.glob("*.jpg")] == ["town.jpg"], "a style in the folder is no photo"
+    assert "1 up to date" in nstbatch(*arguments, *options, "--style-blend", "6:2").stdout
+    assert "1 painted" in nstbatch(*arguments, *options).stdout
+    for shares, code in (("3", 2), ("3:x", 2), ("3:0", 2), ("1:2:3", 2)):
+        assert nstbatch(*arguments, *options, "--style-blend", shares).returncode == code

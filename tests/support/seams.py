@@ -136,7 +136,7 @@ class Bench:
     def items(self, *inputs: Path, **options: Any) -> list[Item]:
         """The items of inputs; options of `discover` and `make_items`."""
         name = options.pop("name", NAME)
-        return make_items(discover(inputs, style=self.style, **options), self.style, self.output, name)
+        return make_items(discover(inputs, styles=[self.style], **options), [self.style], self.output, name)
 
     def plan(self, *inputs: Path, budget: Budget | None = None, **policy: Any) -> Plan:
         """The plan that a run would have."""
