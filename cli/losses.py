@@ -10,7 +10,18 @@ from .options import PATH, explicit, option
 from .paint import paint
 
 _SHARED = (
-    *("styles", "blend", "style_scale", "style_size", "preset", "content_taps", "style_taps", "layer_weight", "size"),
+    *(
+        "styles",
+        "blend",
+        "style_scale",
+        "style_size",
+        "colors",
+        "preset",
+        "content_taps",
+        "style_taps",
+        "layer_weight",
+        "size",
+    ),
     *("content_weight", "style_weight", "tv_weight", "precision", "bundle", "provider", "device", "threads"),
 )
 """Options of `paint` that decide the objective, or where it is computed."""

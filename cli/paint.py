@@ -6,7 +6,7 @@ import click
 
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
-from ..runtime.settings import INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
+from ..runtime.settings import COLORS, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
 from .options import BLEND, DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, explicit, option
 
 _DEFAULTS = Settings()
@@ -48,6 +48,12 @@ _DEFAULTS = Settings()
 @option("--content-weight", type=float, default=_DEFAULTS.content_weight, help="Weight of the photo's content.")
 @option("--style-weight", type=float, default=_DEFAULTS.style_weight, help="Weight of the style.")
 @option("--tv-weight", type=float, default=_DEFAULTS.tv_weight, help="Weight of total variation: smoothness.")
+@option(
+    "--colors",
+    default=_DEFAULTS.colors,
+    metavar="|".join(COLORS),
+    help="Whose colours: as painted, the photo's, between (blend:0.5), or the style's matched to the photo's beforehand.",
+)
 @option("--init", default=_DEFAULTS.init, metavar="|".join((*INITS, "FILE")), help="Where the optimisation starts.")
 @option("--seed", type=int, default=_DEFAULTS.seed, help="Seed of the noise of --init noise.")
 @option(

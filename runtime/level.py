@@ -15,6 +15,7 @@ from .optimizers import Optimizer, Rate
 from .precondition import FrequencyPreconditioner
 from .schedule import make_schedule
 from .settings import Settings
+from .style import Grams
 
 if TYPE_CHECKING:
     from .stylizer import Stylizer
@@ -37,11 +38,11 @@ class Level:
     busy host.
 
     Args:
-        stylizer: whose engine and style to use.
+        stylizer: whose engine to use.
         settings: of the optimisation.
         content: the photo at this size, ``[1, 3, H, W]``, RGB, 0..255.
         start: the first iterate, of the same shape.
-        style_size: long side of the style, in pixels.
+        grams: of the style, at the size for this level.
         cost: of an evaluation, in those at the last level's size.
 
     Attributes:
@@ -52,7 +53,7 @@ class Level:
     """
 
     def __init__(
-        self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, style_size: int, cost: float
+        self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, grams: Grams, cost: float
     ) -> None:
         engine = stylizer.engine
         self.content = content
@@ -63,7 +64,7 @@ class Level:
         self.made = 0
         began = time.perf_counter()
         self._engine = engine
-        self._targets = Targets(contents=encode(engine, content).contents, grams=stylizer.style.grams(style_size))
+        self._targets = Targets(contents=encode(engine, content).contents, grams=grams)
         self.evaluation_seconds = time.perf_counter() - began
         self._weights = weigh(settings, engine.bundle.manifest.spec, *start.shape[2:])
         self._shape = start.shape

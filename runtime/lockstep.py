@@ -29,8 +29,7 @@ class _Asked:
 class LockStep:
     """Steps of paintings by one stylizer.
 
-    Pictures of one size in one style have the same Gram matrices to reach and the same weights: of a batch, only images and
-    content differ. A batch gives what each of its images would give alone, but for rounding.
+    Pictures of one size have the same weights. A batch gives what each of its images would give alone, but for rounding.
 
     Args:
         full: size of a batch, where every other has to be prepared for at length (see `STATIC`); None for any.
@@ -86,13 +85,18 @@ class _Joint:
     def __init__(self, objectives: list[Objective]) -> None:
         self.objectives = objectives
         first = objectives[0]
-        contents = [name for name in first.fixed if name.startswith("content.")]
-        fixed = first.fixed | {name: np.concatenate([each.fixed[name] for each in objectives]) for name in contents}
+        # Of one style, all have the same Gram matrices; not where the style takes on each photo's colours.
+        own = [name for name in first.fixed if name.startswith("content.") or not _shared(name, objectives)]
+        fixed = first.fixed | {name: np.concatenate([each.fixed[name] for each in objectives]) for name in own}
         self._bound: Evaluate = first.engine.bind("gradient", fixed, first.precision)
 
     def __call__(self, points: list[Any]) -> list[Evaluated]:
         losses, gradients = self._bound({"image": np.concatenate(points)})
         return [each.weigh(losses[i], gradients[i : i + 1]) for i, each in enumerate(self.objectives)]
+
+
+def _shared(name: str, objectives: list[Objective]) -> bool:
+    return all(np.array_equal(each.fixed[name], objectives[0].fixed[name]) for each in objectives[1:])
 
 
 def _tell(asked: _Asked, evaluated: Evaluated, seconds: float) -> None:

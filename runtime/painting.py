@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .colors import take_chroma
 from .images import Picture, fit, from_pixels, resize, to_pixels
 from .level import Level, Pixels
 from .objective import Evaluated, Objective
-from .settings import Settings
+from .settings import Settings, chroma_share
 
 if TYPE_CHECKING:
     from .stylizer import Stylizer
@@ -86,6 +87,7 @@ class Painting:
         self.settings = settings
         self._stylizer = stylizer
         self._picture = picture
+        self._style = stylizer.style.matched(picture) if settings.colors == "match" else stylizer.style
         self._levels = settings.levels(max(picture.size))
         self._shapes = [fit(picture.size, level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []
@@ -164,10 +166,13 @@ class Painting:
         rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
         evaluating = self._evaluating + level.evaluation_seconds
         seconds = time.perf_counter() - self._began
+        share = chroma_share(self.settings.colors)
 
         def end() -> Result:
             began = time.perf_counter()
             painted = resize(from_pixels(image), picture.size)
+            if share < 1:
+                painted = take_chroma(painted, picture.rgb, share)
             return Result(
                 picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
                 losses=rows,
@@ -225,8 +230,8 @@ class Painting:
 
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
         pixels = [width * height for width, height in self._shapes]
-        style = self.settings.style_levels(self._levels)[index]
-        return Level(self._stylizer, self.settings, content, start, style, pixels[index] / pixels[-1])
+        grams = self._style.grams(self.settings.style_levels(self._levels)[index])
+        return Level(self._stylizer, self.settings, content, start, grams, pixels[index] / pixels[-1])
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""
@@ -241,7 +246,7 @@ class Painting:
             mean: Pixels = content.mean((2, 3), keepdims=True)
             return mean + np.float32(_NOISE) * noise
         start = self._stylizer.start
-        picture = self._stylizer.style.image.rgb if start is None else start.picture.rgb
+        picture = self._style.image.rgb if start is None else start.picture.rgb
         return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
 
     def _refine(self, level: Level, content: Pixels) -> Pixels:

@@ -57,6 +57,7 @@ class Recipe:
             "iterations": settings.iterations,
             "weights": [settings.preset, settings.content_weight, settings.style_weight, settings.tv_weight],
             "layers": sorted(settings.layer_weights),
+            "colors": settings.colors_parts,
             "start": self.start or settings.init,
             "seed": settings.seed if settings.init == "noise" else None,
             "optimizer": settings.optimizer_parts,

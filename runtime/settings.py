@@ -18,6 +18,10 @@ NAME = "{stem}{ext}"
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
 
+COLORS = ("style", "photo", "match", "blend:SHARE")
+"""``style``: as painted. ``photo``: the painting's lightness with the photo's chroma. ``blend:0.3``: chroma between, with
+that share of the painting's. ``match``: the style is given the photo's mean colour and covariance before the painting."""
+
 WHITENINGS = ("auto", "on", "off")
 
 OPTIMIZERS = ("lbfgs", "adam", "adagrad", "sgd")
@@ -42,6 +46,7 @@ class Settings:
         layer_weights: taps and what the weights of their terms are multiplied by.
         style_scale: what the style's long side is times the painting's, at each level.
         style_size: long side, in pixels, of the style at the last level, in place of that; coarser levels in proportion.
+        colors: one of `COLORS`: whose colours the painting has.
         init: where to start: one of `INITS`, or the path of a picture.
         seed: of the noise that ``init="noise"`` starts from.
         scales: long sides to work through, coarse to fine, the last of them in place of ``size``; ``auto`` doubles up to
@@ -69,6 +74,7 @@ class Settings:
     layer_weights: tuple[tuple[str, float], ...] = ()
     style_scale: float = 1.0
     style_size: int | None = None
+    colors: str = "style"
     init: str = "content"
     seed: int = 0
     scales: str | tuple[int, ...] = "auto"
@@ -92,6 +98,7 @@ class Settings:
             raise UsageError(f"style scale must be between 0.1 and 10, got {self.style_scale}")
         if self.style_size is not None and self.style_size < MIN_SIDE:
             raise UsageError(f"style size {self.style_size} is too small, it must be at least {MIN_SIDE}")
+        chroma_share(self.colors)
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")
         weights = (self.content_weight, self.style_weight, self.tv_weight)
@@ -145,6 +152,11 @@ class Settings:
         return self.whitening == "on"
 
     @property
+    def colors_parts(self) -> list[object]:
+        """Of the colours, what decides pixels."""
+        return [self.colors == "match", chroma_share(self.colors)]
+
+    @property
     def optimizer_parts(self) -> list[object]:
         """Of the optimiser, what decides its iterates."""
         if self.optimizer == "lbfgs":
@@ -192,3 +204,21 @@ def parse_scales(scales: str | Sequence[int]) -> tuple[int, ...]:
     if not values or values[0] < MIN_SIDE or list(values) != sorted(set(values)):
         raise UsageError(f"scales '{scales}' are not auto, 1, or ascending sizes such as 128,256,512")
     return values
+
+
+def chroma_share(colors: str) -> float:
+    """The painting's share in its chroma: 1 for ``style`` and ``match``, 0 for ``photo``.
+
+    Raises:
+        UsageError: it is none of `COLORS`.
+    """
+    if colors in ("style", "match", "photo"):
+        return 0.0 if colors == "photo" else 1.0
+    kind, _, text = colors.partition(":")
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if kind != "blend" or not 0 <= share <= 1:
+        raise UsageError(f"colors '{colors}' are not known; choose one of: {', '.join(COLORS)}, such as blend:0.5")
+    return share

@@ -5,6 +5,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import write_atomic
+from .colors import match
 from .engine import Engine
 from .errors import ImageError, StyleError
 from .images import Photo, Picture, fit, read_photo, resize, to_pixels
@@ -57,6 +59,10 @@ class StyleTargets(Protocol):
         """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
         ...
 
+    def matched(self, photo: Picture) -> "StyleTargets":
+        """The same style in a photo's colours."""
+        ...
+
 
 class Blend:
     """Several styles as one: the mean of their Gram matrices, by weight.
@@ -81,6 +87,10 @@ class Blend:
         """Of the style with the largest share."""
         return self._styles[self._shares.index(max(self._shares))].image
 
+    def matched(self, photo: Picture) -> "Blend":
+        """See `StyleTargets`."""
+        return Blend([style.matched(photo) for style in self._styles], self._shares)
+
     def grams(self, size: int) -> Grams:
         """See `StyleTargets`."""
         sets = [style.grams(size) for style in self._styles]
@@ -102,6 +112,7 @@ class Style:
 
     def __init__(self, photo: Photo, engine: Engine, cache: Path | None = None) -> None:
         self.sha256 = photo.sha256
+        self._photo = photo
         self._picture = photo.picture
         self._engine = engine
         self._cache = cache
@@ -112,6 +123,11 @@ class Style:
     def image(self) -> Picture:
         """The decoded picture."""
         return self._picture
+
+    def matched(self, photo: Picture) -> "Style":
+        """See `StyleTargets`; its matrices are kept for as long as it is."""
+        recolored = Picture(match(self._picture.rgb, photo.rgb))
+        return Style(replace(self._photo, picture=recolored), self._engine)
 
     def grams(self, size: int) -> Grams:
         """See `StyleTargets`."""

@@ -51,7 +51,8 @@ def terms_of(stylizer: Stylizer, photo: Picture, painting: Picture) -> tuple[tup
             f"{photo.size[1]}: they have other proportions"
         )
     content, image = (to_pixels(resize(picture.rgb, (width, height))) for picture in (photo, painting))
-    targets = Targets(encode(engine, content).contents, stylizer.style.grams(settings.style_levels([max(width, height)])[0]))
+    style = stylizer.style.matched(photo) if settings.colors == "match" else stylizer.style
+    targets = Targets(encode(engine, content).contents, style.grams(settings.style_levels([max(width, height)])[0]))
     spec = engine.bundle.manifest.spec
     weights = weigh(settings, spec, height, width)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])
