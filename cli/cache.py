@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock
@@ -32,27 +33,30 @@ def cached_bundle_path(spec: BundleSpec) -> Path:
     return cache_dir() / "bundles" / spec.key
 
 
-def choose_spec(settings: Settings, named: Path | None, content_taps: str | None, style_taps: str | None) -> BundleSpec:
+OF_BUNDLE = ("content_taps", "style_taps", "pooling", "padding")
+"""Options that ask for another bundle than the preset's."""
+
+
+def choose_spec(settings: Settings, named: Path | None, **options: str | None) -> BundleSpec:
     """The bundle that options ask for, where they name none.
 
     Args:
         settings: of the optimisation.
         named: folder of a bundle.
-        content_taps: names of layers, separated by commas; None for the preset's.
-        style_taps: likewise.
+        options: those of `OF_BUNDLE`; None for the preset's.
 
     Raises:
-        UsageError: a bundle is named, and layers.
+        UsageError: a bundle is named, and something else of it.
     """
-    spec = PRESETS[settings.preset].spec
-    if named is not None and (content_taps or style_taps):
-        raise UsageError("--content-taps and --style-taps ask for another bundle than --bundle names; leave one of them out")
-    return replace(
-        spec,
-        precision="fp16" if settings.precision == "fp16" else spec.precision,
-        content_taps=names(content_taps or "") or spec.content_taps,
-        style_taps=names(style_taps or "") or spec.style_taps,
-    )
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value}
+    if named is not None and chosen:
+        option = "--" + next(iter(chosen)).replace("_", "-")
+        raise UsageError(f"{option} asks for another bundle than --bundle names; leave one of them out")
+    for name in {"content_taps", "style_taps"} & chosen.keys():
+        chosen[name] = names(chosen[name])
+    if settings.precision == "fp16":
+        chosen["precision"] = "fp16"
+    return replace(PRESETS[settings.preset].spec, **chosen)
 
 
 def find_bundle(named: Path | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:

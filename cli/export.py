@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..runtime.bundle import TVS, BundleSpec
+from ..runtime.bundle import PADDINGS, POOLINGS, TVS, BundleSpec
 from ..runtime.errors import ExportError
 from ..runtime.presets import DEFAULT, PRESETS
 from .options import PREFIX, is_chosen, names, new_folder, option
@@ -19,7 +19,8 @@ _DEFAULTS = BundleSpec()
 @new_folder("EXPORT_OUTPUT")
 @option("--preset", type=click.Choice(tuple(PRESETS)), default=DEFAULT, help="Whose network, taps and total variation.")
 @option("--network", type=click.Choice(("vgg16", "vgg19")), default=_DEFAULTS.network, help="Which VGG.")
-@option("--pooling", type=click.Choice(("max", "average")), default=_DEFAULTS.pooling, help="Kind of pooling.")
+@option("--pooling", type=click.Choice(POOLINGS), default=_DEFAULTS.pooling, help="Kind of pooling.")
+@option("--padding", type=click.Choice(PADDINGS), default=_DEFAULTS.padding, help="Beyond the edges of the picture.")
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")
 @option("--style-taps", default=",".join(_DEFAULTS.style_taps), help="Layers compared by their Gram matrices.")
 @option(

@@ -6,23 +6,14 @@ from typing import Any
 
 import click
 
+from .cache import OF_BUNDLE
 from .options import PATH, explicit, option
 from .paint import paint
 
 _SHARED = (
-    *(
-        "styles",
-        "blend",
-        "style_scale",
-        "style_size",
-        "colors",
-        "preset",
-        "content_taps",
-        "style_taps",
-        "layer_weight",
-        "size",
-    ),
-    *("content_weight", "style_weight", "tv_weight", "precision", "bundle", "provider", "device", "threads"),
+    *("styles", "blend", "style_scale", "style_size", "colors", "preset", "layer_weight", "size"),
+    *("content_weight", "style_weight", "strength", "tv_weight", "precision"),
+    *("bundle", *OF_BUNDLE, "provider", "device", "threads"),
 )
 """Options of `paint` that decide the objective, or where it is computed."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..runtime import Settings, Stylizer
 from ..runtime.images import read_picture
 from ..runtime.terms import Term, terms_of
-from .cache import cache_dir, choose_spec, find_bundle
+from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import steps
 
 
@@ -18,8 +18,6 @@ def measure(
     styles: Sequence[Path],
     blend: Sequence[float] | None,
     bundle: Path | None,
-    content_taps: str | None,
-    style_taps: str | None,
     provider: str,
     device: int | None,
     threads: int | None,
@@ -33,17 +31,16 @@ def measure(
         styles: the style pictures.
         blend: their shares.
         bundle: folder of a bundle; None for that of the options, from the cache.
-        content_taps: see `choose_spec`.
-        style_taps: see there.
         provider: see `Engine`.
         device: see there.
         threads: see there.
-        options: see `Settings.of`.
+        options: see `Settings.of`, and those of `OF_BUNDLE`.
     """
+    of_bundle = {name: options.pop(name) for name in OF_BUNDLE}
     settings = Settings.of(**options)
     picture, painted = read_picture(photo), [read_picture(path) for path in paintings]
     with steps() as step:
-        found = find_bundle(bundle, step, choose_spec(settings, bundle, content_taps, style_taps))
+        found = find_bundle(bundle, step, choose_spec(settings, bundle, **of_bundle))
     stylizer = Stylizer(
         found, styles, blend=blend, provider=provider, device=device, threads=threads, cache=cache_dir(), **options
     )

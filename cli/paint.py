@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from ..runtime.bundle import PADDINGS, POOLINGS
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import COLORS, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
@@ -36,6 +37,8 @@ _DEFAULTS = Settings()
 )
 @option("--content-taps", metavar="NAMES", help="Layers compared by their features: relu4_2.  [default: the preset's]")
 @option("--style-taps", metavar="NAMES", help="Layers compared by their Gram matrices.  [default: the preset's]")
+@option("--pooling", type=click.Choice(POOLINGS), help="Kind of pooling.  [default: the preset's]")
+@option("--padding", type=click.Choice(PADDINGS), help="Beyond the edges of the picture.  [default: the preset's]")
 @option(
     "--layer-weight",
     default="",
@@ -47,6 +50,7 @@ _DEFAULTS = Settings()
 @option("--iterations", type=int, default=_DEFAULTS.iterations, help="Evaluations of the loss at each scale.")
 @option("--content-weight", type=float, default=_DEFAULTS.content_weight, help="Weight of the photo's content.")
 @option("--style-weight", type=float, default=_DEFAULTS.style_weight, help="Weight of the style.")
+@option("--strength", type=float, help="Of the style, 0 to 1, in place of --style-weight; 0.5 is the preset's.")
 @option("--tv-weight", type=float, default=_DEFAULTS.tv_weight, help="Weight of total variation: smoothness.")
 @option(
     "--colors",
@@ -94,6 +98,7 @@ _DEFAULTS = Settings()
 @option(
     "--staircase", is_flag=True, help="Let the learning rate fall at once after --decay-every steps, not a little with each."
 )
+@option("--average", type=float, default=_DEFAULTS.average, help="Paint the moving average of iterates, such as 0.9.")
 @option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")

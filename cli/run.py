@@ -36,7 +36,7 @@ from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import START
 from ..runtime.tensorrt import SECONDS
-from .cache import cache_dir, choose_spec, find_bundle
+from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
 from .logfile import LogFile
@@ -84,8 +84,7 @@ class _Options:
     output: Path | None
     recursive: bool
     files_from: Path | None
-    content_taps: str | None
-    style_taps: str | None
+    of_bundle: dict[str, str | None]
     name: str
     settings: dict[str, Any]
     bundle: Path | None
@@ -118,8 +117,9 @@ class _Options:
         def part(kind: type) -> dict[str, Any]:
             return {f.name: options.pop(f.name) for f in fields(kind) if f.name in options}
 
-        settings = part(Settings) | {"layer_weight": options.pop("layer_weight")}
-        return cls(settings=settings, policy=Policy(**part(Policy)), **options)
+        settings = part(Settings) | {name: options.pop(name) for name in ("layer_weight", "strength")}
+        of_bundle = {name: options.pop(name) for name in OF_BUNDLE}
+        return cls(settings=settings, of_bundle=of_bundle, policy=Policy(**part(Policy)), **options)
 
 
 def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
@@ -134,7 +134,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
-    spec = choose_spec(settings, options.bundle, options.content_taps, options.style_taps)
+    spec = choose_spec(settings, options.bundle, **options.of_bundle)
     if options.blend is not None and len(options.blend) != len(options.styles):
         raise UsageError(f"--style-blend has {len(options.blend)} shares for {len(options.styles)} styles")
     styles = [read_style(path) for path in options.styles]

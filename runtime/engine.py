@@ -92,7 +92,7 @@ class Engine:
         self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
         free = self.free_memory()
         self._sessions = SessionCache(None if free is None else round(_SHARE * free))
-        self._still = self.bind(f"{ARITHMETIC}move", {})
+        self._still = self._bind_still()
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
 
@@ -153,6 +153,7 @@ class Engine:
                 raise DroppedError from None
             # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
             self._sessions.clear()
+            self._still = self._bind_still()
             kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
@@ -187,6 +188,9 @@ class Engine:
         pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels)
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
+
+    def _bind_still(self) -> Evaluate:
+        return self.bind(f"{ARITHMETIC}move", {})
 
     def _copy(self, source: Buffer, target: Buffer) -> None:
         """Copy on the device, by moving not at all; ONNX Runtime's own copy goes over the host."""

