@@ -18,7 +18,7 @@ from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance,
 
 pytestmark = pytest.mark.slow
 
-SPEC = BundleSpec(content_taps=("relu3_1",), style_taps=("relu1_1", "relu2_1", "relu3_1"))
+SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"))
 
 
 @pytest.fixture(scope="module")
