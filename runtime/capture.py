@@ -1,6 +1,5 @@
 """A graph with every input and output at a fixed address, which CUDA can capture once and replay."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -13,8 +12,9 @@ from .sessions import import_onnxruntime
 Copy = Callable[[Buffer, Buffer], None]
 """Copies the first buffer to the second, on the device."""
 
-_IDS = itertools.count(1)
-"""Of captured graphs; ONNX Runtime takes 0 for itself."""
+
+_ID = "1"
+"""Of a session's one captured graph; ONNX Runtime takes 0 for itself."""
 
 
 class CapturedGraph:
@@ -43,7 +43,7 @@ class CapturedGraph:
         self._fixed: Mapping[str, Array] | None = None
         self._lock = Lock()
         self._options = import_onnxruntime().RunOptions()
-        self._options.add_run_config_entry("gpu_graph_id", str(next(_IDS)))
+        self._options.add_run_config_entry("gpu_graph_id", _ID)
 
     def __call__(
         self, fixed: Mapping[str, Array], changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None
