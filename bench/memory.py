@@ -92,7 +92,7 @@ def over_many(bundle: Bundle, count: int, provider: str, threads: int) -> list[t
 
 def many(bundle: str, count: int, provider: str, threads: int) -> list[tuple[int, int]]:
     """What `over_many` runs."""
-    shapes = np.random.default_rng(0).permutation([(w, h) for w in range(100, 161, 3) for h in range(34, 100)])[:count]
+    shapes = np.random.default_rng(0).permutation([(w, h) for w in range(64, 125, 3) for h in range(34, 67)])[:count]
     with tempfile.TemporaryDirectory() as folder:
         style = Path(folder) / "style.png"
         noise((160, 120), 0).save(style)

@@ -182,7 +182,7 @@ def check_operators(graph: onnx.GraphProto) -> None:
             assert attributes.get("nearest_mode", b"floor") in (b"floor", b"ceil", b"round_prefer_floor")
 
 
-@pytest.mark.parametrize("size", [(32, 32), (57, 43), (96, 130)], ids=["smallest", "odd", "even"])
+@pytest.mark.parametrize("size", [(32, 32), (57, 43), (66, 98)], ids=["smallest", "odd", "even"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_equals_autograd(
     bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray], size: tuple[int, int], batch: int
@@ -224,10 +224,9 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
 
 
 OTHERS = {
-    "average pooling": BundleSpec(pooling="average", content_taps=("relu2_2",), style_taps=("relu1_2", "relu3_1")),
     "before the activation": BundleSpec(content_taps=("conv3_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
     "rescaled averages, replicated edges": BundleSpec(
-        pooling="rescaled", padding="replicate", content_taps=("relu2_1",), style_taps=("relu1_1", "relu3_1")
+        pooling="rescaled", padding="replicate", content_taps=("relu2_2",), style_taps=("relu1_2", "relu3_1")
     ),
     "one tap for both": BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)),
 }

@@ -281,9 +281,9 @@ def test_preconditioner_is_symmetric_and_positive() -> None:
 
 @pytest.fixture(scope="module")
 def vgg_loss(bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> tuple[Function, np.ndarray]:
-    """Gatys et al.'s objective at 96 px, and its start."""
+    """Gatys et al.'s objective at 72 px, and its start."""
     engine = Engine(bundle, "cpu")
-    photo, style = small(samples / "photos" / "town.jpg", 96), small(samples / "starry.jpg", 96)
+    photo, style = small(samples / "photos" / "town.jpg", 72), small(samples / "starry.jpg", 72)
     targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
     objective = Objective(engine, targets, balance(LossWeights(1.0, 1000.0, 0.0), targets))
 
