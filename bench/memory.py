@@ -96,7 +96,7 @@ def many(bundle: str, count: int, provider: str, threads: int) -> list[tuple[int
     with tempfile.TemporaryDirectory() as folder:
         style = Path(folder) / "style.png"
         noise((160, 120), 0).save(style)
-        stylizer = Stylizer(bundle, style, size=160, iterations=2, provider=provider, threads=threads, cache=folder)
+        stylizer = Stylizer(bundle, style, size=160, iterations=1, provider=provider, threads=threads, cache=folder)
         found = []
         for done, (width, height) in enumerate(shapes, start=1):
             stylizer(Picture(noise((int(width), int(height)), done)))

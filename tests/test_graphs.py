@@ -224,9 +224,9 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
 
 
 OTHERS = {
-    "before the activation": BundleSpec(content_taps=("conv3_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
+    "before the activation": BundleSpec(content_taps=("conv2_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
     "rescaled averages, replicated edges": BundleSpec(
-        pooling="rescaled", padding="replicate", content_taps=("relu2_2",), style_taps=("relu1_2", "relu3_1")
+        pooling="rescaled", padding="replicate", content_taps=("relu2_1",), style_taps=("relu1_2", "relu2_2")
     ),
     "one tap for both": BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)),
 }

@@ -182,9 +182,10 @@ def test_kinds_of_total_variation_have_one_list() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in TVS if kind != "squares"])
+@pytest.mark.parametrize("kind", ["normalised", "sums", "power"])
 def test_each_kind_is_traced(kind: str, tmp_path: Path, samples: Path) -> None:
     # The exporter's own check compares loss and gradient with autograd in float64, and refuses to write what differs.
+    # "squares" is every other bundle's, "absolute" the larger part of "normalised".
     spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",), tv=kind)
     bundle = export_bundle(spec, tmp_path / "b")
     assert Bundle.load(bundle.path).manifest.spec == spec
