@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from torch import Tensor
 from nstbatch.exporter import load_weights
 from nstbatch.exporter.objective import Objective
 from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.runtime import Bundle, BundleSpec
+from nstbatch.runtime import Bundle, BundleSpec, Painting, Progress
 from nstbatch.runtime.bundle import CHANNELS
-from nstbatch.runtime.objective import LossWeights
+from nstbatch.runtime.lockstep import LockStep
+from nstbatch.runtime.presets import LossWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -118,6 +120,14 @@ def timed(command: list[object]) -> float:
     began = time.perf_counter()
     subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
+
+
+def at_once(lock: LockStep, paintings: list[Painting]) -> None:
+    """A step of each painting, in lock-step."""
+    steps: list[tuple[Painting, Future[Progress]]] = [(painting, Future()) for painting in paintings]
+    lock.step(steps)
+    for _, step in steps:
+        step.result()
 
 
 def sgemm_rate(threads: int, size: int = 3072, repeats: int = 7) -> float:

@@ -17,7 +17,7 @@ wheels of nstbatch, onnxruntime-gpu, click, filelock, onnx-ir, onnxscript, pasti
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -35,6 +35,7 @@ from common import (
     GATYS,
     ITERATIONS,
     Array,
+    at_once,
     gigaflop,
     load_bundle,
     machine,
@@ -48,7 +49,7 @@ from common import (
     write,
 )
 from nstbatch.cli.cache import DEFAULT, find_bundle
-from nstbatch.runtime import Bundle, Painting, Progress, Stylizer
+from nstbatch.runtime import Bundle, Stylizer
 from nstbatch.runtime.binding import Buffer
 from nstbatch.runtime.engine import Engine, Evaluate
 from nstbatch.runtime.host import available_cores
@@ -286,10 +287,7 @@ def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: i
     for first in range(0, pictures, overlap):
         paintings = [stylizer.begin(picture) for _ in range(first, min(first + overlap, pictures))]
         while not paintings[0].done:
-            steps: list[tuple[Painting, Future[Progress]]] = [(painting, Future()) for painting in paintings]
-            lock.step(steps)
-            for _, step in steps:
-                step.result()
+            at_once(lock, paintings)
     return paintings[0].result().picture.rgb
 
 

@@ -5,15 +5,14 @@
 Whole iterations, L-BFGS included, of as many paintings either way, in one process and in turn; medians.
 """
 
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 
-from common import load_bundle, machine, markdown, pairs, read, seconds, write
-from nstbatch.runtime import Painting, Progress, Stylizer
+from common import at_once, load_bundle, machine, markdown, pairs, read, seconds, write
+from nstbatch.runtime import Painting, Stylizer
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.host import available_cores
 from nstbatch.runtime.images import Picture, from_pixels
@@ -58,13 +57,6 @@ def main(provider: str, precision: str, sizes: str, pictures: int, repeats: int,
 def in_turn(paintings: list[Painting]) -> None:
     for painting in paintings:
         painting.step()
-
-
-def at_once(lock: LockStep, paintings: list[Painting]) -> None:
-    steps: list[tuple[Painting, Future[Progress]]] = [(painting, Future()) for painting in paintings]
-    lock.step(steps)
-    for _, step in steps:
-        step.result()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,19 @@ def _export(spec: BundleSpec, path: Path, step: Callable[[str], None]) -> Bundle
     try:
         from ..exporter import export_bundle
     except ImportError as error:
-        how = "" if spec.precision == DEFAULT.precision else f" --precision {spec.precision}"
+        how = "".join(_option(field.name, getattr(spec, field.name)) for field in fields(spec) if _differs(spec, field.name))
         raise BundleError(
             f"no bundle in the cache, and making one needs PyTorch here ({error}). "
             f"On a machine with PyTorch: `nstbatch export -o {spec.network}/{how}`; copy the folder; "
             f"then `--bundle {spec.network}/`. Or here: `pip install 'nstbatch[export]'`"
         ) from None
     return export_bundle(spec, path, progress=step)
+
+
+def _differs(spec: BundleSpec, name: str) -> bool:
+    return bool(getattr(spec, name) != getattr(DEFAULT, name))
+
+
+def _option(name: str, value: str | tuple[str, ...]) -> str:
+    """An option of `export`, with the space before it."""
+    return f" --{name.replace('_', '-')} {value if isinstance(value, str) else ','.join(value)}"

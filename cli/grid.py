@@ -9,7 +9,7 @@ from ..runtime.contact_sheet import contact_sheet
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.images import Picture, write_picture
 from .run import run
-from .sweep import SWEEPABLE
+from .sweep import LEFT_OUT, SWEEPABLE
 from .text import tell
 
 SHEET = "sheet.png"
@@ -46,7 +46,7 @@ def paint_grid(photo: Path, output: Path | None, options: dict[str, Any]) -> Exi
             chosen = dict([*row, *column])
             name = "{stem} " + ", ".join(f"{key.replace('_', '-')} {value}" for key, value in chosen.items())
             name = name.replace("/", "_") + "{ext}"
-            code = run(photos=(photo,), output=folder, name=name, **_NOTHING, **(fixed | chosen))
+            code = run(photos=(photo,), output=folder, name=name, **LEFT_OUT, **(fixed | chosen))
             worst = max(worst, code)
             if code in _ENDS:
                 return code
@@ -56,15 +56,6 @@ def paint_grid(photo: Path, output: Path | None, options: dict[str, Any]) -> Exi
     tell(f"{folder / SHEET}")
     return worst
 
-
-_NOTHING: dict[str, Any] = {
-    "recursive": False,
-    "files_from": None,
-    "dry_run": False,
-    "keep_existing": False,
-    "wait": False,
-}
-"""Options of `run` that a sweep has not."""
 
 _ENDS = (ExitCode.INTERRUPTED, ExitCode.DEADLINE, ExitCode.LOCKED)
 """After which the next picture is not begun."""

@@ -25,7 +25,8 @@ SWEEPABLE = (
 )
 """Options of `paint` that take several values."""
 
-_LEFT_OUT = ("photos", "output", "recursive", "files_from", "name", "dry_run", "keep_existing", "wait")
+LEFT_OUT: dict[str, Any] = {"recursive": False, "files_from": None, "dry_run": False, "keep_existing": False, "wait": False}
+"""Options of `paint` that a sweep has not, and what it takes for them; its photo, output and names are its own."""
 
 
 class _Values(click.ParamType[tuple[Any, ...]]):
@@ -46,7 +47,7 @@ def _parameters() -> list[click.Parameter]:
     """Those of `paint` that a sweep has."""
     found = []
     for parameter in paint.params:
-        if parameter.name in _LEFT_OUT:
+        if parameter.name in ("photos", "output", "name", *LEFT_OUT):
             continue
         if parameter.name in SWEEPABLE:
             parameter = copy.copy(parameter)

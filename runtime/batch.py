@@ -19,7 +19,7 @@ from pathlib import Path
 from .atomic import make_folder
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
-from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, ProviderError
+from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, ProviderError, UsageError
 from .fleet import Fleet, LostWorkerError, RemotePainting
 from .images import FORMATS, Photo, encode_picture, fit, read_photo
 from .journal import Entry, Journal
@@ -49,8 +49,11 @@ class Batch:
         overlap: pictures that are painted at a time: on a GPU, one is evaluated there while the optimiser of another steps
             on the CPU. Of a fleet, as many as it has workers.
         lock_step: whether those that are painted at a time take each step together, with one evaluation for those of one
-            shape: not of a fleet.
+            shape.
         clock: seconds, never set back.
+
+    Raises:
+        UsageError: a fleet is to go in lock-step.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Batch:
         self._checkpoint = checkpoint
         self._fail_fast = fail_fast
         self._overlap = len(stylizer) if isinstance(stylizer, Fleet) else overlap
+        if lock_step and isinstance(stylizer, Fleet):
+            raise UsageError("pictures of several processes take no step together; leave out lock_step or the fleet")
         self._lock_step = LockStep(overlap if facts.static else None) if lock_step else None
         self._clock = clock
         self._deadline = None if duration is None else clock() + duration

@@ -70,18 +70,16 @@ def to_oklab(rgb: NDArray[np.uint8]) -> Pixels:
 
 def from_oklab(lab: Pixels) -> NDArray[np.uint8]:
     """Inverse of `to_oklab`; what sRGB has not loses chroma until it has it."""
-    linear = _linear(lab)
-    # Lightness alone always is in sRGB; of the chroma, as much as fits, by halving.
-    low, high = np.zeros(lab.shape[:-1]), np.ones(lab.shape[:-1])
-    if ((linear < -_MARGIN) | (linear > 1 + _MARGIN)).any():
+    linear = _linear(lab, 1.0)
+    inside = _inside(linear)
+    if not inside.all():
+        # Lightness alone always is in sRGB; of the chroma, as much as fits, by halving.
+        low, high = np.zeros(inside.shape), np.ones(inside.shape)
         for _ in range(8):
             middle = (low + high) / 2
-            tried = _linear(np.concatenate([lab[..., :1], lab[..., 1:] * middle[..., None]], axis=-1))
-            fits = ((tried >= -_MARGIN) & (tried <= 1 + _MARGIN)).all(-1)
+            fits = _inside(_linear(lab, middle[..., None]))
             low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-        inside = ((linear >= -_MARGIN) & (linear <= 1 + _MARGIN)).all(-1)
-        chroma = np.where(inside, 1.0, low)
-        linear = _linear(np.concatenate([lab[..., :1], lab[..., 1:] * chroma[..., None]], axis=-1))
+        linear = _linear(lab, np.where(inside, 1.0, low)[..., None])
     linear = linear.clip(0, 1)
     values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     rounded: NDArray[np.uint8] = np.rint(255 * values).astype(np.uint8)
@@ -92,9 +90,18 @@ _MARGIN = 1e-6
 """By which linear light may leave 0..1: rounding. Near black, lightness is the cube root of it."""
 
 
-def _linear(lab: Pixels) -> Pixels:
-    linear: Pixels = ((lab @ np.linalg.inv(_TO_LAB).T) ** 3) @ np.linalg.inv(_TO_CONES).T
+def _linear(lab: Pixels, chroma: Pixels | float) -> Pixels:
+    """Linear sRGB of Oklab with so much of its chroma; it may leave 0..1."""
+    a, b, c = np.moveaxis(np.linalg.inv(_TO_LAB), 1, 0)
+    cones = lab[..., :1] * a + chroma * (lab[..., 1:2] * b + lab[..., 2:] * c)
+    linear: Pixels = cones**3 @ np.linalg.inv(_TO_CONES).T
     return linear
+
+
+def _inside(linear: Pixels) -> NDArray[np.bool_]:
+    """Which pixels sRGB has."""
+    inside: NDArray[np.bool_] = ((linear >= -_MARGIN) & (linear <= 1 + _MARGIN)).all(-1)
+    return inside
 
 
 def _root(covariance: Pixels, power: float) -> Pixels:

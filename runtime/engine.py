@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .binding import BoundGraph, Buffer, Place
+from .binding import Array, BoundGraph, Buffer, Place
 from .bundle import ARITHMETIC, Bundle
 from .capture import CapturedGraph
 from .cuda import free_memory
@@ -24,8 +23,6 @@ from .sessions import ON_GPU, STATIC, first_line, import_onnxruntime, make_sessi
 from .stop import DroppedError
 from .tensorrt import EngineCache, Profile, engine_options, make_profiles
 from .vectors import HostVectors, Vectors
-
-Array = NDArray[np.float32]
 
 
 class Evaluate(Protocol):
@@ -186,7 +183,7 @@ class Engine:
             return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
 
         pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
-        size = evaluation_bytes(self.bundle.manifest.spec, pixels)
+        size = evaluation_bytes(self.bundle.manifest.spec, pixels) if pixels else 0
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
 
     def _bind_still(self) -> Evaluate:
@@ -207,7 +204,7 @@ class Engine:
         )
 
     def _engine_options(self, precision: str, profile: Profile) -> dict[str, str]:
-        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec.content_taps)
+        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec)
         if self._engines is None:
             return shapes
         folder = self._engines.of(precision, profile)

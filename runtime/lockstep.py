@@ -1,6 +1,7 @@
 """Several paintings a step at a time, with one evaluation for those of one shape."""
 
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ class LockStep:
     def __init__(self, full: int | None = None) -> None:
         self._full = full
         self._joint: _Joint | None = None
+        self._failed: float = math.inf
+        """Size of the smallest batch that has failed."""
 
     def step(self, steps: Sequence[tuple[Painting, "Future[Progress]"]]) -> None:
         """Take a step of each painting; what a painting raises is its own."""
@@ -53,8 +56,8 @@ class LockStep:
             self._evaluate(group)
 
     def _evaluate(self, group: list[_Asked]) -> None:
-        if len(group) > 1 and self._full in (None, len(group)):
-            # What a batch fails of, memory or a picture of it, may spare the others alone.
+        if 1 < len(group) < self._failed and self._full in (None, len(group)):
+            # What a batch fails of, most often memory, may spare its pictures alone.
             with contextlib.suppress(Exception):
                 began = time.perf_counter()
                 found = self._together(group)
@@ -62,7 +65,7 @@ class LockStep:
                 for asked, evaluated in zip(group, found, strict=True):
                     _tell(asked, evaluated, seconds)
                 return
-            self._joint = None
+            self._joint, self._failed = None, len(group)
         for asked in group:
             began = time.perf_counter()
             try:

@@ -87,7 +87,7 @@ class Painting:
         self.settings = settings
         self._stylizer = stylizer
         self._picture = picture
-        self._style = stylizer.style.matched(picture) if settings.colors == "match" else stylizer.style
+        self._style = stylizer.style_for(picture)
         self._levels = settings.levels(max(picture.size))
         self._shapes = [fit(picture.size, level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []

@@ -78,12 +78,12 @@ class Preset:
 
 
 def _balance(
-    content: Callable[[int, int, int], float],
-    style: Callable[[int, int, int], float],
+    content: Callable[[int, int, int], float] = lambda C, h, w: 1.0,
+    style: Callable[[int, int, int], float] = lambda C, h, w: 1 / C**2,
     tv: Callable[[int, int], float] = lambda height, width: 1.0,
     area: bool = False,
 ) -> Callable[[LossWeights, Shapes], Weights]:
-    """A preset's constants, by which its weights are multiplied.
+    """A preset's constants, by which its weights are multiplied; by default those of ``gatys``.
 
     Args:
         content: of a content tap, from its C, h and w.
@@ -104,7 +104,7 @@ def _balance(
 
 
 # Means of squares over C², of Gram matrices over h·w: the same as means of squares of Gram matrices over C·h·w.
-_GATYS = _balance(content=lambda C, h, w: 1.0, style=lambda C, h, w: 1 / C**2)
+_GATYS = _balance()
 
 # Sum of squares of raw Gram matrices F Fᵀ over 4 C² (h·w)²: C² (h·w)² S / (4 C² (h·w)²).
 _PAPER = _balance(content=lambda C, h, w: C * h * w / 2, style=lambda C, h, w: 1 / 4)
@@ -187,7 +187,7 @@ PRESETS: dict[str, Preset] = {
         source="Dive into Deep Learning, chapter_computer-vision/neural-style",
         formula="a·mean (F-P)² + b·sum over taps of mean (G-A)², G over C·h·w + c·½(mean |dx| + mean |dy|), normalised RGB",
         weights=LossWeights(1.0, 1e4, 10.0),
-        balance=_balance(content=lambda C, h, w: 1.0, style=lambda C, h, w: 1 / C**2, tv=lambda height, width: 0.5),
+        balance=_balance(tv=lambda height, width: 0.5),
         spec=BundleSpec(
             content_taps=("relu4_4",),
             style_taps=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"),
@@ -228,11 +228,7 @@ PRESETS: dict[str, Preset] = {
         source="ProGamerGov/neural-style-pt, after jcjohnson/neural-style",
         formula="a·mean (F-P)² + b·sum over taps of mean (G-A)², G over C·h·w + c·(sum |dx| + sum |dy|)",
         weights=LossWeights(5.0, 100.0, 1e-3),
-        balance=_balance(
-            content=lambda C, h, w: 1.0,
-            style=lambda C, h, w: 1 / C**2,
-            tv=lambda height, width: 3.0 * height * width,
-        ),
+        balance=_balance(tv=lambda height, width: 3.0 * height * width),
         spec=BundleSpec(tv="sums"),
         settings=_PLAIN | {"init": "noise", "iterations": 1000, "history": 100},
         notes="the noise is about the photo's mean colour; our L-BFGS",
@@ -241,7 +237,7 @@ PRESETS: dict[str, Preset] = {
         source="dstein64/pastiche (PyPI)",
         formula="a·mean (F-P)² + b·sum over taps of mean (G-A)²/C², G over h·w + c·½(mean |dx| + mean |dy|)",
         weights=LossWeights(0.01, 10.0, 0.0),
-        balance=_balance(content=lambda C, h, w: 1.0, style=lambda C, h, w: 1 / C**2, tv=lambda height, width: 0.5),
+        balance=_balance(tv=lambda height, width: 0.5),
         spec=BundleSpec(tv="absolute"),
         settings=_PLAIN | {"iterations": 1000, "size": 577},
         notes="its size is an area of 500² pixels, that of a long side of 577 at 4 : 3; our L-BFGS",
@@ -269,13 +265,14 @@ def layers(text: str) -> tuple[tuple[str, float], ...]:
         UsageError: it is something else.
     """
     pairs = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        tap, equals, factor = part.partition("=")
+    for part in filter(None, map(str.strip, text.split(","))):
         try:
+            tap, factor = part.split("=")
             pairs.append((tap.strip(), float(factor)))
+            sound = 0 <= pairs[-1][1] <= HEAVIEST
         except ValueError:
-            equals = ""
-        if not equals or not 0 <= pairs[-1][1] <= HEAVIEST:
+            sound = False
+        if not sound:
             raise UsageError(f"layer weight '{part}' is not like relu3_1=0.2, with a factor of at least 0")
     return tuple(pairs)
 

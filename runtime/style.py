@@ -113,7 +113,6 @@ class Style:
     def __init__(self, photo: Photo, engine: Engine, cache: Path | None = None) -> None:
         self.sha256 = photo.sha256
         self._photo = photo
-        self._picture = photo.picture
         self._engine = engine
         self._cache = cache
         self._memory: dict[int, Grams] = {}
@@ -122,11 +121,11 @@ class Style:
     @property
     def image(self) -> Picture:
         """The decoded picture."""
-        return self._picture
+        return self._photo.picture
 
     def matched(self, photo: Picture) -> "Style":
         """See `StyleTargets`; its matrices are kept for as long as it is."""
-        recolored = Picture(match(self._picture.rgb, photo.rgb))
+        recolored = Picture(match(self.image.rgb, photo.rgb))
         return Style(replace(self._photo, picture=recolored), self._engine)
 
     def grams(self, size: int) -> Grams:
@@ -144,7 +143,7 @@ class Style:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _compute(self, size: int) -> Grams:
-        image = resize(self._picture.rgb, fit(self._picture.size, size))
+        image = resize(self.image.rgb, fit(self.image.size, size))
         grams = dict(encode(self._engine, to_pixels(image)).grams)
         path = self._file(size)
         if path is not None:

@@ -113,6 +113,10 @@ class Stylizer:
         recipe = Recipe(self.style.sha256, self.engine.bundle.id, self.settings, start)
         return Facts(self.settings, recipe, self.engine.static, self.engine.provider, self.engine.free_memory())
 
+    def style_for(self, picture: Picture) -> StyleTargets:
+        """The style as a photo's painting takes it: in its colours, if they are to be matched."""
+        return self.style.matched(picture) if self.settings.colors == "match" else self.style
+
     def cancel(self) -> None:
         """See `Engine`."""
         self.engine.cancel()

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bundle import CHANNELS
+from .bundle import BundleSpec
 from .cuda import LIBNVINFER, Load, device_name
+from .presets import Shapes
 
 SECONDS = (20, 100)
 """That an engine takes to build: from, to."""
@@ -56,15 +57,13 @@ class Profile:
         """Whether it takes images of that size."""
         return self.low[0] <= height <= self.high[0] and self.low[1] <= width <= self.high[1]
 
-    def options(self, content_taps: tuple[str, ...]) -> dict[str, str]:
+    def options(self, spec: BundleSpec) -> dict[str, str]:
         """Of ONNX Runtime's TensorRT provider, for the gradient graph of one image at a time."""
 
         def shapes(height: int, width: int) -> str:
-            found = [f"image:1x3x{height}x{width}"]
-            for tap in content_taps:
-                block = int(tap[4])
-                found.append(f"content.{tap}:1x{CHANNELS[block - 1]}x{height >> (block - 1)}x{width >> (block - 1)}")
-            return ",".join(found)
+            taps = zip(spec.content_taps, Shapes.of(spec, height, width).content, strict=True)
+            contents = [f"content.{tap}:1x{C}x{h}x{w}" for tap, (C, h, w) in taps]
+            return ",".join([f"image:1x3x{height}x{width}", *contents])
 
         ends = {"min": self.low, "opt": self.usual, "max": self.high}
         return {f"trt_profile_{end}_shapes": shapes(*shape) for end, shape in ends.items()}

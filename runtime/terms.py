@@ -51,13 +51,11 @@ def terms_of(stylizer: Stylizer, photo: Picture, painting: Picture) -> tuple[tup
             f"{photo.size[1]}: they have other proportions"
         )
     content, image = (to_pixels(resize(picture.rgb, (width, height))) for picture in (photo, painting))
-    style = stylizer.style.matched(photo) if settings.colors == "match" else stylizer.style
-    targets = Targets(encode(engine, content).contents, style.grams(settings.style_levels([max(width, height)])[0]))
+    style_size = settings.style_levels([max(width, height)])[0]
+    targets = Targets(encode(engine, content).contents, stylizer.style_for(photo).grams(style_size))
     spec = engine.bundle.manifest.spec
     weights = weigh(settings, spec, height, width)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])
-    losses = objective.losses(image)
     names = [*(("content", tap) for tap in spec.content_taps), *(("style", tap) for tap in spec.style_taps), ("tv", "")]
-    factors = objective.weights
-    found = zip(names, losses, factors, strict=True)
+    found = zip(names, objective.losses(image), objective.weights, strict=True)
     return (width, height), [Term(kind, tap, float(value), float(weight)) for (kind, tap), value, weight in found]

@@ -1,5 +1,6 @@
 """Each preset against its source's formula, written down again in NumPy and float64."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,12 +12,13 @@ import torch
 from click.testing import CliRunner
 
 from nstbatch.cli.app import app
+from nstbatch.cli.cache import find_bundle
 from nstbatch.exporter import export_bundle
 from nstbatch.exporter.objective import VARIATIONS, Objective
 from nstbatch.exporter.vgg import TruncatedVGG, Weights, layers
 from nstbatch.runtime import Bundle, BundleSpec, Settings, Stylizer
 from nstbatch.runtime.bundle import CHANNELS, TVS
-from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.errors import BundleError, UsageError
 from nstbatch.runtime.objective import weigh
 from nstbatch.runtime.presets import DEFAULT, PRESETS
 from nstbatch.runtime.presets import layers as parse_layers
@@ -249,3 +251,12 @@ def test_from_the_command_line(
     refused = nstbatch(*arguments, *options, "--style-taps", "relu1_1")
     assert refused.returncode == 2
     assert "--bundle" in refused.stderr
+
+
+def test_a_host_without_torch_is_told_the_whole_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "nstbatch.exporter", None)
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path))
+    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/ --content-taps relu5_2 --tv power`"):
+        find_bundle(None, lambda _: None, PRESETS["keras"].spec)
+    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/`"):
+        find_bundle(None, lambda _: None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstbatch.runtime import Bundle, Settings
+from nstbatch.runtime import Bundle, BundleSpec, Settings
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.sessions import provider_chain
 from nstbatch.runtime.tensorrt import EngineCache, Profile, engine_options, make_profiles
@@ -71,7 +71,7 @@ def test_every_shape_of_a_plan_is_in_a_profile(shapes: dict[tuple[int, int], int
 
 
 def test_a_profile_in_tensorrts_words() -> None:
-    options = Profile((36, 48), (48, 64), (65, 64)).options(("relu4_2", "conv1_1"))
+    options = Profile((36, 48), (48, 64), (65, 64)).options(BundleSpec(content_taps=("relu4_2", "conv1_1")))
     assert options == {
         "trt_profile_min_shapes": "image:1x3x36x48,content.relu4_2:1x512x4x6,content.conv1_1:1x64x36x48",
         "trt_profile_opt_shapes": "image:1x3x48x64,content.relu4_2:1x512x6x8,content.conv1_1:1x64x48x64",
