@@ -100,8 +100,7 @@ def _linear(lab: Pixels, chroma: Pixels | float) -> Pixels:
 
 def _inside(linear: Pixels) -> NDArray[np.bool_]:
     """Which pixels sRGB has."""
-    inside: NDArray[np.bool_] = ((linear >= -_MARGIN) & (linear <= 1 + _MARGIN)).all(-1)
-    return inside
+    return np.logical_and.reduce((linear >= -_MARGIN) & (linear <= 1 + _MARGIN), axis=-1)  # type: ignore[no-any-return]
 
 
 def _root(covariance: Pixels, power: float) -> Pixels:
