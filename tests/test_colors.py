@@ -38,7 +38,9 @@ def test_lightness_is_the_paintings_and_the_hue_that_of_the_mixture(rgb: np.ndar
     other = np.random.default_rng(seed).integers(0, 256, rgb.shape, np.uint8)
     found = np.asarray(take_chroma(Image.fromarray(rgb), Image.fromarray(other), share))
     lab, painted, photo = to_oklab(found), to_oklab(rgb), to_oklab(other)
-    np.testing.assert_allclose(lab[..., 0], painted[..., 0], atol=0.02)
+    # Half a grey level is 0.03 of lightness beside black, the cube root, and less than 0.01 from grey level 10 on.
+    off = np.abs(lab[..., 0] - painted[..., 0])
+    assert (off <= np.where(painted[..., 0] < 0.2, 0.07, 0.02)).all()
     wanted = share * painted[..., 1:] + (1 - share) * photo[..., 1:]
     # What sRGB has not is nearer to grey, and of no other hue.
     assert (np.hypot(*np.moveaxis(lab[..., 1:], -1, 0)) <= np.hypot(*np.moveaxis(wanted, -1, 0)) + 0.03).all()
