@@ -37,12 +37,13 @@ OF_BUNDLE = ("content_taps", "style_taps", "pooling", "padding")
 """Options that ask for another bundle than the preset's."""
 
 
-def choose_spec(settings: Settings, named: Path | None, **options: str | None) -> BundleSpec:
+def choose_spec(settings: Settings, named: Path | None, regions: bool = False, **options: str | None) -> BundleSpec:
     """The bundle that options ask for, where they name none.
 
     Args:
         settings: of the optimisation.
         named: folder of a bundle.
+        regions: whether there are masks.
         options: those of `OF_BUNDLE`; None for the preset's.
 
     Raises:
@@ -56,6 +57,8 @@ def choose_spec(settings: Settings, named: Path | None, **options: str | None) -
         chosen[name] = names(chosen[name])
     if settings.precision == "fp16":
         chosen["precision"] = "fp16"
+    if regions:
+        chosen["regions"] = True
     return replace(PRESETS[settings.preset].spec, **chosen)
 
 
@@ -116,6 +119,8 @@ def _differs(spec: BundleSpec, name: str) -> bool:
     return bool(getattr(spec, name) != getattr(DEFAULT, name))
 
 
-def _option(name: str, value: str | tuple[str, ...]) -> str:
+def _option(name: str, value: str | bool | tuple[str, ...]) -> str:
     """An option of `export`, with the space before it."""
+    if isinstance(value, bool):
+        return f" --{name}"
     return f" --{name.replace('_', '-')} {value if isinstance(value, str) else ','.join(value)}"

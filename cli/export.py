@@ -42,8 +42,9 @@ _DEFAULTS = BundleSpec()
     help="Of the layers; Gram matrices and losses are float32 in either.",
 )
 @option("--tv", type=click.Choice(TVS), default=_DEFAULTS.tv, help="Kind of total variation.")
+@option("--regions", is_flag=True, help="Compare the style in each region of a mask by itself: for masks.")
 @click.pass_context
-def export(context: click.Context, /, output: Path, preset: str, preprocessing: str | None, **options: str) -> None:
+def export(context: click.Context, /, output: Path, preset: str, preprocessing: str | None, **options: Any) -> None:
     """Write a bundle: the graphs that the runtime needs, checked against PyTorch's autograd in float64.
 
     Layers are named relu4_2 (after the activation) or conv4_2 (before it), and separated by commas.

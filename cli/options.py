@@ -62,6 +62,7 @@ class _Finite(click.FloatRange):
 
 MEGAPIXELS = _Finite(min=0, min_open=True)
 MINUTES = _Finite(min=0)
+FEATHERS = _Finite(min=0, max=20)
 
 
 class _Duration(click.ParamType[float]):

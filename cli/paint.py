@@ -7,8 +7,8 @@ import click
 from ..runtime.bundle import PADDINGS, POOLINGS
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
-from ..runtime.settings import COLORS, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from .options import BLEND, DEVICES, DURATION, MEGAPIXELS, MINUTES, PATH, explicit, option
+from ..runtime.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
+from .options import BLEND, DEVICES, DURATION, FEATHERS, MEGAPIXELS, MINUTES, PATH, explicit, option
 
 _DEFAULTS = Settings()
 
@@ -52,6 +52,22 @@ _DEFAULTS = Settings()
 @option("--style-weight", type=float, default=_DEFAULTS.style_weight, help="Weight of the style.")
 @option("--strength", type=float, help="Of the style, 0 to 1, in place of --style-weight; 0.5 is the preset's.")
 @option("--tv-weight", type=float, default=_DEFAULTS.tv_weight, help="Weight of total variation: smoothness.")
+@option(
+    "--style-mask",
+    "style_masks",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="Regions of a style by their colours; each goes to where its colour is in --content-mask. One for each --style.",
+)
+@option(
+    "--content-mask",
+    type=PATH,
+    metavar="DIR|FILE",
+    help="Regions of the photos: a mask of each photo's stem, or one for all.",
+)
+@option("--protect", type=PATH, metavar="DIR|FILE", help="Keep of the photos what is white in these masks.")
+@option("--feather", type=FEATHERS, default=FEATHER, help="Softness of the masks' edges, in percent of the long side.")
 @option(
     "--colors",
     default=_DEFAULTS.colors,

@@ -15,6 +15,7 @@ from ..runtime import (
     Bundle,
     Fleet,
     Journal,
+    MaskFiles,
     Policy,
     Settings,
     Stop,
@@ -84,6 +85,10 @@ class _Options:
     output: Path | None
     recursive: bool
     files_from: Path | None
+    style_masks: Sequence[Path]
+    content_mask: Path | None
+    protect: Path | None
+    feather: float
     of_bundle: dict[str, str | None]
     name: str
     settings: dict[str, Any]
@@ -134,7 +139,18 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
-    spec = choose_spec(settings, options.bundle, **options.of_bundle)
+    if bool(options.style_masks) != bool(options.content_mask):
+        raise UsageError("--style-mask and --content-mask go together: name both, or none")
+    if options.style_masks and len(options.style_masks) != len(options.styles):
+        raise UsageError(
+            f"{len(options.style_masks)} --style-mask for {len(options.styles)} --style: one for each; a mask of one colour "
+            f"takes all of a style"
+        )
+    for place in (options.content_mask, options.protect):
+        if place is not None and not place.exists():
+            raise UsageError(f"{place}: no such file or folder of masks")
+    masked = bool(options.style_masks or options.protect)
+    spec = choose_spec(settings, options.bundle, masked, **options.of_bundle)
     if options.blend is not None and len(options.blend) != len(options.styles):
         raise UsageError(f"--style-blend has {len(options.blend)} shares for {len(options.styles)} styles")
     styles = [read_style(path) for path in options.styles]
@@ -159,6 +175,7 @@ def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start:
         bundle,
         styles,
         blend=options.blend,
+        masks=options.style_masks,
         provider=options.provider,
         threads=options.threads,
         vectors=options.vectors,
@@ -196,8 +213,12 @@ def _paint_by(
         budget = None
         if facts.free_memory is not None:
             overlap = stylizer.sharing if isinstance(stylizer, Fleet) else options.overlap
-            budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, overlap)
-        plan = make_plan(items, journals, facts.recipe, options.policy, budget)
+            regions = max(len(facts.regions), bundle.manifest.spec.regions)
+            budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, overlap, regions)
+        masks = MaskFiles(
+            facts.regions, options.content_mask, options.protect, options.feather, options.policy.max_megapixels
+        )
+        plan = make_plan(items, journals, facts.recipe, options.policy, budget, masks)
         if isinstance(stylizer, Stylizer):
             if options.dry_run:
                 told.refused = plan.count(State.REFUSED) > 0
@@ -215,6 +236,7 @@ def _paint_by(
             stylizer,
             journals,
             policy=options.policy,
+            masks=masks,
             stop=stop,
             checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
             duration=None if deadline is None else deadline - time.monotonic(),
@@ -242,7 +264,8 @@ def _items(options: _Options) -> list[Item]:
     if not options.photos and options.files_from is None:
         raise UsageError("nothing to paint: name photos, folders or patterns, or a list with --files-from")
     listed = [] if options.files_from is None else _read_list(options.files_from)
-    inputs = discover(options.photos, listed, styles=options.styles, recursive=options.recursive)
+    masks = [path for path in (*options.style_masks, options.content_mask, options.protect) if path is not None]
+    inputs = discover(options.photos, listed, styles=options.styles, masks=masks, recursive=options.recursive)
     return make_items(inputs, options.styles, options.output, options.name)
 
 

@@ -25,6 +25,9 @@ _EXAMPLE = (17, 3, 309, 345)
 """Shape to trace with. The tracer takes sizes that are equal for the same symbol: so batch, height and width differ at
 every depth from each other, from the channels, and from the number of taps."""
 
+_EXAMPLE_REGIONS = 13
+"""Regions to trace with, likewise."""
+
 
 def export_bundle(
     spec: BundleSpec,
@@ -86,7 +89,7 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
         return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
 
     models = {}
-    for graph in graph_specs(objective(torch.float32)):
+    for graph in graph_specs(objective(torch.float32), spec.regions):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
     progress("tracing the optimiser's arithmetic")
@@ -95,7 +98,7 @@ def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | Non
     progress("writing graphs and weights")
     names = write(models, folder)
     verify_functions(folder, vector_graphs())
-    parity = verify(folder, objective(torch.float64), TOLERANCES[spec.precision], progress=progress)
+    parity = verify(folder, objective(torch.float64), TOLERANCES[spec.precision], spec.regions, progress=progress)
     hashes = {name: sha256_file(folder / name) for name in names}
     manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -107,23 +110,31 @@ def _vector_models() -> dict[str, onnx.ModelProto]:
     return {graph.name: build(graph) for graph in vector_graphs()}
 
 
-def graph_specs(objective: Objective) -> list[GraphSpec]:
-    """The graphs of a bundle. Another traced function is another entry here."""
+def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
+    """The graphs of a bundle, with masks of ``regions`` or without. Another traced function is another entry here."""
     network = objective.network
     batch, _, height, width = _EXAMPLE
     image = torch.zeros(_EXAMPLE)
-    contents, grams = [], []
+    contents, grams, masks = [], [], []
     content_shapes: dict[str, Shape] = {}
     gram_shapes: dict[str, Shape] = {}
+    mask_shapes: dict[str, Shape] = {}
     for name in objective.content_taps:
         block = network.taps[name].block
         channels = CHANNELS[block - 1]
         contents.append(torch.zeros(batch, channels, height >> (block - 1), width >> (block - 1)))
         content_shapes[f"content.{name}"] = ("N", channels, f"{name}.h", f"{name}.w")
     for name in objective.style_taps:
-        channels = CHANNELS[network.taps[name].block - 1]
-        grams.append(torch.zeros(1, channels, channels))
-        gram_shapes[f"gram.{name}"] = ("N", channels, channels)
+        block = network.taps[name].block
+        channels = CHANNELS[block - 1]
+        if regions:
+            grams.append(torch.zeros(1, _EXAMPLE_REGIONS, channels, channels))
+            gram_shapes[f"gram.{name}"] = ("N", "R", channels, channels)
+            masks.append(torch.zeros(batch, _EXAMPLE_REGIONS, height >> (block - 1), width >> (block - 1)))
+            mask_shapes[f"mask.{name}"] = ("N", "R", f"{name}.h", f"{name}.w")
+        else:
+            grams.append(torch.zeros(1, channels, channels))
+            gram_shapes[f"gram.{name}"] = ("N", channels, channels)
     # Gram targets and metrics are traced with a batch of 1, which broadcasts; the finished graph takes 1 or N.
     targets: dict[str, Shape] = {name: ("gram_N", *shape[1:]) for name, shape in gram_shapes.items()}
     metrics: dict[str, Shape] = {
@@ -133,13 +144,15 @@ def graph_specs(objective: Objective) -> list[GraphSpec]:
     pixels: Shape = ("N", 3, "H", "W")
     free = torch.export.Dim.AUTO
     free_image = {0: free, 2: free, 3: free}
+    free_gram = {1: free} if regions else None
+    free_masks = [{0: free, 1: free, 2: free, 3: free}] * len(masks)
     return [
         GraphSpec(
             name="encode",
-            function=lambda image: tuple(t for group in objective.encode(image) for t in group),
-            example=(image,),
-            dynamic=(free_image,),
-            inputs={"image": pixels},
+            function=lambda image, masks: tuple(t for group in objective.encode(image, masks) for t in group),
+            example=(image, masks),
+            dynamic=(free_image, free_masks),
+            inputs={"image": pixels} | mask_shapes,
             outputs=content_shapes | gram_shapes,
         ),
         GraphSpec(
@@ -153,13 +166,15 @@ def graph_specs(objective: Objective) -> list[GraphSpec]:
                 torch.ones(k),
                 torch.ones(l),
                 torch.tensor(0.5),
+                masks,
             ),
-            dynamic=(free_image, [free_image] * k, [None] * l, [None] * l, None, None, None),
+            dynamic=(free_image, [free_image] * k, [free_gram] * l, [free_gram] * l, None, None, None, free_masks),
             inputs={"image": pixels}
             | content_shapes
             | targets
             | metrics
-            | {"content_weight": (k,), "style_weight": (l,), "tv_weight": ()},
+            | {"content_weight": (k,), "style_weight": (l,), "tv_weight": ()}
+            | mask_shapes,
             outputs={"losses": ("N", k + l + 1), "gradient": pixels},
         ),
     ]

@@ -40,6 +40,50 @@ def gram_matrix(features: Tensor) -> Tensor:
     return product / flat.shape[2]
 
 
+class _RegionGrams(torch.autograd.Function):
+    """F diag(m) Fᵀ of each mask m, and its gradient, the sum of (D + Dᵀ) F diag(m): one product for all masks each way."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(flat: Tensor, masks: Tensor) -> Tensor:
+        count, channels = masks.shape[1], flat.shape[1]
+        product = torch.bmm(_masked(flat, masks), flat.transpose(1, 2))
+        return product.reshape(-1, count, channels, channels)
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        context.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        flat, masks = context.saved_tensors
+        symmetric = (gradient + gradient.transpose(2, 3)).transpose(1, 2).flatten(2)
+        return torch.bmm(symmetric, _masked(flat, masks)), None
+
+
+def _masked(flat: Tensor, masks: Tensor) -> Tensor:
+    """F diag(m) of every mask, one below the other: ``[N, C, P]`` and ``[N, R, P]`` to ``[N, R·C, P]``."""
+    return (flat.unsqueeze(1) * masks.unsqueeze(2)).flatten(1, 2)
+
+
+def region_grams(features: Tensor, masks: Tensor) -> Tensor:
+    """Gram matrices of regions: the sum over positions of a mask times f fᵀ.
+
+    The guided Gram matrices of Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.1,
+    whose guidance channels T have the squares T² for masks here.
+
+    Args:
+        features: ``[N, C, h, w]``.
+        masks: ``[N, R, h, w]``, each of which sums to 1; or to 0, where there is nothing of a region.
+
+    Returns:
+        ``[N, R, C, C]``.
+    """
+    grams: Tensor = _RegionGrams.apply(features.flatten(2), masks.flatten(2))  # type: ignore[no-untyped-call]
+    return grams
+
+
 class _Quadratic(torch.autograd.Function):
     """Mean of D ∘ QDQ over the elements of each D, for a symmetric Q; autograd's own gradient would form QDQ twice."""
 
@@ -48,7 +92,7 @@ class _Quadratic(torch.autograd.Function):
     @staticmethod
     def forward(difference: Tensor, metric: Tensor) -> tuple[Tensor, Tensor]:
         weighted = torch.matmul(torch.matmul(metric, difference), metric)
-        return (difference * weighted).mean(2).mean(1), weighted
+        return (difference * weighted).mean(-1).mean(-1), weighted
 
     @staticmethod
     def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -58,19 +102,19 @@ class _Quadratic(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
         (weighted,) = context.saved_tensors
-        return 2 * gradient[:, None, None] * weighted / (weighted.shape[1] * weighted.shape[2]), None
+        return 2 * gradient[..., None, None] * weighted / (weighted.shape[-1] * weighted.shape[-2]), None
 
 
 def style_loss(gram: Tensor, target: Tensor, metric: Tensor) -> Tensor:
-    """Mean of squares of M (G - A) M for each G of a batch ``[N, C, C]``, with M² = Q: ``[N]``.
+    """Mean of squares of M (G - A) M for each G of a batch ``[N, ..., C, C]``, with M² = Q: ``[N, ...]``.
 
     With Q = I it is the term of Gatys et al., equation 4, up to its constant; another Q weighs the directions of feature
     space, which is ours.
 
     Args:
-        gram: G, ``[N, C, C]``.
-        target: A, ``[1 or N, C, C]``.
-        metric: Q, ``[1 or N, C, C]``, symmetric.
+        gram: G, ``[N, ..., C, C]``.
+        target: A, ``[1 or N, ..., C, C]``.
+        metric: Q, ``[1 or N, ..., C, C]``, symmetric.
     """
     loss, _ = _Quadratic.apply(gram - target, metric)  # type: ignore[no-untyped-call]
     return loss  # type: ignore[no-any-return]
@@ -141,6 +185,9 @@ VARIATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Objective:
     """Content, style and total-variation losses of a network.
 
+    With masks, one ``[N, R, h, w]`` for each style tap, Gram matrices and metrics are of R regions, ``[N, R, C, C]``, and a
+    style term is the sum over them: a metric times the root of a factor gives its region that factor.
+
     Attributes:
         network: the feature extractor; it reads at least the taps named here.
         content_taps: k names.
@@ -153,18 +200,25 @@ class Objective:
     style_taps: Sequence[str]
     tv: str = "squares"
 
-    def encode(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def encode(self, image: Tensor, masks: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Tensor]]:
         """Content features ``[N, C, h, w]`` and Gram matrices ``[N, C, C]`` of images ``[N, 3, H, W]``."""
-        return self._read(self.network(image))
+        return self._read(self.network(image), masks)
 
-    def _read(self, features: Features) -> tuple[list[Tensor], list[Tensor]]:
-        return [features[t] for t in self.content_taps], [gram_matrix(features[t]) for t in self.style_taps]
+    def _read(self, features: Features, masks: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        style = [features[t] for t in self.style_taps]
+        grams = [region_grams(f, m) for f, m in zip(style, masks, strict=True)] if masks else [*map(gram_matrix, style)]
+        return [features[t] for t in self.content_taps], grams
 
     def losses(
-        self, image: Tensor, contents: Sequence[Tensor], grams: Sequence[Tensor], metrics: Sequence[Tensor]
+        self,
+        image: Tensor,
+        contents: Sequence[Tensor],
+        grams: Sequence[Tensor],
+        metrics: Sequence[Tensor],
+        masks: Sequence[Tensor] = (),
     ) -> Tensor:
         """The k content terms, the l style terms and the TV term of each image, unweighted: ``[N, k + l + 1]``."""
-        return self._terms(self.network(image), image, contents, grams, metrics)
+        return self._terms(self.network(image), image, contents, grams, metrics, masks)
 
     def _terms(
         self,
@@ -173,10 +227,12 @@ class Objective:
         contents: Sequence[Tensor],
         grams: Sequence[Tensor],
         metrics: Sequence[Tensor],
+        masks: Sequence[Tensor],
     ) -> Tensor:
-        features, own = self._read(taps)
+        features, own = self._read(taps, masks)
         terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
-        terms += [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
+        styles = [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
+        terms += [loss.sum(1) for loss in styles] if masks else styles
         terms.append(VARIATIONS[self.tv](image))
         # cat, not stack: the gradient of stack is a select, which ONNX spells Gather.
         return torch.cat([term.unsqueeze(1) for term in terms], dim=1)
@@ -190,22 +246,24 @@ class Objective:
         content_weight: Tensor,
         style_weight: Tensor,
         tv_weight: Tensor,
+        masks: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """Unweighted losses ``[N, k + l + 1]`` and the gradient ``[N, 3, H, W]`` of their weighted sum.
 
         Args:
             image: ``[N, 3, H, W]``, RGB, 0..255.
             contents: k targets ``[N, C, h, w]``.
-            grams: l targets ``[1 or N, C, C]``.
-            metrics: l metrics ``[1 or N, C, C]``, symmetric, see `style_loss`.
+            grams: l targets ``[1 or N, C, C]``, or of regions ``[1 or N, R, C, C]``.
+            metrics: l metrics of the same shape, symmetric, see `style_loss`.
             content_weight: ``[k]``.
             style_weight: ``[l]``.
             tv_weight: scalar.
+            masks: none, or l masks ``[N, R, h, w]``, see `region_grams`.
         """
         weights = torch.cat([content_weight, style_weight, tv_weight.reshape(1)])
 
         def weighted_sum(taps: Features, x: Tensor) -> tuple[Tensor, Tensor]:
-            terms = self._terms(taps, x, contents, grams, metrics)
+            terms = self._terms(taps, x, contents, grams, metrics, masks)
             return (terms * weights).sum(), terms
 
         taps, back = self.network.differentiate(image)

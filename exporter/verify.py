@@ -64,10 +64,11 @@ class _Batch:
     content_weight: Tensor
     style_weight: Tensor
     tv_weight: Tensor
+    masks: list[Tensor]
 
     def arguments(
         self, dtype: torch.dtype
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor, Tensor, list[Tensor]]:
         return (
             self.image.to(dtype),
             [t.to(dtype) for t in self.contents],
@@ -76,6 +77,7 @@ class _Batch:
             self.content_weight.to(dtype),
             self.style_weight.to(dtype),
             self.tv_weight.to(dtype),
+            [t.to(dtype) for t in self.masks],
         )
 
 
@@ -83,6 +85,7 @@ def verify(
     folder: Path,
     objective: Objective,
     tolerance: Tolerance,
+    regions: bool = False,
     sizes: Sequence[tuple[int, int]] = SIZES,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Parity:
@@ -101,7 +104,7 @@ def verify(
     for size in sizes:
         progress(f"comparing with autograd at {size[1]} x {size[0]}")
         base: Reference | None = None
-        for batch in _batches(objective, size):
+        for batch in _batches(objective, size, regions):
             reference_losses, reference_gradients = (
                 t.numpy() for t in objective.losses_and_gradient(*batch.arguments(torch.float64))
             )
@@ -116,8 +119,10 @@ def verify(
                 elif _relative(reference_gradients[i], base) < tolerance.felt:
                     raise ExportError(f"the check is blind at {size}: changing {what} does not move the gradient")
         image = _picture("photo", size)
-        contents, grams = objective.encode(image)
-        for mine, theirs in zip(encode.run(None, {"image": image.float().numpy()}), [*contents, *grams], strict=True):
+        masks = _masks(objective, size) if regions else []
+        contents, grams = objective.encode(image, masks)
+        found = encode.run(None, _feeds(encode, [image, *masks]))
+        for mine, theirs in zip(found, [*contents, *grams], strict=True):
             feature_errors.append(_relative(mine, theirs.numpy()))
             _require(feature_errors[-1], tolerance.gradient, "a feature or Gram matrix", size)
     return Parity(
@@ -150,14 +155,15 @@ def verify_functions(folder: Path, specs: Iterable[GraphSpec]) -> None:
                 raise ExportError(f"graph {spec.name}: '{name}' is off by {error:.1e}; nothing was written")
 
 
-def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
+def _batches(objective: Objective, size: tuple[int, int], regions: bool) -> Iterator[_Batch]:
     """One batch in which each image has another target changed, then each weight changed for a single image."""
     photo, style = _picture("photo", size), _picture("style", size)
-    contents, other_grams = objective.encode(photo.flip(3))
-    _, grams = objective.encode(style)
-    metrics = [torch.eye(g.shape[1], dtype=g.dtype)[None] for g in grams]
+    masks = _masks(objective, size) if regions else []
+    contents, other_grams = objective.encode(photo.flip(3), masks)
+    _, grams = objective.encode(style, masks)
+    metrics = [torch.eye(g.shape[-1], dtype=g.dtype).expand(g.shape) for g in grams]
     # Weights under which every term has the same share, so that no target hides behind another.
-    weights = 1 / objective.losses(photo, contents, grams, metrics)[0]
+    weights = 1 / objective.losses(photo, contents, grams, metrics, masks)[0]
     k, l = len(contents), len(grams)
     changed = [
         "nothing",
@@ -165,32 +171,62 @@ def _batches(objective: Objective, size: tuple[int, int]) -> Iterator[_Batch]:
         *(f"content target {name}" for name in objective.content_taps),
         *(f"style target {name}" for name in objective.style_taps),
         *(f"style metric {name}" for name in objective.style_taps),
+        *(f"mask {name}" for name in objective.style_taps if regions),
     ]
     images = photo.repeat(len(changed), 1, 1, 1)
     images[1] = 0.5 * photo[0] + 0.5 * style[0]
     contents = [t.repeat(len(changed), 1, 1, 1) for t in contents]
-    batched_grams = [t.repeat(len(changed), 1, 1) for t in grams]
-    batched_metrics = [t.repeat(len(changed), 1, 1) for t in metrics]
+    batched_grams, batched_metrics, batched_masks = (
+        [t.repeat(len(changed), *[1] * (t.ndim - 1)) for t in group] for group in (grams, metrics, masks)
+    )
     for i in range(k):
         contents[i][2 + i] *= 3
     for i in range(l):
         batched_grams[i][2 + k + i] = 0.5 * other_grams[i][0]
         scaled = other_grams[i][0] / other_grams[i].abs().max()
-        batched_metrics[i][2 + k + l + i] += scaled + scaled.T
+        batched_metrics[i][2 + k + l + i] += scaled + scaled.mT
+    for i, mask in enumerate(masks):
+        batched_masks[i][2 + k + 2 * l + i] = mask[0].flip(0)
+    content_weight, style_weight, tv_weight = weights[:k], weights[k : k + l], weights[k + l]
     yield _Batch(
-        tuple(changed), images, contents, batched_grams, batched_metrics, weights[:k], weights[k : k + l], weights[k + l]
+        tuple(changed),
+        images,
+        contents,
+        batched_grams,
+        batched_metrics,
+        content_weight,
+        style_weight,
+        tv_weight,
+        batched_masks,
     )
-    single = _Batch((), photo, [t[:1] for t in contents], grams, metrics, weights[:k], weights[k : k + l], weights[k + l])
+    targets = [t[:1] for t in contents]
+    single = _Batch((), photo, targets, grams, metrics, content_weight, style_weight, tv_weight, masks)
     yield replace(single, changed=("the content weights",), content_weight=3 * single.content_weight)
     yield replace(single, changed=("the style weights",), style_weight=3 * single.style_weight)
     yield replace(single, changed=("the TV weight",), tv_weight=3 * single.tv_weight)
 
 
 def _run_gradient(session: onnxruntime.InferenceSession, batch: _Batch) -> list[NDArray[np.float32]]:
-    image, contents, grams, metrics, *weights = batch.arguments(torch.float32)
+    image, contents, grams, metrics, *weights, masks = batch.arguments(torch.float32)
+    return list(session.run(None, _feeds(session, [image, *contents, *grams, *metrics, *weights, *masks])))
+
+
+def _feeds(session: onnxruntime.InferenceSession, values: Sequence[Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Values for the inputs of a session, in their order."""
     names = [i.name for i in session.get_inputs()]
-    feeds = zip(names, [image, *contents, *grams, *metrics, *weights], strict=True)
-    return list(session.run(None, {name: t.numpy() for name, t in feeds}))
+    return {name: value.float().numpy() for name, value in zip(names, values, strict=True)}
+
+
+def _masks(objective: Objective, size: tuple[int, int]) -> list[Tensor]:
+    """For each style tap, two regions with a soft edge between them, ``[1, 2, h, w]``; the first is the smaller."""
+    shapes = [objective.network.taps[name].block - 1 for name in objective.style_taps]
+    masks = []
+    for halvings in shapes:
+        height, width = (side >> halvings for side in size)
+        ramp = torch.linspace(-1, 2, width, dtype=torch.float64).clamp(0, 1).repeat(height, 1) ** 2
+        pair = torch.stack([ramp, 1 - ramp])[None]
+        masks.append(pair / pair.sum((2, 3), keepdim=True))
+    return masks
 
 
 def _picture(name: str, size: tuple[int, int]) -> Tensor:

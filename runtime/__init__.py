@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .lbfgs import LBFGS
     from .lock import hold
+    from .masks import MaskFiles
     from .memory import Budget
     from .painting import Painting, Progress, Result
     from .placement import make_items
@@ -38,6 +39,7 @@ __all__ = [
     "ExitCode",
     "Fleet",
     "Journal",
+    "MaskFiles",
     "NstbatchError",
     "Painting",
     "Policy",
@@ -63,6 +65,7 @@ _HOMES = {
     "Fleet": "fleet",
     "Journal": "journal",
     "LBFGS": "lbfgs",
+    "MaskFiles": "masks",
     "NstbatchError": "errors",
     "Painting": "painting",
     "Policy": "plan",

@@ -5,14 +5,14 @@ library may change under a host that was sound.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .engine import Engine
 from .errors import ProviderError
-from .objective import Objective, Targets, balance, encode
+from .objective import Objective, balance, encode
 from .presets import LossWeights
 
 BOUNDS = {"float32": 1e-2, "tf32": 0.1, "fp16": 0.1, "bfloat16": 0.3}
@@ -50,7 +50,7 @@ def check_agreement(engine: Engine, precisions: Iterable[str]) -> list[Agreement
     noise -= noise.min(axis=(2, 3), keepdims=True)
     photo, style = (255 * noise / noise.max(axis=(2, 3), keepdims=True)).astype(np.float32)[:, None]
     reference = Engine(engine.bundle, "cpu", engine.threads)
-    targets = Targets(encode(reference, photo[:, :, ::-1].copy()).contents, encode(reference, style).grams)
+    targets = replace(encode(reference, photo[:, :, ::-1].copy()), grams=encode(reference, style).grams)
     weights = balance(LossWeights(content=1.0, style=100.0, tv=0.0), targets)
     _, expected_gradient, expected_terms = Objective(reference, targets, weights)(photo)
     found = []

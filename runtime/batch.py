@@ -24,9 +24,11 @@ from .fleet import Fleet, LostWorkerError, RemotePainting
 from .images import FORMATS, Photo, encode_picture, fit, read_photo
 from .journal import Entry, Journal
 from .lockstep import LockStep
+from .masks import MaskFiles
 from .painting import Painting, Progress, Result
 from .placement import Item
 from .plan import Plan, Policy, State, Task, reason
+from .regions import Guidance
 from .report import Outcome, Row
 from .saving import save
 from .sources import Stamp, sha256_file
@@ -42,6 +44,7 @@ class Batch:
         stylizer: paints; or several do, each in a process of its own.
         journals: of the output folders, by `Item.root`; the folders are held (see `hold`).
         policy: the plan's.
+        masks: the plan's.
         stop: ends the run early.
         checkpoint: seconds between two checkpoints of a picture; None for none.
         duration: seconds that the run may take; None for no limit.
@@ -63,6 +66,7 @@ class Batch:
         journals: Mapping[Path, Journal],
         *,
         policy: Policy | None = None,
+        masks: MaskFiles | None = None,
         stop: Stop | None = None,
         checkpoint: float | None = None,
         duration: float | None = None,
@@ -77,6 +81,7 @@ class Batch:
         self._settings = facts.settings
         self._journals = journals
         self._policy = policy or Policy()
+        self._masks = masks or MaskFiles()
         self._stop = stop or Stop()
         self._checkpoint = checkpoint
         self._fail_fast = fail_fast
@@ -225,11 +230,13 @@ class Batch:
     ) -> "Iterator[_Event]":
         item = task.item
         long_side = max(photo.picture.size)
-        asked = self._recipe.fingerprint(photo.sha256, long_side, item.target)
-        made = asked if limit is None else self._recipe.at_most(limit).fingerprint(photo.sha256, long_side, item.target)
+        guidance = self._masks.read(item, photo.picture.size)
+        decisive = photo.sha256, long_side, item.target, guidance.digest if guidance else ""
+        asked = self._recipe.fingerprint(*decisive)
+        made = asked if limit is None else self._recipe.at_most(limit).fingerprint(*decisive)
         checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
         notes = []
-        with contextlib.closing(self._begin(photo, limit, checkpoint)) as painting:
+        with contextlib.closing(self._begin(photo, limit, guidance, checkpoint)) as painting:
             if painting.begun:
                 notes.append("taken up from a checkpoint")
             if FORMATS.get(item.source.suffix.lower()) != photo.kind:
@@ -283,16 +290,18 @@ class Batch:
         encoding.checkpoint.discard()
         return Row(item, Outcome.PAINTED, entry.reason, result.loss, result.seconds, entry.evaluations)
 
-    def _begin(self, photo: Photo, limit: int | None, checkpoint: Checkpoint) -> Painting | RemotePainting:
+    def _begin(
+        self, photo: Photo, limit: int | None, guidance: Guidance | None, checkpoint: Checkpoint
+    ) -> Painting | RemotePainting:
         """A painting, taken up from the checkpoint if there is one of it."""
-        painting = self._stylizer.begin(photo.picture, limit)
+        painting = self._stylizer.begin(photo.picture, limit, guidance)
         state = checkpoint.load()
         if state is not None:
             try:
                 painting.resume(state)
             except (KeyError, ValueError, IndexError):
                 painting.close()
-                return self._stylizer.begin(photo.picture, limit)
+                return self._stylizer.begin(photo.picture, limit, guidance)
         return painting
 
     def _optimise(

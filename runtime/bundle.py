@@ -46,12 +46,13 @@ class BundleSpec:
     Attributes:
         network: ``vgg16`` or ``vgg19``; truncated at the deepest tap.
         pooling: one of `POOLINGS`.
-        padding: one of `PADDINGS`.
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
         style_taps: layers whose Gram matrices are compared.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
         tv: one of `TVS`, the kind of total variation.
         precision: ``float32``; or ``fp16``: layers in float16, Gram matrices and losses, inputs and outputs in float32.
+        padding: one of `PADDINGS`.
+        regions: whether the style is compared in each region of a mask by itself.
     """
 
     network: str = "vgg19"
@@ -62,6 +63,7 @@ class BundleSpec:
     precision: str = "float32"
     padding: str = PADDINGS[0]
     tv: str = TVS[0]
+    regions: bool = False
 
     @property
     def key(self) -> str:

@@ -39,7 +39,7 @@ class Inputs:
 
     Attributes:
         photos: in order, each once.
-        folders: the folders that were named, links followed; no output may lie inside.
+        folders: the folders that were named, of photos and of masks, links followed; no output may lie inside.
     """
 
     photos: tuple[Found, ...]
@@ -47,12 +47,17 @@ class Inputs:
 
 
 def discover(
-    inputs: Sequence[Path], listed: Sequence[Path] = (), *, styles: Sequence[Path], recursive: bool = False
+    inputs: Sequence[Path],
+    listed: Sequence[Path] = (),
+    *,
+    styles: Sequence[Path],
+    masks: Sequence[Path] = (),
+    recursive: bool = False,
 ) -> Inputs:
     """Find photos.
 
-    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, the styles
-    themselves, and (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to
+    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
+    (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to
     folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before its first wildcard.
 
     Args:
@@ -60,13 +65,14 @@ def discover(
         listed: photos and folders of a list; what is missing is a row of the report. A relative path's folder is mirrored
             in the output.
         styles: the style pictures.
+        masks: masks, and folders of them.
         recursive: whether folders are searched below the first level.
 
     Raises:
         UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
     """
-    originals = {real(style) for style in styles}
-    folders: list[Path] = []
+    originals = {real(path) for path in (*styles, *masks)}
+    folders = [real(path) for path in masks if path.is_dir()]
     found: list[Found] = []
     for path in inputs:
         if path.is_dir():
@@ -93,7 +99,8 @@ def discover(
             found.append(_listed(path))
     photos: dict[str, Found] = {}
     for photo in found:
-        if photo.error is not None or real(photo.source) not in originals:
+        followed = real(photo.source)
+        if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
             # By absolute path, so that a photo named in two ways is painted once.
             photos.setdefault(os.path.abspath(photo.source), photo)  # noqa: PTH100 - links stay what they are
     return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))

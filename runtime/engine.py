@@ -166,8 +166,9 @@ class Engine:
         if provider == "tensorrt":
             profile = self._profile(sizes["H"], sizes["W"], precision)
             if not profile.static:
-                sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N")}
+                sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
         captured = self.graphs and graph == "gradient"
+        regions = sizes.get("R", 0)
 
         def make() -> Any:
             session = make_session(
@@ -177,13 +178,13 @@ class Engine:
                 precision=precision,
                 device=self.device,
                 dimensions=sizes,
-                engine_options=self._engine_options(precision, profile) if profile else None,
+                engine_options=self._engine_options(precision, profile, regions) if profile else None,
                 graphs=captured,
             )
             return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
 
         pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
-        size = evaluation_bytes(self.bundle.manifest.spec, pixels) if pixels else 0
+        size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
 
     def _bind_still(self) -> Evaluate:
@@ -203,8 +204,8 @@ class Engine:
             (profile for profile in (*built, *self._profiles) if profile.holds(height, width)), Profile.of(height, width)
         )
 
-    def _engine_options(self, precision: str, profile: Profile) -> dict[str, str]:
-        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec)
+    def _engine_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
+        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec, regions)
         if self._engines is None:
             return shapes
         folder = self._engines.of(precision, profile)
@@ -262,8 +263,10 @@ def _dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
         kind, _, tap = name.partition(".")
         if kind == "image":
             sizes |= {"N": value.shape[0], "H": value.shape[2], "W": value.shape[3]}
-        elif kind == "content":
+        elif kind in ("content", "mask"):
             sizes |= {f"{tap}.h": value.shape[2], f"{tap}.w": value.shape[3]}
+            if kind == "mask":
+                sizes["R"] = value.shape[1]
         elif kind in ("gram", "metric"):
             sizes[f"{kind}_N"] = value.shape[0]
     return sizes

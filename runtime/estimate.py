@@ -10,6 +10,7 @@ from PIL import Image
 from .images import Picture
 from .painting import Painting
 from .plan import Plan, State, Task
+from .regions import Guidance
 from .schedule import make_schedule
 from .stylizer import Stylizer
 
@@ -64,7 +65,8 @@ def _begun(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> Painti
     """A painting of noise after its first evaluation."""
     noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
     settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2, precision=precision)
-    painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings)
+    guidance = Guidance.whole(max(1, len(stylizer.regions)))
+    painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings, guidance)
     painting.step()
     return painting
 

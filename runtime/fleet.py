@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .errors import EvaluationError, NstbatchError
 from .images import Picture
 from .painting import Progress, Result
+from .regions import Guidance
 from .stylizer import Facts, Stylizer
 
 
@@ -77,7 +78,7 @@ class Fleet:
         """Most workers on one device."""
         return max(Counter(worker.device for worker in self._workers).values())
 
-    def begin(self, picture: Picture, limit: int | None = None) -> "RemotePainting":
+    def begin(self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None) -> "RemotePainting":
         """A painting in a worker that has none; see `Stylizer.begin`.
 
         Raises:
@@ -93,7 +94,7 @@ class Fleet:
                 worker.facts()
         painting = RemotePainting(worker, self._free)
         try:
-            painting.begin(picture, limit)
+            painting.begin(picture, limit, guidance)
         except BaseException:
             painting.close()
             raise
@@ -129,9 +130,9 @@ class RemotePainting:
         self._worker = worker
         self._free: Callable[[_Worker], None] | None = free
 
-    def begin(self, picture: Picture, limit: int | None) -> None:
+    def begin(self, picture: Picture, limit: int | None, guidance: Guidance | None) -> None:
         """Give the worker its photo."""
-        self._ask("begin", picture, limit)
+        self._ask("begin", picture, limit, guidance)
 
     def step(self) -> Progress:
         """See `Painting`; and LostWorkerError, if the worker has ended."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from .engine import Engine
 from .first_order import FIRST_ORDER
 from .lbfgs import LBFGS
-from .objective import Evaluated, Objective, Targets, encode, weigh
+from .objective import Evaluated, Objective, encode, weigh
 from .optimizers import Optimizer, Rate
 from .precondition import FrequencyPreconditioner
+from .regions import Guidance
 from .schedule import make_schedule
 from .settings import Settings
 from .style import Grams
@@ -44,6 +46,7 @@ class Level:
         start: the first iterate, of the same shape.
         grams: of the style, at the size for this level.
         cost: of an evaluation, in those at the last level's size.
+        guidance: where the photo's regions are, see `encode`.
 
     Attributes:
         content: the photo.
@@ -53,7 +56,14 @@ class Level:
     """
 
     def __init__(
-        self, stylizer: "Stylizer", settings: Settings, content: Pixels, start: Pixels, grams: Grams, cost: float
+        self,
+        stylizer: "Stylizer",
+        settings: Settings,
+        content: Pixels,
+        start: Pixels,
+        grams: Grams,
+        cost: float,
+        guidance: Guidance | None = None,
     ) -> None:
         engine = stylizer.engine
         self.content = content
@@ -64,7 +74,7 @@ class Level:
         self.made = 0
         began = time.perf_counter()
         self._engine = engine
-        self._targets = Targets(contents=encode(engine, content).contents, grams=grams)
+        self._targets = replace(encode(engine, content, guidance), grams=grams)
         self.evaluation_seconds = time.perf_counter() - began
         self._weights = weigh(settings, engine.bundle.manifest.spec, *start.shape[2:])
         self._shape = start.shape

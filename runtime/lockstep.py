@@ -89,7 +89,7 @@ class _Joint:
         self.objectives = objectives
         first = objectives[0]
         # Of one style, all have the same Gram matrices; not where the style takes on each photo's colours.
-        own = [name for name in first.fixed if name.startswith("content.") or not _shared(name, objectives)]
+        own = [name for name in first.fixed if name.startswith(("content.", "mask.")) or not _shared(name, objectives)]
         fixed = first.fixed | {name: np.concatenate([each.fixed[name] for each in objectives]) for name in own}
         self._bound: Evaluate = first.engine.bind("gradient", fixed, first.precision)
 

@@ -31,12 +31,14 @@ class Budget:
         settings: of the optimisation.
         free: bytes, what this process has already included.
         overlap: pictures that are painted at a time, taken to be as large.
+        regions: of the style's masks; 0 for a bundle without.
     """
 
     spec: BundleSpec
     settings: Settings
     free: int
     overlap: int = 1
+    regions: int = 0
 
     def need(self, size: tuple[int, int], limit: int | None = None) -> int:
         """Bytes that a photo of this width and height takes at its largest level, ``limit`` at most.
@@ -69,12 +71,12 @@ class Budget:
     def _per_pixel(self) -> int:
         # 2m + 6 vectors of the optimiser, see `HostVectors`; the image, its gradient and the photo besides.
         driver = 3 * _FLOAT * (2 * self.settings.history + 12)
-        return evaluation_bytes(self.spec, pixels=1) + driver
+        return evaluation_bytes(self.spec, 1, self.regions) + driver
 
 
-def evaluation_bytes(spec: BundleSpec, pixels: int) -> int:
+def evaluation_bytes(spec: BundleSpec, pixels: int, regions: int = 0) -> int:
     """Bytes that an evaluation of the gradient of so many pixels takes, weights not counted: an estimate."""
-    return round(_COPIES * _activations(spec) * pixels)
+    return round((_COPIES * _activations(spec) + regions * _masked(spec)) * pixels)
 
 
 def _layers(spec: BundleSpec) -> list[tuple[int, int]]:
@@ -87,6 +89,11 @@ def _layers(spec: BundleSpec) -> list[tuple[int, int]]:
 def _activations(spec: BundleSpec) -> float:
     """Bytes of all layers' outputs for each pixel of the image."""
     return float(sum(_FLOAT * CHANNELS[block - 1] / 4 ** (block - 1) for block, _ in _layers(spec)))
+
+
+def _masked(spec: BundleSpec) -> float:
+    """Bytes of the style taps' features in one region, for each pixel of the image."""
+    return float(sum(_FLOAT * CHANNELS[int(tap[4]) - 1] / 4 ** (int(tap[4]) - 1) for tap in spec.style_taps))
 
 
 def _weights(spec: BundleSpec) -> int:

@@ -1,7 +1,7 @@
 """The weighted objective of one photo, as a function of its pixels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from .binding import Array, Buffer
 from .bundle import BundleSpec
 from .engine import Engine
 from .presets import PRESETS, LossWeights, Shapes
+from .regions import Guidance
 from .settings import Settings
 
 Weights = tuple[NDArray[np.float64], NDArray[np.float64], float]
@@ -23,14 +24,20 @@ class Targets:
 
     Attributes:
         contents: ``content.<tap>`` to features ``[1, C, h, w]``.
-        grams: ``gram.<tap>`` to Gram matrices ``[1, C, C]``.
+        grams: ``gram.<tap>`` to Gram matrices ``[1, C, C]``; of regions, ``[1, R, C, C]``.
+        masks: of regions, ``mask.<tap>`` to masks ``[1, R, h, w]``.
+        shares: of each region in the picture, ``[R]``; None without regions.
     """
 
     contents: Mapping[str, Array]
     grams: Mapping[str, Array]
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    shares: NDArray[np.float64] | None = None
 
     def metrics(self, damping: float | None = None) -> dict[str, Array]:
-        """``metric.<tap>`` to the metric Q ``[1, C, C]`` in which Gram matrices are compared.
+        """``metric.<tap>`` to the metric Q, of the shape of Gram matrices, in which these are compared.
+
+        Of a region it is multiplied by the root of its share: its term counts by that.
 
         Args:
             damping: d of Q = d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
@@ -44,7 +51,10 @@ class Targets:
                 metric = identity
             else:
                 A = gram[0].astype(np.float64)
-                metric = damping * np.linalg.inv(A / (np.linalg.eigvalsh(A)[-1] or 1.0) + damping * identity)
+                largest = np.linalg.eigvalsh(A)[..., -1:, None]
+                metric = damping * np.linalg.inv(A / np.where(largest, largest, 1.0) + damping * identity)
+            if self.shares is not None:
+                metric = np.sqrt(self.shares)[:, None, None] * metric
             result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
         return result
 
@@ -97,6 +107,7 @@ class Objective:
             **targets.contents,
             **targets.grams,
             **targets.metrics(damping),
+            **targets.masks,
             "content_weight": (content / self.unit).astype(np.float32),
             "style_weight": (style / self.unit).astype(np.float32),
             "tv_weight": np.array(tv / self.unit, np.float32),
@@ -129,14 +140,26 @@ class Objective:
         return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
 
 
-def encode(engine: Engine, image: Array) -> Targets:
-    """Features and Gram matrices of ``image``, ``[1, 3, H, W]``, RGB, 0..255."""
+def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Targets:
+    """Features and Gram matrices of an image.
+
+    Args:
+        engine: runs the graph.
+        image: ``[1, 3, H, W]``, RGB, 0..255.
+        guidance: where its regions are, for a bundle that has them; None for one region that is all of it.
+    """
     spec = engine.bundle.manifest.spec
-    values = engine.run("encode", {"image": image})
+    masks, shares = {}, None
+    if spec.regions:
+        guidance = guidance or Guidance.whole()
+        masks, shares = guidance.masks(spec, *image.shape[2:]), guidance.shares
+    values = engine.run("encode", {"image": image} | masks)
     k = len(spec.content_taps)
     return Targets(
         contents={f"content.{tap}": value for tap, value in zip(spec.content_taps, values[:k], strict=True)},
         grams={f"gram.{tap}": value for tap, value in zip(spec.style_taps, values[k:], strict=True)},
+        masks=masks,
+        shares=shares,
     )
 
 

@@ -13,6 +13,7 @@ from .colors import take_chroma
 from .images import Picture, fit, from_pixels, resize, to_pixels
 from .level import Level, Pixels
 from .objective import Evaluated, Objective
+from .regions import Guidance
 from .settings import Settings, chroma_share
 
 if TYPE_CHECKING:
@@ -78,15 +79,22 @@ class Result:
 class Painting:
     """The optimisation of one photo, an evaluation at a time, that can be put aside and taken up again.
 
+    Args:
+        stylizer: whose engine and style to use.
+        picture: the photo.
+        settings: see the attribute.
+        guidance: where the photo's regions are, and what is kept of it.
+
     Attributes:
         settings: those it is painted by.
     """
 
-    def __init__(self, stylizer: "Stylizer", picture: Picture, settings: Settings) -> None:
+    def __init__(self, stylizer: "Stylizer", picture: Picture, settings: Settings, guidance: Guidance | None = None) -> None:
         self._began = time.perf_counter()
         self.settings = settings
         self._stylizer = stylizer
         self._picture = picture
+        self._guidance = guidance
         self._style = stylizer.style_for(picture)
         self._levels = settings.levels(max(picture.size))
         self._shapes = [fit(picture.size, level) for level in self._levels]
@@ -167,12 +175,15 @@ class Painting:
         evaluating = self._evaluating + level.evaluation_seconds
         seconds = time.perf_counter() - self._began
         share = chroma_share(self.settings.colors)
+        keep = None if self._guidance is None else self._guidance.keep
 
         def end() -> Result:
             began = time.perf_counter()
             painted = resize(from_pixels(image), picture.size)
             if share < 1:
                 painted = take_chroma(painted, picture.rgb, share)
+            if keep is not None:
+                painted = Image.composite(picture.rgb, painted, keep.resize(picture.size, Image.Resampling.BILINEAR))
             return Result(
                 picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
                 losses=rows,
@@ -231,7 +242,8 @@ class Painting:
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
         pixels = [width * height for width, height in self._shapes]
         grams = self._style.grams(self.settings.style_levels(self._levels)[index])
-        return Level(self._stylizer, self.settings, content, start, grams, pixels[index] / pixels[-1])
+        cost = pixels[index] / pixels[-1]
+        return Level(self._stylizer, self.settings, content, start, grams, cost, self._guidance)
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from .errors import ImageError
 from .images import fit, probe_photo
 from .journal import Entry, Journal
+from .masks import MaskFiles
 from .memory import Budget
 from .placement import Item
 from .recipe import Recipe
@@ -100,6 +101,7 @@ def make_plan(
     recipe: Recipe,
     policy: Policy | None = None,
     budget: Budget | None = None,
+    masks: MaskFiles | None = None,
 ) -> Plan:
     """Compare photos, outputs and journals.
 
@@ -111,8 +113,9 @@ def make_plan(
         recipe: what is to be painted.
         policy: what is done again.
         budget: memory; None for no limit.
+        masks: of the photos.
     """
-    assess = _Assessor(journals, recipe, policy or Policy(), budget)
+    assess = _Assessor(journals, recipe, policy or Policy(), budget, masks or MaskFiles())
     tasks = []
     for item in items:
         try:
@@ -138,11 +141,14 @@ def reason(error: Exception, item: Item) -> str:
 
 
 class _Assessor:
-    def __init__(self, journals: Mapping[Path, Journal], recipe: Recipe, policy: Policy, budget: Budget | None) -> None:
+    def __init__(
+        self, journals: Mapping[Path, Journal], recipe: Recipe, policy: Policy, budget: Budget | None, masks: MaskFiles
+    ) -> None:
         self._journals = journals
         self._recipe = recipe
         self._policy = policy
         self._budget = budget
+        self._masks = masks
 
     def __call__(self, item: Item) -> Task:
         if item.error is not None:
@@ -151,6 +157,7 @@ class _Assessor:
         entry = journal.painted.get(item.key)
         if policy.keep_existing and not is_known(item, journal):
             return Task(item, State.KEPT, "the output exists, and the journal does not know it")
+        guidance = self._masks.digest(item)
         if policy.force:
             return self._to_do(item, "forced")
         if entry is None:
@@ -160,7 +167,7 @@ class _Assessor:
         if damage:
             return self._to_do(item, damage)
         photo, long_side = self._photo(item, entry)
-        asked = self._recipe.fingerprint(photo, long_side, item.target)
+        asked = self._recipe.fingerprint(photo, long_side, item.target, guidance)
         if asked == entry.fingerprint or (policy.shrink_to_fit and asked == entry.asked):
             return Task(item, State.UP_TO_DATE, "painted already")
         return self._to_do(item, "the photo has changed" if photo != entry.photo_sha256 else "the options have changed")

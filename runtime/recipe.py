@@ -35,7 +35,7 @@ class Recipe:
         """The same recipe with no level above ``size``."""
         return replace(self, settings=self.settings.at_most(size))
 
-    def fingerprint(self, photo: str, long_side: int, target: Path) -> str:
+    def fingerprint(self, photo: str, long_side: int, target: Path, guidance: str = "") -> str:
         """Hexadecimal sha256 of everything that decides the pixels of ``target``, and of nothing else.
 
         An option counts by its effect: a size above that of the photo does not, nor does the seed of noise that is not
@@ -45,6 +45,7 @@ class Recipe:
             photo: sha256 of the photo's bytes.
             long_side: of the photo, in pixels.
             target: the output; its extension says the format.
+            guidance: `Guidance.digest` of its masks.
         """
         settings = self.settings
         parts = {
@@ -67,4 +68,6 @@ class Recipe:
             "tolerance": settings.tolerance,
             "format": FORMATS[target.suffix.lower()],
         }
+        if guidance:
+            parts["guidance"] = guidance
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

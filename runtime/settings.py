@@ -12,6 +12,9 @@ from .providers import AUTO
 MAX_MEGAPIXELS = 100.0
 """Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
 
+FEATHER = 0.5
+"""Standard deviation of the blur of a mask's edges, in percent of its long side."""
+
 NAME = "{stem}{ext}"
 """Template of an output's name: the photo's own."""
 

@@ -19,12 +19,16 @@ from .engine import Engine
 from .errors import ImageError, StyleError
 from .images import Photo, Picture, fit, read_photo, resize, to_pixels
 from .objective import encode
+from .regions import Color, Guidance, Mask, assign
 from .settings import MAX_MEGAPIXELS
 
 Grams = dict[str, NDArray[np.float32]]
 
 _WHOLE = "whole"
-"""The region of a style that a set is taken from; part of the key, for the day when it may be less."""
+"""The region of a style that a set is taken from, in its key, where there are no masks."""
+
+_LEAST = 0.005
+"""Share of a style below which it has not a region."""
 
 _KEPT = 16
 """Sets kept in memory, 2 MiB each for VGG-19: photos smaller than the size optimised at bring a set each."""
@@ -56,7 +60,10 @@ class StyleTargets(Protocol):
         ...
 
     def grams(self, size: int) -> Grams:
-        """Gram matrices ``[1, C, C]`` by input name, of the style scaled to a long side of ``size`` pixels."""
+        """Gram matrices by input name, of the style scaled to a long side of ``size`` pixels.
+
+        They are ``[1, C, C]``, or of regions ``[1, R, C, C]``.
+        """
         ...
 
     def matched(self, photo: Picture) -> "StyleTargets":
@@ -65,14 +72,14 @@ class StyleTargets(Protocol):
 
 
 class Blend:
-    """Several styles as one: the mean of their Gram matrices, by weight.
+    """Several styles as one: the mean of their Gram matrices, by weight; in each region, of those that have it.
 
     Args:
         styles: at least one.
         weights: positive, one for each; only their proportions count.
     """
 
-    def __init__(self, styles: Sequence[StyleTargets], weights: Sequence[float]) -> None:
+    def __init__(self, styles: Sequence["Style"], weights: Sequence[float]) -> None:
         self._styles = styles
         self._shares = [weight / sum(weights) for weight in weights]
 
@@ -95,9 +102,10 @@ class Blend:
         """See `StyleTargets`."""
         sets = [style.grams(size) for style in self._styles]
         blend = {name: np.zeros_like(gram) for name, gram in sets[0].items()}
-        for share, grams in zip(self._shares, sets, strict=True):
+        shares = np.array([share * style.present for share, style in zip(self._shares, self._styles, strict=True)])
+        for share, grams in zip(shares / shares.sum(0), sets, strict=True):
             for name, gram in grams.items():
-                blend[name] += np.float32(share) * gram
+                blend[name] += share.astype(np.float32).reshape(-1, *[1] * (gram.ndim - 2)) * gram
         return blend
 
 
@@ -108,10 +116,33 @@ class Style:
         photo: the picture, see `read_style`.
         engine: computes the matrices.
         cache: folder for style sets; None keeps them in memory only.
+        mask: says by the colours of ``regions`` where they are, for a bundle that has regions.
+        regions: see `find_regions`.
+
+    Raises:
+        ImageError: the mask has other proportions than the picture.
     """
 
-    def __init__(self, photo: Photo, engine: Engine, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        photo: Photo,
+        engine: Engine,
+        cache: Path | None = None,
+        mask: Mask | None = None,
+        regions: Sequence[Color] = (),
+    ) -> None:
         self.sha256 = photo.sha256
+        self._guidance: Guidance | None = None
+        if mask is not None:
+            mask.check(photo.picture.size)
+            parts = (photo.sha256, mask.sha256, *map(str, regions))
+            self.sha256 = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+            channels = assign(mask, regions)
+            # What has a few pixels is the edge between two others.
+            channels[channels.mean((1, 2)) < 255 * _LEAST] = 0
+            self._guidance = Guidance(channels)
+        self._mask = mask
+        self._regions = regions
         self._photo = photo
         self._engine = engine
         self._cache = cache
@@ -126,7 +157,13 @@ class Style:
     def matched(self, photo: Picture) -> "Style":
         """See `StyleTargets`; its matrices are kept for as long as it is."""
         recolored = Picture(match(self.image.rgb, photo.rgb))
-        return Style(replace(self._photo, picture=recolored), self._engine)
+        return Style(replace(self._photo, picture=recolored), self._engine, None, self._mask, self._regions)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which regions it has, ``[R]``; without masks it is one, and has it."""
+        present: NDArray[np.bool_] = (self._guidance or Guidance.whole()).channels.max((1, 2)) > 0
+        return present
 
     def grams(self, size: int) -> Grams:
         """See `StyleTargets`."""
@@ -138,13 +175,13 @@ class Style:
             return self._memory[size]
 
     def key(self, size: int) -> str:
-        """Name of the style set in the cache: sha256 of the style's bytes, the bundle, the size and the region."""
-        parts = (self.sha256, self._engine.bundle.id, str(size), _WHOLE)
+        """Name of the style set in the cache: sha256 of the style's bytes, the bundle, the size and the regions."""
+        parts = (self.sha256, self._engine.bundle.id, str(size), _WHOLE if self._mask is None else self._mask.sha256)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _compute(self, size: int) -> Grams:
         image = resize(self.image.rgb, fit(self.image.size, size))
-        grams = dict(encode(self._engine, to_pixels(image)).grams)
+        grams = dict(encode(self._engine, to_pixels(image), self._guidance).grams)
         path = self._file(size)
         if path is not None:
             buffer = io.BytesIO()
@@ -166,8 +203,9 @@ class Style:
                 grams = {name: archive[name] for name in archive.files}
         except (OSError, ValueError, zipfile.BadZipFile, EOFError):
             return None
+        shape = self.present.shape if self._engine.bundle.manifest.spec.regions else ()
         sound = set(grams) == expected and all(
-            g.dtype == np.float32 and g.ndim == 3 and g.shape[1] == g.shape[2] and np.isfinite(g).all()
+            g.dtype == np.float32 and g.shape[1:-2] == shape and g.shape[-1] == g.shape[-2] and np.isfinite(g).all()
             for g in grams.values()
         )
         return grams if sound else None

@@ -8,13 +8,14 @@ from typing import Any
 from .agreement import check_agreement
 from .bundle import Bundle
 from .engine import Engine
-from .errors import ProviderError, UsageError
+from .errors import ImageError, ProviderError, StyleError, UsageError
 from .images import Photo, Picture, read_picture
 from .painting import Painting, Progress, Result
 from .presets import DEFAULT, HEAVIEST, PRESETS
 from .providers import MIXED
 from .recipe import Recipe
-from .settings import INITS, Settings
+from .regions import Color, Guidance, Mask, find_regions, guide
+from .settings import FEATHER, INITS, Settings
 from .style import Blend, Style, StyleTargets, read_style
 
 START = "picture to start from"
@@ -31,6 +32,7 @@ class Facts:
         static: see `Engine`.
         provider: that was obtained.
         free_memory: see `Engine`.
+        regions: see `find_regions`.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Facts:
     static: bool
     provider: str
     free_memory: int | None
+    regions: tuple[Color, ...]
 
 
 class Stylizer:
@@ -47,10 +50,15 @@ class Stylizer:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read; or several, to be blended.
         blend: the share of each; None for equal shares.
+        masks: of each style, the colours of whose regions those of a photo's mask are to have; a bundle with regions takes
+            them.
         provider, threads, device, vectors, graphs: see `Engine`.
         cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
         start: the picture that ``init`` names, if it has been read already.
         settings: see `Settings.of`.
+
+    Attributes:
+        regions: their colours; none without masks.
 
     Raises:
         BundleError, ProviderError, StyleError, UsageError: bundle, provider, style or a setting cannot be used.
@@ -62,6 +70,7 @@ class Stylizer:
         style: "str | Path | Photo | Sequence[str | Path | Photo]",
         *,
         blend: Sequence[float] | None = None,
+        masks: Sequence[str | Path | Mask] = (),
         provider: str = "auto",
         threads: int | None = None,
         device: int | None = None,
@@ -79,23 +88,43 @@ class Stylizer:
         self.engine = bundle
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"
-        self.style = _style([style] if isinstance(style, str | Path | Photo) else style, blend, self.engine, cache)
+        self.regions: tuple[Color, ...] = ()
+        self.style = self._blend([style] if isinstance(style, str | Path | Photo) else style, blend, masks, cache)
         if start is None and self.settings.init not in INITS:
             start = read_style(Path(self.settings.init), role=START)
         self.start = start
 
-    def __call__(self, photo: str | Path | Picture, progress: Callable[[Progress], None] = lambda _: None) -> Result:
+    def __call__(
+        self,
+        photo: str | Path | Picture,
+        progress: Callable[[Progress], None] = lambda _: None,
+        *,
+        mask: str | Path | Mask | None = None,
+        protect: str | Path | Mask | None = None,
+        feather: float = FEATHER,
+    ) -> Result:
         """Paint one photo.
 
         Args:
             photo: a path, or a decoded picture.
             progress: is told after each evaluation.
+            mask: says by the colours of `regions` where they are.
+            protect: says by its lightness what is kept of the photo.
+            feather: see `FEATHER`.
 
         Raises:
-            ImageError: the photo cannot be read.
+            ImageError: the photo or a mask cannot be read, or a mask not be meant.
+            UsageError: the style has regions and the photo no mask, or it is the other way round, or the bundle has none.
             NonFiniteError: the loss is not finite at the start.
         """
-        painting = self.begin(photo if isinstance(photo, Picture) else read_picture(Path(photo)))
+        picture = photo if isinstance(photo, Picture) else read_picture(Path(photo))
+        guidance = None
+        if (mask is None) != (not self.regions):
+            raise UsageError(TOGETHER)
+        if mask is not None or protect is not None:
+            content, kept = (_mask(given) if given is not None else None for given in (mask, protect))
+            guidance = guide(picture.size, self.regions, content, kept, feather)
+        painting = self.begin(picture, guidance=guidance)
         while not painting.done:
             progress(painting.step())
         return painting.result()
@@ -111,7 +140,8 @@ class Stylizer:
         """What a batch needs to know of it."""
         start = None if self.start is None else self.start.sha256
         recipe = Recipe(self.style.sha256, self.engine.bundle.id, self.settings, start)
-        return Facts(self.settings, recipe, self.engine.static, self.engine.provider, self.engine.free_memory())
+        engine = self.engine
+        return Facts(self.settings, recipe, engine.static, engine.provider, engine.free_memory(), self.regions)
 
     def style_for(self, picture: Picture) -> StyleTargets:
         """The style as a photo's painting takes it: in its colours, if they are to be matched."""
@@ -121,30 +151,69 @@ class Stylizer:
         """See `Engine`."""
         self.engine.cancel()
 
-    def begin(self, picture: Picture, limit: int | None = None) -> Painting:
-        """A painting with nothing done yet; with ``limit``, at no level above that long side, in pixels.
+    def begin(self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None) -> Painting:
+        """A painting with nothing done yet.
+
+        Args:
+            picture: the photo.
+            limit: long side, in pixels, above which there is to be no level.
+            guidance: where its regions are, and what is kept of it.
 
         Raises:
             ProviderError: the provider computes something else than the CPU provider.
+            UsageError: style, photo and bundle have not the same regions.
         """
+        if guidance is not None and not self._has_regions:
+            raise UsageError(_NO_REGIONS)
+        if len(self.regions or [()]) != (1 if guidance is None else len(guidance.channels)):
+            raise UsageError(TOGETHER)
         if not self._agreed:
             check_agreement(self.engine, self.precisions)
             self._agreed = True
-        return Painting(self, picture, self.settings if limit is None else self.settings.at_most(limit))
+        settings = self.settings if limit is None else self.settings.at_most(limit)
+        return Painting(self, picture, settings, guidance)
+
+    @property
+    def _has_regions(self) -> bool:
+        return self.engine.bundle.manifest.spec.regions
+
+    def _blend(
+        self,
+        pictures: Sequence[str | Path | Photo],
+        blend: Sequence[float] | None,
+        masks: Sequence[str | Path | Mask],
+        cache: str | Path | None,
+    ) -> StyleTargets:
+        shares = [1.0] * len(pictures) if blend is None else list(blend)
+        if len(shares) != len(pictures):
+            raise UsageError(f"a blend of {len(shares)} shares for {len(pictures)} styles")
+        if not pictures or not all(0 < share <= HEAVIEST for share in shares):
+            raise UsageError("a blend takes at least one style, and shares above 0")
+        if masks and len(masks) != len(pictures):
+            raise UsageError(
+                f"{len(masks)} style masks for {len(pictures)} styles; one of a single colour takes a whole style"
+            )
+        if masks and not self._has_regions:
+            raise UsageError(_NO_REGIONS)
+        photos = [picture if isinstance(picture, Photo) else read_style(Path(picture)) for picture in pictures]
+        engine, folder = self.engine, None if cache is None else Path(cache)
+        try:
+            of_styles: list[Mask | None] = [*map(_mask, masks)] if masks else [None] * len(photos)
+            self.regions = find_regions([mask for mask in of_styles if mask is not None])
+            pairs = zip(photos, of_styles, strict=True)
+            styles = [Style(photo, engine, folder, mask, self.regions) for photo, mask in pairs]
+        except ImageError as error:
+            raise StyleError(f"style mask: {error}") from None
+        return styles[0] if len(styles) == 1 else Blend(styles, shares)
 
 
-def _style(
-    pictures: Sequence[str | Path | Photo], blend: Sequence[float] | None, engine: Engine, cache: str | Path | None
-) -> StyleTargets:
-    shares = [1.0] * len(pictures) if blend is None else list(blend)
-    if len(shares) != len(pictures):
-        raise UsageError(f"a blend of {len(shares)} shares for {len(pictures)} styles")
-    if not pictures or not all(0 < share <= HEAVIEST for share in shares):
-        raise UsageError("a blend takes at least one style, and shares above 0")
-    folder = None if cache is None else Path(cache)
-    photos = [picture if isinstance(picture, Photo) else read_style(Path(picture)) for picture in pictures]
-    styles = [Style(photo, engine, folder) for photo in photos]
-    return styles[0] if len(styles) == 1 else Blend(styles, shares)
+TOGETHER = "masks of the style and of the photos go together: give both, or none"
+
+_NO_REGIONS = "masks take a bundle with regions: leave --bundle out, or make one with `nstbatch export --regions`"
+
+
+def _mask(given: str | Path | Mask) -> Mask:
+    return given if isinstance(given, Mask) else Mask.read(Path(given))
 
 
 def _possible(settings: Settings, engine: Engine) -> Settings:

@@ -57,13 +57,16 @@ class Profile:
         """Whether it takes images of that size."""
         return self.low[0] <= height <= self.high[0] and self.low[1] <= width <= self.high[1]
 
-    def options(self, spec: BundleSpec) -> dict[str, str]:
+    def options(self, spec: BundleSpec, regions: int = 0) -> dict[str, str]:
         """Of ONNX Runtime's TensorRT provider, for the gradient graph of one image at a time."""
 
         def shapes(height: int, width: int) -> str:
-            taps = zip(spec.content_taps, Shapes.of(spec, height, width).content, strict=True)
+            of = Shapes.of(spec, height, width)
+            taps = zip(spec.content_taps, of.content, strict=True)
             contents = [f"content.{tap}:1x{C}x{h}x{w}" for tap, (C, h, w) in taps]
-            return ",".join([f"image:1x3x{height}x{width}", *contents])
+            guided = zip(spec.style_taps, of.style, strict=True) if spec.regions else ()
+            masks = [f"mask.{tap}:1x{regions}x{h}x{w}" for tap, (_, h, w) in guided]
+            return ",".join([f"image:1x3x{height}x{width}", *contents, *masks])
 
         ends = {"min": self.low, "opt": self.usual, "max": self.high}
         return {f"trt_profile_{end}_shapes": shapes(*shape) for end, shape in ends.items()}

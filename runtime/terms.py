@@ -1,10 +1,10 @@
 """The terms of the objective for any picture, whoever painted it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import UsageError
 from .images import Picture, fit, resize, to_pixels
-from .objective import Objective, Targets, encode, weigh
+from .objective import Objective, encode, weigh
 from .stylizer import Stylizer
 
 
@@ -52,7 +52,7 @@ def terms_of(stylizer: Stylizer, photo: Picture, painting: Picture) -> tuple[tup
         )
     content, image = (to_pixels(resize(picture.rgb, (width, height))) for picture in (photo, painting))
     style_size = settings.style_levels([max(width, height)])[0]
-    targets = Targets(encode(engine, content).contents, stylizer.style_for(photo).grams(style_size))
+    targets = replace(encode(engine, content), grams=stylizer.style_for(photo).grams(style_size))
     spec = engine.bundle.manifest.spec
     weights = weigh(settings, spec, height, width)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])
