@@ -21,9 +21,13 @@ NAME = "{stem}{ext}"
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
 
-COLORS = ("style", "photo", "match", "blend:SHARE")
+COLORS = ("style", "photo", "match", "histogram", "blend:SHARE")
 """``style``: as painted. ``photo``: the painting's lightness with the photo's chroma. ``blend:0.3``: chroma between, with
-that share of the painting's. ``match``: the style is given the photo's mean colour and covariance before the painting."""
+that share of the painting's. ``match`` and ``histogram``: the style is given the photo's colours before the painting, by mean
+and covariance or by the histogram of each channel."""
+
+MATCHES = ("match", "histogram")
+"""Those of `COLORS` that change the style."""
 
 WHITENINGS = ("auto", "on", "off")
 
@@ -169,7 +173,7 @@ class Settings:
     @property
     def colors_parts(self) -> list[object]:
         """Of the colours, what decides pixels."""
-        return [self.colors == "match", chroma_share(self.colors)]
+        return [self.colors if self.colors in MATCHES else None, chroma_share(self.colors)]
 
     @property
     def optimizer_parts(self) -> list[object]:
@@ -235,12 +239,12 @@ def factor_of(strength: float) -> float:
 
 
 def chroma_share(colors: str) -> float:
-    """The painting's share in its chroma: 1 for ``style`` and ``match``, 0 for ``photo``.
+    """The painting's share in its chroma: 0 for ``photo``, and 1 where its colours are left as they are.
 
     Raises:
         UsageError: it is none of `COLORS`.
     """
-    if colors in ("style", "match", "photo"):
+    if colors in ("style", "photo", *MATCHES):
         return 0.0 if colors == "photo" else 1.0
     kind, _, text = colors.partition(":")
     try:

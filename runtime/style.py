@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import write_atomic
-from .colors import match
+from .colors import MATCHERS
 from .engine import Engine
 from .errors import ImageError, StyleError
 from .images import Photo, Picture, fit, read_photo, resize, to_pixels
@@ -66,8 +66,8 @@ class StyleTargets(Protocol):
         """
         ...
 
-    def matched(self, photo: Picture) -> "StyleTargets":
-        """The same style in a photo's colours."""
+    def matched(self, photo: Picture, how: str) -> "StyleTargets":
+        """The same style in a photo's colours, by one of `MATCHES`."""
         ...
 
 
@@ -94,9 +94,9 @@ class Blend:
         """Of the style with the largest share."""
         return self._styles[self._shares.index(max(self._shares))].image
 
-    def matched(self, photo: Picture) -> "Blend":
+    def matched(self, photo: Picture, how: str) -> "Blend":
         """See `StyleTargets`."""
-        return Blend([style.matched(photo) for style in self._styles], self._shares)
+        return Blend([style.matched(photo, how) for style in self._styles], self._shares)
 
     def grams(self, size: int) -> Grams:
         """See `StyleTargets`."""
@@ -154,9 +154,9 @@ class Style:
         """The decoded picture."""
         return self._photo.picture
 
-    def matched(self, photo: Picture) -> "Style":
+    def matched(self, photo: Picture, how: str) -> "Style":
         """See `StyleTargets`; its matrices are kept for as long as it is."""
-        recolored = Picture(match(self.image.rgb, photo.rgb))
+        recolored = Picture(MATCHERS[how](self.image.rgb, photo.rgb))
         return Style(replace(self._photo, picture=recolored), self._engine, None, self._mask, self._regions)
 
     @property

@@ -15,7 +15,7 @@ from .presets import DEFAULT, HEAVIEST, PRESETS
 from .providers import MIXED
 from .recipe import Recipe
 from .regions import Color, Guidance, Mask, find_regions, guide
-from .settings import FEATHER, INITS, Settings
+from .settings import FEATHER, INITS, MATCHES, Settings
 from .style import Blend, Style, StyleTargets, read_style
 
 START = "picture to start from"
@@ -145,7 +145,8 @@ class Stylizer:
 
     def style_for(self, picture: Picture) -> StyleTargets:
         """The style as a photo's painting takes it: in its colours, if they are to be matched."""
-        return self.style.matched(picture) if self.settings.colors == "match" else self.style
+        colors = self.settings.colors
+        return self.style.matched(picture, colors) if colors in MATCHES else self.style
 
     def cancel(self) -> None:
         """See `Engine`."""

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from nstbatch.runtime import Bundle, Settings, Stylizer
-from nstbatch.runtime.colors import from_oklab, match, take_chroma, to_oklab
+from nstbatch.runtime.colors import from_oklab, match, match_histograms, take_chroma, to_oklab
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.images import read_picture
@@ -79,10 +79,23 @@ def test_a_style_of_one_colour_is_matched_too() -> None:
     )
 
 
+def test_matching_gives_histograms(samples: Path) -> None:
+    style, photo = (Image.open(samples / name).convert("RGB") for name in ("mosaic.jpg", "photos/tree.jpg"))
+    # Grey colours, so that sRGB has every mixture of them.
+    soft = Image.eval(photo, lambda value: 110 + value // 8)
+    found, wanted = (to_oklab(np.asarray(image)).reshape(-1, 3) for image in (match_histograms(style, soft), soft))
+    ranks = np.linspace(0.02, 0.98, 25)
+    np.testing.assert_allclose(np.quantile(found, ranks, 0), np.quantile(wanted, ranks, 0), atol=0.01)
+    assert np.abs(np.asarray(match_histograms(photo, photo), float) - np.asarray(photo, float)).mean() < 0.5
+    plane = np.asarray(match_histograms(Image.new("RGB", (5, 4), "red"), photo)).reshape(-1, 3)
+    assert (plane == plane[0]).all()
+    np.testing.assert_allclose(to_oklab(plane)[0], np.median(to_oklab(np.asarray(photo)).reshape(-1, 3), 0), atol=0.02)
+
+
 def test_choices() -> None:
-    assert [chroma_share(c) for c in ("style", "match", "photo", "blend:0.25")] == [1, 1, 0, 0.25]
+    assert [chroma_share(c) for c in ("style", "match", "histogram", "photo", "blend:0.25")] == [1, 1, 1, 0, 0.25]
     assert Settings(colors="blend:1").colors_parts == Settings().colors_parts
-    assert Settings(colors="match").colors_parts != Settings().colors_parts
+    assert len({str(Settings(colors=c).colors_parts) for c in ("style", "match", "histogram", "photo")}) == 4
     for wrong in ("blend", "blend:", "blend:2", "blend:nan", "lab", "photo:1"):
         with pytest.raises(UsageError, match="choose one of: style, photo, match"):
             Settings(colors=wrong)
@@ -94,12 +107,12 @@ def test_paintings(bundle: Bundle, samples: Path) -> None:
     photo = samples / "photos" / "tree.jpg"
     found = {
         colors: np.asarray(Stylizer(engine, samples / "ember.jpg", colors=colors, **options)(photo).image)
-        for colors in ("style", "photo", "blend:0.5", "match")
+        for colors in ("style", "photo", "blend:0.5", "match", "histogram")
     }
     original = to_oklab(np.asarray(read_picture(photo).rgb))
     away = {c: np.linalg.norm(to_oklab(image)[..., 1:] - original[..., 1:], axis=-1).mean() for c, image in found.items()}
     assert away["photo"] < 0.3 * away["style"], "but for what sRGB has not"
     assert away["photo"] < away["blend:0.5"] < away["style"]
-    assert away["match"] < 0.9 * away["style"]
+    assert max(away["match"], away["histogram"]) < 0.9 * away["style"]
     lightness = {colors: to_oklab(image)[..., 0] for colors, image in found.items()}
     np.testing.assert_allclose(lightness["photo"], lightness["style"], atol=0.03)
