@@ -65,6 +65,21 @@ MINUTES = _Finite(min=0)
 FEATHERS = _Finite(min=0, max=20)
 
 
+class _Every(click.ParamType[int]):
+    """A number of evaluations, from ``every=50`` or ``50``."""
+
+    name = "every"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).removeprefix("every=")
+        if not re.fullmatch(r"[1-9]\d{0,8}", text):
+            self.fail(f"'{value}' is not like every=50", param, ctx)
+        return int(text)
+
+
+EVERY = _Every()
+
+
 class _Duration(click.ParamType[float]):
     """Seconds, from ``90s``, ``50m``, ``2h`` or ``1h30m``."""
 

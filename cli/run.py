@@ -107,6 +107,7 @@ class _Options:
     on_stop: str
     max_duration: float | None
     checkpoint: float | None
+    snapshots: int | None
     wait: bool
     warmup: bool
 
@@ -239,6 +240,7 @@ def _paint_by(
             masks=masks,
             stop=stop,
             checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
+            snapshots=options.snapshots,
             duration=None if deadline is None else deadline - time.monotonic(),
             fail_fast=options.fail_fast,
             overlap=options.overlap,

@@ -31,6 +31,7 @@ from .plan import Plan, Policy, State, Task, reason
 from .regions import Guidance
 from .report import Outcome, Row
 from .saving import save
+from .snapshots import Snapshots
 from .sources import Stamp, sha256_file
 from .stop import DroppedError, Stop, StopReason
 from .stylizer import Stylizer
@@ -47,6 +48,7 @@ class Batch:
         masks: the plan's.
         stop: ends the run early.
         checkpoint: seconds between two checkpoints of a picture; None for none.
+        snapshots: evaluations between two snapshots of a picture, see `Snapshots`; None for none.
         duration: seconds that the run may take; None for no limit.
         fail_fast: whether the first failure ends the run.
         overlap: pictures that are painted at a time: on a GPU, one is evaluated there while the optimiser of another steps
@@ -69,6 +71,7 @@ class Batch:
         masks: MaskFiles | None = None,
         stop: Stop | None = None,
         checkpoint: float | None = None,
+        snapshots: int | None = None,
         duration: float | None = None,
         fail_fast: bool = False,
         overlap: int = 1,
@@ -84,6 +87,7 @@ class Batch:
         self._masks = masks or MaskFiles()
         self._stop = stop or Stop()
         self._checkpoint = checkpoint
+        self._snapshots = snapshots
         self._fail_fast = fail_fast
         self._overlap = len(stylizer) if isinstance(stylizer, Fleet) else overlap
         if lock_step and isinstance(stylizer, Fleet):
@@ -237,13 +241,16 @@ class Batch:
         checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
         notes = []
         with contextlib.closing(self._begin(photo, limit, guidance, checkpoint)) as painting:
+            snapshots = Snapshots(item.target, self._snapshots)
             if painting.begun:
                 notes.append("taken up from a checkpoint")
+            else:
+                snapshots.clear()
             if FORMATS.get(item.source.suffix.lower()) != photo.kind:
                 notes.append(f"the photo is a {photo.kind}, whatever its name says")
             if made != asked:
                 notes.append(f"at {limit} px, since memory did not suffice for more")
-            yield from self._optimise(painting, checkpoint, lambda step: progress(item, step))
+            yield from self._optimise(painting, checkpoint, snapshots, lambda step: progress(item, step))
             ending = painting.ending()
         yield from self._saved(wait=True)
         encoded = self._pool.submit(_encode, ending, item)
@@ -305,7 +312,11 @@ class Batch:
         return painting
 
     def _optimise(
-        self, painting: Painting | RemotePainting, checkpoint: Checkpoint, progress: Callable[[Progress], None]
+        self,
+        painting: Painting | RemotePainting,
+        checkpoint: Checkpoint,
+        snapshots: Snapshots,
+        progress: Callable[[Progress], None],
     ) -> "Iterator[_Event]":
         """Paint; the row of the picture before, when it is saved."""
         try:
@@ -313,7 +324,10 @@ class Batch:
                 self._stop.check()
                 step = self._begin_step(painting)
                 yield step
-                progress(step.taken.result())
+                done = step.taken.result()
+                progress(done)
+                if snapshots.due(done.evaluations):
+                    snapshots.save(done.evaluations, painting.snapshot())
                 yield from self._saved(wait=False)
                 if checkpoint.due and not painting.done:
                     # A disk that is too full for a checkpoint may still have room for the picture.

@@ -144,6 +144,11 @@ class RemotePainting:
         state: dict[str, NDArray[Any]] = self._ask("state")
         return state
 
+    def snapshot(self) -> Picture:
+        """See `Painting`."""
+        picture: Picture = self._ask("snapshot")
+        return picture
+
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """See `Painting`."""
         self._ask("resume", {name: np.asarray(value) for name, value in state.items()})

@@ -31,11 +31,13 @@ class Progress:
         fraction: of the work done, 0..1; an evaluation counts by its pixels.
         size: long side of the level, in pixels.
         loss: weighted sum of the last evaluation.
+        evaluations: so far.
     """
 
     fraction: float
     size: int
     loss: float
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Painting:
         self._sizes.append(size)
         work = [width * height for width, height in self._shapes]
         part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
-        return Progress(part / sum(work), size, float(evaluated.terms.sum()))
+        return Progress(part / sum(work), size, float(evaluated.terms.sum()), len(self._rows))
 
     @property
     def done(self) -> bool:
@@ -162,6 +164,12 @@ class Painting:
     def close(self) -> None:
         """Nothing: a painting elsewhere, see `RemotePainting`, leaves its place to another."""
 
+    def snapshot(self) -> Picture:
+        """The painting so far, at the size of its last level; `begun` must be true."""
+        level = self._level
+        assert level is not None, "a painting that is begun has a level"
+        return Picture(self._finish(level.image, self._shapes[-1]))
+
     def result(self) -> Result:
         """The painting at the photo's size; `done` must be true."""
         return self.ending()()
@@ -173,17 +181,11 @@ class Painting:
         image, status, picture = level.image.copy(), level.status, self._picture
         rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
         evaluating = self._evaluating + level.evaluation_seconds
-        seconds = time.perf_counter() - self._began
-        share = chroma_share(self.settings.colors)
-        keep = None if self._guidance is None else self._guidance.keep
+        seconds, finish = time.perf_counter() - self._began, self._finish
 
         def end() -> Result:
             began = time.perf_counter()
-            painted = resize(from_pixels(image), picture.size)
-            if share < 1:
-                painted = take_chroma(painted, picture.rgb, share)
-            if keep is not None:
-                painted = Image.composite(picture.rgb, painted, keep.resize(picture.size, Image.Resampling.BILINEAR))
+            painted = finish(image, picture.size)
             return Result(
                 picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
                 losses=rows,
@@ -226,6 +228,22 @@ class Painting:
         self._began -= before
         self._rows, self._sizes = list(state["losses"]), [int(size) for size in state["sizes"]]
         self._whitened = [bool(value) for value in state["whitened"]]
+
+    @property
+    def _finish(self) -> Callable[[Pixels, tuple[int, int]], Image.Image]:
+        """What makes an image of pixels, in a size; it holds the photo, and not the optimiser's vectors."""
+        photo, share = self._picture.rgb, chroma_share(self.settings.colors)
+        keep = None if self._guidance is None else self._guidance.keep
+
+        def finish(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
+            painted = resize(from_pixels(pixels), size)
+            if share < 1:
+                painted = take_chroma(painted, resize(photo, size), share)
+            if keep is not None:
+                painted = Image.composite(resize(photo, size), painted, keep.resize(size, Image.Resampling.BILINEAR))
+            return painted
+
+        return finish
 
     def _first_level(self) -> Level:
         content = self._content(0)

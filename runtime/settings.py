@@ -23,8 +23,8 @@ INITS = ("content", "noise", "style")
 
 COLORS = ("style", "photo", "match", "histogram", "blend:SHARE")
 """``style``: as painted. ``photo``: the painting's lightness with the photo's chroma. ``blend:0.3``: chroma between, with
-that share of the painting's. ``match`` and ``histogram``: the style is given the photo's colours before the painting, by mean
-and covariance or by the histogram of each channel."""
+that share of the painting's. ``match``, ``histogram``: the style is given the photo's colours before the painting, by mean and
+covariance or by the histogram of each channel."""
 
 MATCHES = ("match", "histogram")
 """Those of `COLORS` that change the style."""
