@@ -16,6 +16,9 @@ _DEFAULTS = Settings()
 @click.command()
 @click.argument("photos", nargs=-1, type=PATH, metavar="[FOLDER|FILE|GLOB]...")
 @option("--style", "styles", required=True, multiple=True, type=PATH, help="The picture whose style is taken; or several.")
+@option(
+    "--style-each", "each", is_flag=True, help="Paint in each style by itself, and in each picture of a folder of styles."
+)
 @option("--style-blend", "blend", type=BLEND, metavar="A:B:...", help="Shares of several styles.  [default: equal]")
 @option("--style-scale", type=float, default=_DEFAULTS.style_scale, help="Size of the style to that of the painting.")
 @option("--style-size", type=int, help="Long side of the style, in pixels, in place of --style-scale.")

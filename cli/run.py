@@ -1,7 +1,6 @@
 """A run of `paint`: from its options to its exit code."""
 
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -26,7 +25,6 @@ from ..runtime import (
     make_plan,
     recover,
 )
-from ..runtime.discovery import read_list
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
@@ -40,6 +38,7 @@ from ..runtime.tensorrt import SECONDS
 from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
+from .inputs import read_listed, read_styles, style_paths, with_readable
 from .logfile import LogFile
 from .signals import stopping
 from .status import StatusFile
@@ -81,6 +80,7 @@ class _Options:
 
     photos: Sequence[Path]
     styles: Sequence[Path]
+    each: bool
     blend: tuple[float, ...] | None
     output: Path | None
     recursive: bool
@@ -154,9 +154,12 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     spec = choose_spec(settings, options.bundle, masked, **options.of_bundle)
     if options.blend is not None and len(options.blend) != len(options.styles):
         raise UsageError(f"--style-blend has {len(options.blend)} shares for {len(options.styles)} styles")
-    styles = [read_style(path) for path in options.styles]
+    if options.each and (options.blend is not None or options.style_masks):
+        raise UsageError("--style-each takes neither --style-blend nor --style-mask; leave them out")
+    paths = style_paths(options.styles, options.each)
+    styles, damaged = read_styles(paths, options.each)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
-    items = _items(options)
+    items = list(with_readable(_items(options, paths), damaged))
     if not items:
         told.note("nothing to do: no photos there")
         return
@@ -176,6 +179,7 @@ def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start:
         bundle,
         styles,
         blend=options.blend,
+        each=options.each,
         masks=options.style_masks,
         provider=options.provider,
         threads=options.threads,
@@ -262,20 +266,13 @@ def _tell_of_builds(plan: Plan, stylizer: Stylizer, told: Watchers) -> None:
         )
 
 
-def _items(options: _Options) -> list[Item]:
+def _items(options: _Options, styles: Sequence[Path]) -> list[Item]:
     if not options.photos and options.files_from is None:
         raise UsageError("nothing to paint: name photos, folders or patterns, or a list with --files-from")
-    listed = [] if options.files_from is None else _read_list(options.files_from)
+    listed = [] if options.files_from is None else read_listed(options.files_from)
     masks = [path for path in (*options.style_masks, options.content_mask, options.protect) if path is not None]
-    inputs = discover(options.photos, listed, styles=options.styles, masks=masks, recursive=options.recursive)
-    return make_items(inputs, options.styles, options.output, options.name)
-
-
-def _read_list(path: Path) -> list[Path]:
-    try:
-        return read_list(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"--files-from {path}: {error.strerror or error}") from None
+    inputs = discover(options.photos, listed, styles=styles, masks=masks, recursive=options.recursive)
+    return make_items(inputs, styles, options.output, options.name, options.each)
 
 
 def _journal(root: Path, told: Watchers) -> Journal:

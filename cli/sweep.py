@@ -25,7 +25,14 @@ SWEEPABLE = (
 )
 """Options of `paint` that take several values."""
 
-LEFT_OUT: dict[str, Any] = {"recursive": False, "files_from": None, "dry_run": False, "keep_existing": False, "wait": False}
+LEFT_OUT: dict[str, Any] = {
+    "recursive": False,
+    "files_from": None,
+    "each": False,
+    "dry_run": False,
+    "keep_existing": False,
+    "wait": False,
+}
 """Options of `paint` that a sweep has not, and what it takes for them; its photo, output and names are its own."""
 
 

@@ -235,12 +235,12 @@ class Batch:
         item = task.item
         long_side = max(photo.picture.size)
         guidance = self._masks.read(item, photo.picture.size)
-        decisive = photo.sha256, long_side, item.target, guidance.digest if guidance else ""
+        decisive = photo.sha256, long_side, item.target, guidance.digest if guidance else "", item.style
         asked = self._recipe.fingerprint(*decisive)
         made = asked if limit is None else self._recipe.at_most(limit).fingerprint(*decisive)
         checkpoint = Checkpoint(item.root, item.key, made, self._checkpoint, self._clock)
         notes = []
-        with contextlib.closing(self._begin(photo, limit, guidance, checkpoint)) as painting:
+        with contextlib.closing(self._begin(photo, limit, guidance, item.style, checkpoint)) as painting:
             snapshots = Snapshots(item.target, self._snapshots)
             if painting.begun:
                 notes.append("taken up from a checkpoint")
@@ -298,17 +298,17 @@ class Batch:
         return Row(item, Outcome.PAINTED, entry.reason, result.loss, result.seconds, entry.evaluations)
 
     def _begin(
-        self, photo: Photo, limit: int | None, guidance: Guidance | None, checkpoint: Checkpoint
+        self, photo: Photo, limit: int | None, guidance: Guidance | None, style: int, checkpoint: Checkpoint
     ) -> Painting | RemotePainting:
         """A painting, taken up from the checkpoint if there is one of it."""
-        painting = self._stylizer.begin(photo.picture, limit, guidance)
+        painting = self._stylizer.begin(photo.picture, limit, guidance, style)
         state = checkpoint.load()
         if state is not None:
             try:
                 painting.resume(state)
             except (KeyError, ValueError, IndexError):
                 painting.close()
-                return self._stylizer.begin(photo.picture, limit, guidance)
+                return self._stylizer.begin(photo.picture, limit, guidance, style)
         return painting
 
     def _optimise(

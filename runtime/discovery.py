@@ -106,6 +106,24 @@ def discover(
     return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))
 
 
+def find_styles(paths: Sequence[Path]) -> list[Path]:
+    """Pictures, and those of folders, in order of their names; hidden ones are left out.
+
+    Raises:
+        UsageError: a folder cannot be read, or has no pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [photo.source for photo in _walk(path, recursive=False)]
+        if not inside:
+            raise UsageError(f"{path}: no pictures there to take a style from")
+        found += inside
+    return found
+
+
 def read_list(data: bytes) -> list[Path]:
     """Paths of a list, one a line; or, if there is a NUL in it, one before each NUL, as ``find -print0`` writes them."""
     separator = b"\0" if b"\0" in data else b"\n"

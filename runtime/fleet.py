@@ -78,7 +78,9 @@ class Fleet:
         """Most workers on one device."""
         return max(Counter(worker.device for worker in self._workers).values())
 
-    def begin(self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None) -> "RemotePainting":
+    def begin(
+        self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None, style: int = 0
+    ) -> "RemotePainting":
         """A painting in a worker that has none; see `Stylizer.begin`.
 
         Raises:
@@ -94,7 +96,7 @@ class Fleet:
                 worker.facts()
         painting = RemotePainting(worker, self._free)
         try:
-            painting.begin(picture, limit, guidance)
+            painting.begin(picture, limit, guidance, style)
         except BaseException:
             painting.close()
             raise
@@ -130,9 +132,9 @@ class RemotePainting:
         self._worker = worker
         self._free: Callable[[_Worker], None] | None = free
 
-    def begin(self, picture: Picture, limit: int | None, guidance: Guidance | None) -> None:
+    def begin(self, picture: Picture, limit: int | None, guidance: Guidance | None, style: int) -> None:
         """Give the worker its photo."""
-        self._ask("begin", picture, limit, guidance)
+        self._ask("begin", picture, limit, guidance, style)
 
     def step(self) -> Progress:
         """See `Painting`; and LostWorkerError, if the worker has ended."""

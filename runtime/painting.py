@@ -86,18 +86,26 @@ class Painting:
         picture: the photo.
         settings: see the attribute.
         guidance: where the photo's regions are, and what is kept of it.
+        style: number of its style.
 
     Attributes:
         settings: those it is painted by.
     """
 
-    def __init__(self, stylizer: "Stylizer", picture: Picture, settings: Settings, guidance: Guidance | None = None) -> None:
+    def __init__(
+        self,
+        stylizer: "Stylizer",
+        picture: Picture,
+        settings: Settings,
+        guidance: Guidance | None = None,
+        style: int = 0,
+    ) -> None:
         self._began = time.perf_counter()
         self.settings = settings
         self._stylizer = stylizer
         self._picture = picture
         self._guidance = guidance
-        self._style = stylizer.style_for(picture)
+        self._style = stylizer.style_for(picture, style)
         self._levels = settings.levels(max(picture.size))
         self._shapes = [fit(picture.size, level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []

@@ -24,12 +24,14 @@ class Item:
         target: the painting.
         root: the output folder, which the journal is in.
         error: why it cannot be painted, if that was found already.
+        style: number of its style, see `Stylizer.styles`.
     """
 
     source: Path
     target: Path
     root: Path
     error: str | None = None
+    style: int = 0
 
     @property
     def key(self) -> str:
@@ -48,7 +50,9 @@ def temporary(root: Path, key: str) -> Path:
     return target.with_name(f".nstbatch-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]}.tmp")
 
 
-def make_items(inputs: Inputs, styles: Sequence[Path], output: Path | None = None, name: str = NAME) -> list[Item]:
+def make_items(
+    inputs: Inputs, styles: Sequence[Path], output: Path | None = None, name: str = NAME, each: bool = False
+) -> list[Item]:
     """Photos and where their paintings go.
 
     Args:
@@ -56,14 +60,25 @@ def make_items(inputs: Inputs, styles: Sequence[Path], output: Path | None = Non
         styles: the style pictures; their stems name the default output folder ``<folder>-<stem>``, beside each folder.
         output: one folder for everything.
         name: template of the output's name, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
+        each: whether photos are painted in each style by itself, ``output`` having a folder for each; not in one of all.
 
     Raises:
         UsageError: the template cannot be meant, an output would lie inside an input folder or replace a photo or the
             style, two photos would have the same output, or an output folder cannot be written to.
     """
     check_name(name)
-    style = "+".join(path.stem for path in styles)
-    items = []
+    items: list[Item] = []
+    if each:
+        for number, path in enumerate(styles):
+            items += _in_style(inputs, number, path.stem, output and output / path.stem, name)
+    else:
+        items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name)
+    _refuse_clashes(items, inputs.folders, styles)
+    _refuse_unwritable(list(dict.fromkeys(item.target.parent for item in items)))
+    return items
+
+
+def _in_style(inputs: Inputs, number: int, style: str, output: Path | None, name: str) -> Iterator[Item]:
     siblings: dict[Path, Path] = {}
     for photo in inputs.photos:
         if output is None:
@@ -74,10 +89,7 @@ def make_items(inputs: Inputs, styles: Sequence[Path], output: Path | None = Non
             root, below = output, photo.below if photo.under_output is None else photo.under_output
         source = photo.source
         painted = name.format(stem=source.stem, style=style, ext=source.suffix)
-        items.append(Item(source, root / below / painted, root, photo.error))
-    _refuse_clashes(items, inputs.folders, styles)
-    _refuse_unwritable(list(dict.fromkeys(item.target.parent for item in items)))
-    return items
+        yield Item(source, root / below / painted, root, photo.error, number)
 
 
 def check_name(template: str) -> None:

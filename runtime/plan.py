@@ -167,7 +167,7 @@ class _Assessor:
         if damage:
             return self._to_do(item, damage)
         photo, long_side = self._photo(item, entry)
-        asked = self._recipe.fingerprint(photo, long_side, item.target, guidance)
+        asked = self._recipe.fingerprint(photo, long_side, item.target, guidance, item.style)
         if asked == entry.fingerprint or (policy.shrink_to_fit and asked == entry.asked):
             return Task(item, State.UP_TO_DATE, "painted already")
         return self._to_do(item, "the photo has changed" if photo != entry.photo_sha256 else "the options have changed")

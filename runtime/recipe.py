@@ -20,13 +20,13 @@ class Recipe:
     Which provider computes, and on how many threads, changes pixels by rounding only and is left out.
 
     Attributes:
-        style: sha256 of the style's bytes.
+        styles: what decides the Gram matrices of each style, a sha256.
         bundle: `Bundle.id`.
         settings: of the optimisation.
         start: sha256 of the picture that ``settings.init`` names, None if it names none.
     """
 
-    style: str
+    styles: tuple[str, ...]
     bundle: str
     settings: Settings
     start: str | None = None
@@ -35,7 +35,7 @@ class Recipe:
         """The same recipe with no level above ``size``."""
         return replace(self, settings=self.settings.at_most(size))
 
-    def fingerprint(self, photo: str, long_side: int, target: Path, guidance: str = "") -> str:
+    def fingerprint(self, photo: str, long_side: int, target: Path, guidance: str = "", style: int = 0) -> str:
         """Hexadecimal sha256 of everything that decides the pixels of ``target``, and of nothing else.
 
         An option counts by its effect: a size above that of the photo does not, nor does the seed of noise that is not
@@ -46,12 +46,13 @@ class Recipe:
             long_side: of the photo, in pixels.
             target: the output; its extension says the format.
             guidance: `Guidance.digest` of its masks.
+            style: number of its style.
         """
         settings = self.settings
         parts = {
             "recipe": VERSION,
             "photo": photo,
-            "style": self.style,
+            "style": self.styles[style],
             "bundle": self.bundle,
             "levels": settings.levels(long_side),
             "style_levels": settings.style_levels(settings.levels(long_side)),

@@ -22,9 +22,9 @@ INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
 
 COLORS = ("style", "photo", "match", "histogram", "blend:SHARE")
-"""``style``: as painted. ``photo``: the painting's lightness with the photo's chroma. ``blend:0.3``: chroma between, with
-that share of the painting's. ``match``, ``histogram``: the style is given the photo's colours before the painting, by mean and
-covariance or by the histogram of each channel."""
+"""``style``: as painted. ``photo``: the lightness of the painting with the chroma of the photo. ``blend:0.3``: chroma in
+between, with that share of the painting's. ``match``, ``histogram``: the style is given the colours of the photo before the
+painting, by mean and covariance or by the histogram of each channel."""
 
 MATCHES = ("match", "histogram")
 """Those of `COLORS` that change the style."""

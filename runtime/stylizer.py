@@ -44,12 +44,13 @@ class Facts:
 
 
 class Stylizer:
-    """Paints photos in one style.
+    """Paints photos in one style, or in one of several.
 
     Args:
         bundle: folder of a bundle, a loaded one, or an engine that has one.
         style: the style picture, a path or already read; or several, to be blended.
         blend: the share of each; None for equal shares.
+        each: whether several are each a style by itself, and not blended.
         masks: of each style, the colours of whose regions those of a photo's mask are to have; a bundle with regions takes
             them.
         provider, threads, device, vectors, graphs: see `Engine`.
@@ -58,6 +59,7 @@ class Stylizer:
         settings: see `Settings.of`.
 
     Attributes:
+        styles: what photos are painted in, by number; one, but for ``each``.
         regions: their colours; none without masks.
 
     Raises:
@@ -70,6 +72,7 @@ class Stylizer:
         style: "str | Path | Photo | Sequence[str | Path | Photo]",
         *,
         blend: Sequence[float] | None = None,
+        each: bool = False,
         masks: Sequence[str | Path | Mask] = (),
         provider: str = "auto",
         threads: int | None = None,
@@ -89,7 +92,10 @@ class Stylizer:
         self.settings = _possible(self.settings, bundle)
         self._agreed = bundle.provider == "cpu"
         self.regions: tuple[Color, ...] = ()
-        self.style = self._blend([style] if isinstance(style, str | Path | Photo) else style, blend, masks, cache)
+        if each and (blend is not None or masks):
+            raise UsageError("styles that are painted each by itself take neither a blend nor masks")
+        pictures = [style] if isinstance(style, str | Path | Photo) else style
+        self.styles: tuple[StyleTargets, ...] = self._read(pictures, blend, each, masks, cache)
         if start is None and self.settings.init not in INITS:
             start = read_style(Path(self.settings.init), role=START)
         self.start = start
@@ -139,26 +145,34 @@ class Stylizer:
     def facts(self) -> Facts:
         """What a batch needs to know of it."""
         start = None if self.start is None else self.start.sha256
-        recipe = Recipe(self.style.sha256, self.engine.bundle.id, self.settings, start)
+        recipe = Recipe(tuple(style.sha256 for style in self.styles), self.engine.bundle.id, self.settings, start)
         engine = self.engine
         return Facts(self.settings, recipe, engine.static, engine.provider, engine.free_memory(), self.regions)
 
-    def style_for(self, picture: Picture) -> StyleTargets:
-        """The style as a photo's painting takes it: in its colours, if they are to be matched."""
-        colors = self.settings.colors
-        return self.style.matched(picture, colors) if colors in MATCHES else self.style
+    @property
+    def style(self) -> StyleTargets:
+        """The first of `styles`."""
+        return self.styles[0]
+
+    def style_for(self, picture: Picture, number: int = 0) -> StyleTargets:
+        """A style as a photo's painting takes it: in its colours, if they are to be matched."""
+        style, colors = self.styles[number], self.settings.colors
+        return style.matched(picture, colors) if colors in MATCHES else style
 
     def cancel(self) -> None:
         """See `Engine`."""
         self.engine.cancel()
 
-    def begin(self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None) -> Painting:
+    def begin(
+        self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None, style: int = 0
+    ) -> Painting:
         """A painting with nothing done yet.
 
         Args:
             picture: the photo.
             limit: long side, in pixels, above which there is to be no level.
             guidance: where its regions are, and what is kept of it.
+            style: number of its style.
 
         Raises:
             ProviderError: the provider computes something else than the CPU provider.
@@ -172,19 +186,20 @@ class Stylizer:
             check_agreement(self.engine, self.precisions)
             self._agreed = True
         settings = self.settings if limit is None else self.settings.at_most(limit)
-        return Painting(self, picture, settings, guidance)
+        return Painting(self, picture, settings, guidance, style)
 
     @property
     def _has_regions(self) -> bool:
         return self.engine.bundle.manifest.spec.regions
 
-    def _blend(
+    def _read(
         self,
         pictures: Sequence[str | Path | Photo],
         blend: Sequence[float] | None,
+        each: bool,
         masks: Sequence[str | Path | Mask],
         cache: str | Path | None,
-    ) -> StyleTargets:
+    ) -> tuple[StyleTargets, ...]:
         shares = [1.0] * len(pictures) if blend is None else list(blend)
         if len(shares) != len(pictures):
             raise UsageError(f"a blend of {len(shares)} shares for {len(pictures)} styles")
@@ -205,7 +220,7 @@ class Stylizer:
             styles = [Style(photo, engine, folder, mask, self.regions) for photo, mask in pairs]
         except ImageError as error:
             raise StyleError(f"style mask: {error}") from None
-        return styles[0] if len(styles) == 1 else Blend(styles, shares)
+        return tuple(styles) if each or len(styles) == 1 else (Blend(styles, shares),)
 
 
 TOGETHER = "masks of the style and of the photos go together: give both, or none"

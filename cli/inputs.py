@@ -1,0 +1,63 @@
+"""What a run reads before it begins: styles, and lists of photos."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..runtime.discovery import find_styles, read_list
+from ..runtime.errors import StyleError, UsageError
+from ..runtime.images import Photo
+from ..runtime.placement import Item
+from ..runtime.style import read_style
+
+
+def style_paths(named: Sequence[Path], each: bool) -> Sequence[Path]:
+    """The style pictures that a user names, those of folders if ``each`` is painted by itself.
+
+    Raises:
+        UsageError: a folder is named otherwise, or one without pictures.
+    """
+    if each:
+        return find_styles(named)
+    for path in named:
+        if path.is_dir():
+            raise UsageError(f"--style {path}: is a folder; --style-each paints in each of its pictures")
+    return named
+
+
+def read_styles(paths: Sequence[Path], each: bool) -> tuple[list[Photo], dict[int, str]]:
+    """Styles; and where ``each`` is painted by itself the errors of those that cannot be read, by number.
+
+    Raises:
+        StyleError: one cannot be read, or none.
+    """
+    styles: list[Photo] = []
+    damaged: dict[int, str] = {}
+    for number, path in enumerate(paths):
+        try:
+            styles.append(read_style(path))
+        except StyleError as error:
+            if not each or (not styles and number == len(paths) - 1):
+                raise
+            damaged[number] = str(error)
+    return styles, damaged
+
+
+def with_readable(items: Sequence[Item], damaged: Mapping[int, str]) -> Iterator[Item]:
+    """Items whose styles are numbered without the damaged ones; the photos of these have their errors."""
+    for item in items:
+        error = item.error or damaged.get(item.style)
+        yield replace(item, style=item.style - sum(number < item.style for number in damaged), error=error)
+
+
+def read_listed(path: Path) -> list[Path]:
+    """The paths of a list, ``-`` for stdin.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return read_list(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--files-from {path}: {error.strerror or error}") from None
