@@ -80,6 +80,12 @@ _SHRINK = 16.0
 at 65504. A network of convolutions and ReLUs divides with its input and biases, and a power of two rounds nothing."""
 
 
+_L2_SCALE = 0.78
+"""Of crowsonkb/style-transfer-pytorch."""
+
+_SMALLEST_SQUARE = 1e-6
+
+
 class TruncatedVGG:
     """The part of a VGG up to its deepest tap.
 
@@ -144,6 +150,10 @@ class TruncatedVGG:
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":
             return F.max_pool2d(x, 2)
+        if self.pooling == "l2":
+            # In float16 squares would overflow; and the root has no slope at 0, where a ReLU has everything.
+            wide = x.to(torch.promote_types(x.dtype, torch.float32))
+            return (_L2_SCALE * (4 * F.avg_pool2d(wide * wide, 2) + _SMALLEST_SQUARE).sqrt()).to(x.dtype)
         return F.avg_pool2d(x, 2) * (2 if self.pooling == "rescaled" else 1)
 
     def differentiate(self, image: Tensor) -> tuple[Features, Callable[[Features], Tensor]]:

