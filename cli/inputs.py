@@ -51,6 +51,24 @@ def with_readable(items: Sequence[Item], damaged: Mapping[int, str]) -> Iterator
         yield replace(item, style=item.style - sum(number < item.style for number in damaged), error=error)
 
 
+def check_masks(styles: Sequence[Path], style_masks: Sequence[Path], content: Path | None, protect: Path | None) -> None:
+    """Refuse options of masks that cannot be meant.
+
+    Raises:
+        UsageError: there are masks of styles and none of photos, or the other way round, or not one for each style; or
+            there is nothing where photos' masks are said to be.
+    """
+    if bool(style_masks) != bool(content):
+        raise UsageError("--style-mask and --content-mask go together: name both, or none")
+    if style_masks and len(style_masks) != len(styles):
+        raise UsageError(
+            f"{len(style_masks)} --style-mask for {len(styles)} --style: one for each; one of a single colour takes all"
+        )
+    for place in (content, protect):
+        if place is not None and not place.exists():
+            raise UsageError(f"{place}: no such file or folder of masks")
+
+
 def read_listed(path: Path) -> list[Path]:
     """The paths of a list, ``-`` for stdin.
 

@@ -13,6 +13,7 @@ from .paint import paint
 _SHARED = (
     *("styles", "blend", "style_scale", "style_size", "colors", "preset", "layer_weight", "size"),
     *("content_weight", "style_weight", "strength", "tv_weight", "precision"),
+    *("style_masks", "content_mask", "protect", "feather"),
     *("bundle", *OF_BUNDLE, "provider", "device", "threads"),
 )
 """Options of `paint` that decide the objective, or where it is computed."""

@@ -6,9 +6,12 @@ from typing import Any
 
 from ..runtime import Settings, Stylizer
 from ..runtime.images import read_picture
+from ..runtime.masks import MaskFiles
+from ..runtime.placement import Item
 from ..runtime.terms import Term, terms_of
 from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import steps
+from .inputs import check_masks
 
 
 def measure(
@@ -17,6 +20,10 @@ def measure(
     *,
     styles: Sequence[Path],
     blend: Sequence[float] | None,
+    style_masks: Sequence[Path],
+    content_mask: Path | None,
+    protect: Path | None,
+    feather: float,
     bundle: Path | None,
     provider: str,
     device: int | None,
@@ -30,6 +37,10 @@ def measure(
         paintings: pictures of it.
         styles: the style pictures.
         blend: their shares.
+        style_masks: see `Stylizer`.
+        content_mask: see `MaskFiles`.
+        protect: see there.
+        feather: see there.
         bundle: folder of a bundle; None for that of the options, from the cache.
         provider: see `Engine`.
         device: see there.
@@ -38,11 +49,22 @@ def measure(
     """
     of_bundle = {name: options.pop(name) for name in OF_BUNDLE}
     settings = Settings.of(**options)
+    check_masks(styles, style_masks, content_mask, protect)
     picture, painted = read_picture(photo), [read_picture(path) for path in paintings]
     with steps() as step:
-        found = find_bundle(bundle, step, choose_spec(settings, bundle, **of_bundle))
+        found = find_bundle(bundle, step, choose_spec(settings, bundle, bool(style_masks or protect), **of_bundle))
     stylizer = Stylizer(
-        found, styles, blend=blend, provider=provider, device=device, threads=threads, cache=cache_dir(), **options
+        found,
+        styles,
+        blend=blend,
+        masks=style_masks,
+        provider=provider,
+        device=device,
+        threads=threads,
+        cache=cache_dir(),
+        **options,
     )
+    masks = MaskFiles(stylizer.regions, content_mask, protect, feather)
+    guidance = masks.read(Item(photo, Path(photo.name), Path()), picture.size)
     for path, painting in zip(paintings, painted, strict=True):
-        yield path, *terms_of(stylizer, picture, painting)
+        yield path, *terms_of(stylizer, picture, painting, guidance)

@@ -38,7 +38,7 @@ from ..runtime.tensorrt import SECONDS
 from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import RunDisplay, steps
 from .events import JsonLines
-from .inputs import read_listed, read_styles, style_paths, with_readable
+from .inputs import check_masks, read_listed, read_styles, style_paths, with_readable
 from .logfile import LogFile
 from .signals import stopping
 from .status import StatusFile
@@ -140,16 +140,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
-    if bool(options.style_masks) != bool(options.content_mask):
-        raise UsageError("--style-mask and --content-mask go together: name both, or none")
-    if options.style_masks and len(options.style_masks) != len(options.styles):
-        raise UsageError(
-            f"{len(options.style_masks)} --style-mask for {len(options.styles)} --style: one for each; a mask of one colour "
-            f"takes all of a style"
-        )
-    for place in (options.content_mask, options.protect):
-        if place is not None and not place.exists():
-            raise UsageError(f"{place}: no such file or folder of masks")
+    check_masks(options.styles, options.style_masks, options.content_mask, options.protect)
     masked = bool(options.style_masks or options.protect)
     spec = choose_spec(settings, options.bundle, masked, **options.of_bundle)
     if options.blend is not None and len(options.blend) != len(options.styles):

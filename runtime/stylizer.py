@@ -178,15 +178,23 @@ class Stylizer:
             ProviderError: the provider computes something else than the CPU provider.
             UsageError: style, photo and bundle have not the same regions.
         """
-        if guidance is not None and not self._has_regions:
-            raise UsageError(_NO_REGIONS)
-        if len(self.regions or [()]) != (1 if guidance is None else len(guidance.channels)):
-            raise UsageError(TOGETHER)
+        self.check(guidance)
         if not self._agreed:
             check_agreement(self.engine, self.precisions)
             self._agreed = True
         settings = self.settings if limit is None else self.settings.at_most(limit)
         return Painting(self, picture, settings, guidance, style)
+
+    def check(self, guidance: Guidance | None) -> None:
+        """Refuse masks of a photo that do not go with the style's.
+
+        Raises:
+            UsageError: style, photo and bundle have not the same regions.
+        """
+        if guidance is not None and not self._has_regions:
+            raise UsageError(_NO_REGIONS)
+        if len(self.regions or [()]) != (1 if guidance is None else len(guidance.channels)):
+            raise UsageError(TOGETHER)
 
     @property
     def _has_regions(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from .errors import UsageError
 from .images import Picture, fit, resize, to_pixels
 from .objective import Objective, encode, weigh
+from .regions import Guidance
 from .stylizer import Stylizer
 
 
@@ -30,17 +31,21 @@ class Term:
         return self.weight * self.value
 
 
-def terms_of(stylizer: Stylizer, photo: Picture, painting: Picture) -> tuple[tuple[int, int], list[Term]]:
+def terms_of(
+    stylizer: Stylizer, photo: Picture, painting: Picture, guidance: Guidance | None = None
+) -> tuple[tuple[int, int], list[Term]]:
     """The terms of a painting of a photo, by a stylizer's style, bundle and settings.
 
-    Both are scaled to the painting's shape at the settings' last level, as for a run at that size.
+    Both are scaled to the painting's shape at the settings' last level, as for a run at that size. With ``guidance``, the
+    photo's regions are compared each with its own.
 
     Returns:
         Width and height of what was compared, and the terms: content, style, total variation.
 
     Raises:
-        UsageError: the two have not the same proportions.
+        UsageError: the two have not the same proportions, or the photo not the style's regions.
     """
+    stylizer.check(guidance)
     settings, engine = stylizer.settings, stylizer.engine
     size = settings.levels(max(painting.size))[-1]
     width, height = fit(painting.size, size)
@@ -52,7 +57,7 @@ def terms_of(stylizer: Stylizer, photo: Picture, painting: Picture) -> tuple[tup
         )
     content, image = (to_pixels(resize(picture.rgb, (width, height))) for picture in (photo, painting))
     style_size = settings.style_levels([max(width, height)])[0]
-    targets = replace(encode(engine, content), grams=stylizer.style_for(photo).grams(style_size))
+    targets = replace(encode(engine, content, guidance), grams=stylizer.style_for(photo).grams(style_size))
     spec = engine.bundle.manifest.spec
     weights = weigh(settings, spec, height, width)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])

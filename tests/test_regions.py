@@ -1,5 +1,6 @@
 """Masks: regions of a style to regions of a photo, and what is kept of it."""
 
+import json
 import pickle
 import subprocess
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from nstbatch.runtime.lockstep import LockStep
 from nstbatch.runtime.objective import Objective, encode
 from nstbatch.runtime.regions import Guidance, Mask, assign, find_regions, guide
 from nstbatch.runtime.tensorrt import Profile
+from nstbatch.runtime.terms import terms_of
 
 SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"), regions=True)
 RED, BLUE, GREEN = (220, 30, 20), (20, 30, 220), (30, 200, 40)
@@ -280,3 +282,22 @@ def test_masks_of_a_folder(
     assert (alone.returncode, "--style-mask and --content-mask go together" in alone.stderr) == (2, True)
     gone = nstbatch(tmp_path / "in", "--style", style, "--protect", tmp_path / "gone", *options)
     assert (gone.returncode, "no such file or folder of masks" in gone.stderr) == (2, True)
+
+
+def test_losses_of_a_painting_with_masks(
+    regions: Bundle, tmp_path: Path, nstbatch: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    photo, style = saved(noise(1), tmp_path / "a.png"), saved(noise(2), tmp_path / "s.png")
+    style_mask, content_mask = saved(halves(RED, BLUE), tmp_path / "m.png"), saved(halves(BLUE, RED), tmp_path / "c.png")
+    masks = ("--style-mask", style_mask, "--content-mask", content_mask, "--feather", 0)
+    common = (photo, photo, "--style", style, "--bundle", regions.path, "--provider", "cpu", "--json")
+    swapped, plain = (json.loads(nstbatch("losses", *common, *options).stdout) for options in (masks, ()))
+    assert [term["kind"] for term in swapped["terms"]] == [term["kind"] for term in plain["terms"]]
+    assert swapped["terms"][0]["value"] == plain["terms"][0]["value"] == 0
+    stylizer = Stylizer(regions, style, masks=[style_mask], size=512, provider="cpu")
+    guidance = guide((64, 48), stylizer.regions, Mask.read(content_mask), None, feather=0)
+    _, terms = terms_of(stylizer, Picture(noise(1)), Picture(noise(1)), guidance)
+    assert [term["value"] for term in swapped["terms"]] == pytest.approx([term.value for term in terms], rel=1e-5)
+    assert swapped["loss"] != pytest.approx(plain["loss"], rel=0.01)
+    refused = nstbatch("losses", *common, *masks[:2])
+    assert (refused.returncode, "go together" in refused.stderr) == (2, True)
