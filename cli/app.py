@@ -14,6 +14,7 @@ from .options import CACHE_VARIABLE, PREFIX
 from .pack import pack
 from .paint import paint
 from .presets import presets
+from .report.command import report, watch
 from .sweep import sweep
 from .text import say
 from .warmup import warmup
@@ -37,7 +38,7 @@ def app() -> None:
     """
 
 
-for command in (paint, sweep, losses, export, presets, doctor, pack, warmup):
+for command in (paint, report, watch, sweep, losses, export, presets, doctor, pack, warmup):
     app.add_command(command)
 
 

@@ -10,6 +10,7 @@ from rich.progress import Progress as Bar
 
 from ..runtime import Progress, Report
 from ..runtime.errors import ExitCode
+from ..runtime.images import Picture
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
@@ -85,7 +86,7 @@ class RunDisplay(Watcher):
         if self._verbosity > 0:
             self._print(f"{printable(str(task.item.source))}: begun ({printable(task.reason)})")
 
-    def progress(self, item: Item, progress: Progress) -> None:
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
         self._complete(item, progress.fraction)
         if self._bar is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..runtime import Progress, Report
 from ..runtime.errors import ExitCode
+from ..runtime.images import Picture
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
@@ -53,7 +54,7 @@ class JsonLines(Watcher):
         width, height = task.size
         self._event("start", source=str(task.item.source), target=str(task.item.target), width=width, height=height)
 
-    def progress(self, item: Item, progress: Progress) -> None:
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
         now = self._clock()
         if now - self._last >= PROGRESS_EVERY:

@@ -18,7 +18,7 @@ CACHE_VARIABLE = PREFIX + "CACHE_DIR"
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`click.option` with the environment variable that belongs to its long name."""
     long = next(d for d in declarations if d.startswith("--"))
-    variable = PREFIX + long.removeprefix("--").replace("-", "_").upper()
+    variable = PREFIX + long.partition("/")[0].removeprefix("--").replace("-", "_").upper()
     attributes.setdefault("envvar", variable)
     shown = attributes.get("default") is not None and not attributes.get("is_flag")
     attributes.setdefault("show_default", shown)

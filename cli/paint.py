@@ -173,6 +173,11 @@ _DEFAULTS = Settings()
 @option("--json", "machine", is_flag=True, help="Events on stdout, one JSON object a line.")
 @option("--log-file", type=PATH, help="Add lines with times to this file.")
 @option("--status-file", type=PATH, help="Keep the state of the run in this file, as JSON.")
+@option(
+    "--report/--no-report",
+    default=None,
+    help="Write report.html into the output folder: photos and paintings, curves, failures.  [default: unless -q]",
+)
 @option("-v", "--verbose", is_flag=True, help="Say more: what is up to date, and why a picture is painted.")
 @option("-q", "--quiet", is_flag=True, help="Say only what failed.")
 @click.pass_context

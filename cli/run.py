@@ -40,6 +40,8 @@ from .console import RunDisplay, steps
 from .events import JsonLines
 from .inputs import check_masks, read_listed, read_styles, style_paths, with_readable
 from .logfile import LogFile
+from .report.files import Run
+from .report.watcher import ReportWatcher
 from .signals import stopping
 from .status import StatusFile
 from .text import printable, tell
@@ -53,6 +55,7 @@ def run(
     status_file: Path | None,
     verbose: bool,
     quiet: bool,
+    report: bool | None,
     warmup: bool = False,
     **options: Any,
 ) -> ExitCode:
@@ -70,6 +73,8 @@ def run(
             watchers.append(LogFile(log_file, verbose))
         if status_file is not None:
             watchers.append(StatusFile(status_file, told.report))
+        if report or (report is None and not quiet):
+            watchers.append(ReportWatcher(told.report))
         _paint(_Options.of({**options, "warmup": warmup}), told, events)
     return told.exit_code
 
@@ -225,6 +230,8 @@ def _paint_by(
                 with steps(told.note) as step:
                     warm_up(plan, stylizer, step)
                 return
+        run = Run.begin(facts.provider, facts.settings.precision, f"{bundle.manifest.spec.network}, {bundle.path}")
+        told.opened(run, journals)
         told.planned(plan)
         stop = Stop()
         batch = Batch(
@@ -240,6 +247,7 @@ def _paint_by(
             fail_fast=options.fail_fast,
             overlap=options.overlap,
             lock_step=options.lock_step,
+            run=run.id,
         )
         with stopping(stop, drop=options.on_stop == "drop", told=told.note):
             for row in batch.run(told.started, told.progress):

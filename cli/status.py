@@ -13,6 +13,7 @@ from typing import Any
 from ..runtime import Progress, Report
 from ..runtime.atomic import publish, stage
 from ..runtime.errors import ExitCode, UsageError
+from ..runtime.images import Picture
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
 from ..runtime.report import Outcome, Row
@@ -72,7 +73,7 @@ class StatusFile(Watcher):
         self._begun.add(task.item.source)
         self._update(current=str(task.item.source), fraction=0.0)
 
-    def progress(self, item: Item, progress: Progress) -> None:
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
         if self._clock() - self._last >= PROGRESS_EVERY:
             self._update(current=str(item.source), fraction=round(progress.fraction, 4))

@@ -1,14 +1,20 @@
 """Those who are told what a run does: the terminal, a log, a program, a monitor."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..runtime import Progress, Report
+from ..runtime import Journal, Progress, Report
 from ..runtime.errors import ExitCode, NstbatchError
+from ..runtime.images import Picture
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, Task
 from ..runtime.report import Row
+
+if TYPE_CHECKING:
+    from .report.files import Run
 
 
 class Watcher:
@@ -17,14 +23,17 @@ class Watcher:
     def note(self, text: str) -> None:
         """Something about the run as a whole."""
 
+    def opened(self, run: "Run", journals: dict[Path, Journal]) -> None:
+        """The output folders are held, and what will paint is there."""
+
     def planned(self, plan: Plan) -> None:
         """The plan is made."""
 
     def started(self, task: Task) -> None:
         """A photo is begun."""
 
-    def progress(self, item: Item, progress: Progress) -> None:
-        """An evaluation is done."""
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
+        """An evaluation is done; ``snapshot`` gives the picture as it is, until this returns."""
 
     def finished(self, row: Row) -> None:
         """A photo is settled, one way or another."""
@@ -48,6 +57,11 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.note(text)
 
+    def opened(self, run: "Run", journals: dict[Path, Journal]) -> None:
+        """See `Watcher`."""
+        for watcher in self._watchers:
+            watcher.opened(run, journals)
+
     def planned(self, plan: Plan) -> None:
         """See `Watcher`."""
         self.report.total = len(plan.tasks)
@@ -60,10 +74,10 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.started(task)
 
-    def progress(self, item: Item, progress: Progress) -> None:
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
         for watcher in self._watchers:
-            watcher.progress(item, progress)
+            watcher.progress(item, progress, snapshot)
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""

@@ -19,9 +19,10 @@ from pathlib import Path
 from .atomic import make_folder
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
+from .curves import make_curve
 from .errors import DiskError, ImageError, NstbatchError, OutOfMemoryError, ProviderError, UsageError
 from .fleet import Fleet, LostWorkerError, RemotePainting
-from .images import FORMATS, Photo, encode_picture, fit, read_photo
+from .images import FORMATS, Photo, Picture, encode_picture, fit, read_photo
 from .journal import Entry, Journal
 from .lockstep import LockStep
 from .masks import MaskFiles
@@ -35,6 +36,9 @@ from .snapshots import Snapshots
 from .sources import Stamp, sha256_file
 from .stop import DroppedError, Stop, StopReason
 from .stylizer import Stylizer
+
+Told = Callable[[Item, Progress, Callable[[], Picture]], None]
+"""Is told of an evaluation, with a function that gives the picture as it is then."""
 
 
 class Batch:
@@ -55,6 +59,7 @@ class Batch:
             on the CPU. Of a fleet, as many as it has workers.
         lock_step: whether those that are painted at a time take each step together, with one evaluation for those of one
             shape.
+        run: an identifier for the journal.
         clock: seconds, never set back.
 
     Raises:
@@ -76,6 +81,7 @@ class Batch:
         fail_fast: bool = False,
         overlap: int = 1,
         lock_step: bool = False,
+        run: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         facts = stylizer.facts
@@ -93,6 +99,7 @@ class Batch:
         if lock_step and isinstance(stylizer, Fleet):
             raise UsageError("pictures of several processes take no step together; leave out lock_step or the fleet")
         self._lock_step = LockStep(overlap if facts.static else None) if lock_step else None
+        self._run = run
         self._clock = clock
         self._deadline = None if duration is None else clock() + duration
         self._recipe = facts.recipe
@@ -104,13 +111,13 @@ class Batch:
     def run(
         self,
         started: Callable[[Task], None] = lambda _: None,
-        progress: Callable[[Item, Progress], None] = lambda *_: None,
+        progress: Told = lambda *_: None,
     ) -> Iterator[Row]:
         """Paint, and yield a row as each photo ends; then those that a stop left are not yielded.
 
         Args:
             started: is told before a photo is begun.
-            progress: is told after each evaluation.
+            progress: is told after each evaluation, with a function that gives the picture as it is then.
 
         Raises:
             DiskError: an output folder takes no more.
@@ -139,7 +146,7 @@ class Batch:
             for journal in self._journals.values():
                 journal.close()
 
-    def _rows(self, started: Callable[[Task], None], progress: Callable[[Item, Progress], None]) -> Iterator[Row]:
+    def _rows(self, started: Callable[[Task], None], progress: Told) -> Iterator[Row]:
         works: list[_Work] = []
         for index, task in enumerate(self._plan.tasks):
             while len(works) >= self._overlap:
@@ -171,7 +178,7 @@ class Batch:
         task: Task,
         index: int,
         started: Callable[[Task], None],
-        progress: Callable[[Item, Progress], None],
+        progress: Told,
     ) -> "Iterator[_Event]":
         """Paint a photo; rows of this one, if it fails, and of the one before, when it is saved."""
         began = self._clock()
@@ -209,7 +216,7 @@ class Batch:
             task = tasks[following]
             self._decoding = task, self._pool.submit(read_photo, task.item.source, self._policy.max_megapixels)
 
-    def _paint(self, task: Task, photo: Photo, progress: Callable[[Item, Progress], None]) -> "Iterator[_Event]":
+    def _paint(self, task: Task, photo: Photo, progress: Told) -> "Iterator[_Event]":
         try:
             try:
                 yield from self._paint_at(task, photo, task.limit, progress)
@@ -229,9 +236,7 @@ class Batch:
         top = self._settings.levels(max(photo.picture.size))[-1]
         return round((top if limit is None else min(top, limit)) / 2**0.5)
 
-    def _paint_at(
-        self, task: Task, photo: Photo, limit: int | None, progress: Callable[[Item, Progress], None]
-    ) -> "Iterator[_Event]":
+    def _paint_at(self, task: Task, photo: Photo, limit: int | None, progress: Told) -> "Iterator[_Event]":
         item = task.item
         long_side = max(photo.picture.size)
         guidance = self._masks.read(item, photo.picture.size)
@@ -250,7 +255,7 @@ class Batch:
                 notes.append(f"the photo is a {photo.kind}, whatever its name says")
             if made != asked:
                 notes.append(f"at {limit} px, since memory did not suffice for more")
-            yield from self._optimise(painting, checkpoint, snapshots, lambda step: progress(item, step))
+            yield from self._optimise(painting, checkpoint, snapshots, lambda step: progress(item, step, painting.snapshot))
             ending = painting.ending()
         yield from self._saved(wait=True)
         encoded = self._pool.submit(_encode, ending, item)
@@ -291,6 +296,9 @@ class Batch:
             loss=result.loss,
             evaluations=len(result.losses),
             seconds=round(result.seconds, 3),
+            style=item.style_name,
+            curve=make_curve(result.losses, result.sizes, result.content_terms),
+            run=self._run,
         )
         if not save(item, self._journals[item.root], data, entry, keep_existing=self._policy.keep_existing):
             return Row(item, Outcome.KEPT, "a file that the journal does not know appeared in its place")
@@ -363,7 +371,17 @@ class Batch:
     def _journal_failure(self, row: Row) -> None:
         item = row.item
         source = os.path.abspath(item.source)  # noqa: PTH100 - links stay what they are
-        entry = Entry(item.key, source, Outcome.FAILED.value, row.reason, _now(), version("nstbatch"))
+        entry = Entry(
+            item.key,
+            source,
+            Outcome.FAILED.value,
+            row.reason,
+            _now(),
+            version("nstbatch"),
+            seconds=round(row.seconds, 3),
+            style=item.style_name,
+            run=self._run,
+        )
         # Nothing depends on this line, and the row is reported in any case.
         with contextlib.suppress(OSError):
             make_folder(self._journals[item.root].path.parent)

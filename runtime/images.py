@@ -142,6 +142,23 @@ def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         return Photo(picture, sha256, before, _kind(image))
 
 
+def read_thumbnail(path: Path, long_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """A small version of a picture, of mode RGB, on white where it has alpha; quickly, where the format allows it.
+
+    Raises:
+        ImageError: see `read_photo`.
+    """
+    with _opened(path, max_megapixels) as (image, _):
+        image.draft("RGB", (long_side, long_side))
+        # Damage in a quarter of a JPEG's data is found by reading that much of it.
+        image.load()
+        picture = _upright_srgb(image)
+    small = resize(picture.rgb, fit(picture.size, long_side)) if max(picture.size) > long_side else picture.rgb
+    if picture.alpha is None:
+        return small
+    return Image.composite(small, Image.new("RGB", small.size, "white"), picture.alpha.resize(small.size))
+
+
 def read_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
     """The picture of `read_photo`."""
     return read_photo(path, max_megapixels).picture

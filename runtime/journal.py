@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .atomic import sync_folder, write_all
+from .curves import Curve
 from .sources import Stamp
 
 STATE = ".nstbatch"
@@ -40,6 +41,9 @@ class Entry:
         loss: lowest loss of the last level.
         evaluations: of loss and gradient, over all levels.
         seconds: wall time.
+        style: name of the style, for people.
+        curve: see `Curve`.
+        run: `Run.id` of the run.
     """
 
     target: str
@@ -59,6 +63,9 @@ class Entry:
     loss: float | None = None
     evaluations: int = 0
     seconds: float = 0.0
+    style: str = ""
+    curve: Curve = field(default_factory=list)
+    run: str = ""
 
     def to_json(self) -> str:
         """The line, without its end. Names that are not UTF-8 are kept as lone surrogates, escaped."""

@@ -52,6 +52,7 @@ class Result:
         status: why it ended, in a sentence.
         seconds: wall time, decoding and resampling included.
         evaluation_seconds: the part of it that ONNX Runtime took.
+        content_terms: how many of the terms are the content's, k.
     """
 
     picture: Picture
@@ -61,6 +62,7 @@ class Result:
     status: str
     seconds: float
     evaluation_seconds: float
+    content_terms: int
 
     @property
     def image(self) -> Image.Image:
@@ -190,6 +192,7 @@ class Painting:
         rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
         evaluating = self._evaluating + level.evaluation_seconds
         seconds, finish = time.perf_counter() - self._began, self._finish
+        content_terms = len(self._stylizer.engine.bundle.manifest.spec.content_taps)
 
         def end() -> Result:
             began = time.perf_counter()
@@ -202,6 +205,7 @@ class Painting:
                 status=status,
                 seconds=seconds + time.perf_counter() - began,
                 evaluation_seconds=evaluating,
+                content_terms=content_terms,
             )
 
         return end

@@ -25,6 +25,7 @@ class Item:
         root: the output folder, which the journal is in.
         error: why it cannot be painted, if that was found already.
         style: number of its style, see `Stylizer.styles`.
+        style_name: its stem.
     """
 
     source: Path
@@ -32,6 +33,7 @@ class Item:
     root: Path
     error: str | None = None
     style: int = 0
+    style_name: str = ""
 
     @property
     def key(self) -> str:
@@ -89,7 +91,7 @@ def _in_style(inputs: Inputs, number: int, style: str, output: Path | None, name
             root, below = output, photo.below if photo.under_output is None else photo.under_output
         source = photo.source
         painted = name.format(stem=source.stem, style=style, ext=source.suffix)
-        yield Item(source, root / below / painted, root, photo.error, number)
+        yield Item(source, root / below / painted, root, photo.error, number, style)
 
 
 def check_name(template: str) -> None:

@@ -1,17 +1,22 @@
 """Fixtures: real weights, real pictures, one bundle for the whole session."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from nstbatch.cli.report.page import rebuild
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
+from nstbatch.runtime.journal import STATE
+from seams import picture
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -64,14 +69,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(f"{what}: {figure}")
 
 
+def run_nstbatch(cache: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("NSTBATCH_")}
+    env |= {"NSTBATCH_CACHE_DIR": str(cache), **environment}
+    command = [sys.executable, "-c", "from nstbatch.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
 @pytest.fixture
 def nstbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line in a process of its own, with a cache of its own unless the environment names one."""
+    return partial(run_nstbatch, tmp_path / "cache")
 
-    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {k: v for k, v in os.environ.items() if not k.startswith("NSTBATCH_")}
-        env |= {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), **environment}
-        command = [sys.executable, "-c", "from nstbatch.cli import main; main()", *map(str, arguments)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
-    return call
+@pytest.fixture(scope="session")
+def painted_once(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `painted` copies."""
+    folder = tmp_path_factory.mktemp("painted")
+    for seed, name in enumerate(("a.png", "<script>alert(1)<script>\"'&.png")):
+        picture(folder / "in" / name, (60, 44), seed)
+    (folder / "in" / "broken.jpg").write_text("no picture")
+    options = ["--style", picture(folder / "starry.png", seed=9), "--bundle", bundle.path, "-o", folder / "out"]
+    quick = ("--size", 40, "--iterations", 3, "--scales", "32,40", "--provider", "cpu")
+    done = run_nstbatch(folder / "cache", folder / "in", *options, *quick)
+    assert done.returncode == 3, done.stderr
+    return folder
+
+
+@pytest.fixture
+def painted(painted_once: Path, tmp_path: Path) -> Path:
+    """An output folder of two paintings, one of a hostile name, and a failure."""
+    shutil.copytree(painted_once, tmp_path, dirs_exist_ok=True)
+    journal = tmp_path / "out" / STATE / "journal.jsonl"
+    journal.write_text(journal.read_text().replace(f'"{painted_once}/', f'"{tmp_path}/'))
+    rebuild(tmp_path / "out")
+    return tmp_path / "out"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nstbatch.cli.report.files import FOLDER, PAGE
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
@@ -51,7 +52,7 @@ def folder(samples: Path, tmp_path: Path) -> Path:
 
 def outputs(folder: Path) -> set[str]:
     """Everything in an output folder, but for what nstbatch remembers of it."""
-    return {p.name for p in folder.iterdir()} - {STATE}
+    return {p.name for p in folder.iterdir()} - {STATE, FOLDER, PAGE}
 
 
 def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, samples: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_grid_of_two_options(bundle: Bundle, samples: Path, photo: Path, nstba
     folder = photo.parent / "town-sweep"
     pairs = itertools.product((40, 48), ("1.0", "1000.0"))
     names = {f"town style-weight {weight}, size {size}.jpg" for size, weight in pairs}
-    assert {path.name for path in folder.iterdir() if path.is_file()} == {*names, "sheet.png"}
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {*names, "sheet.png", "report.html"}
     assert len({path.read_bytes() for path in folder.glob("town*.jpg")}) == 4
     with Image.open(folder / "sheet.png") as sheet:
         assert sheet.width > 2 * 320

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nstbatch.cli.report.files import FOLDER, PAGE
 from nstbatch.runtime import (
     Batch,
     Budget,
@@ -175,6 +176,6 @@ def outcomes(report: Report) -> dict[str, str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Content of every file of a folder by its path, but for what nstbatch remembers of it."""
-    found = (path for path in folder.rglob("*") if path.is_file() and STATE not in path.parts)
+    """Content of every file of a folder by its path, but for what nstbatch remembers of it, and tells in its report."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, FOLDER, PAGE} & {*path.parts})
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

@@ -1,0 +1,49 @@
+"""``nstbatch report`` and ``nstbatch watch``."""
+
+from pathlib import Path
+
+import click
+
+from ..options import PATH, option
+
+
+@click.command()
+@click.argument("output", type=PATH)
+def report(output: Path) -> None:
+    """Write report.html of an output folder anew, from its journal, with all thumbnails.
+
+    \b
+      nstbatch report holiday-starry/
+
+    A run writes it by itself, unless it is told -q or --no-report.
+    """
+    from .page import rebuild
+
+    try:
+        click.echo(str(rebuild(output)))
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror or error}") from None
+
+
+@click.command()
+@click.argument("output", type=PATH)
+@option("--port", type=click.IntRange(0, 65535), default=8765, help="Port on 127.0.0.1; 0 for any that is free.")
+def watch(output: Path, port: int) -> None:
+    """Serve the report of an output folder to browsers on this host, and keep it up to date while a run adds to it.
+
+    \b
+      nstbatch watch holiday-starry/
+
+    From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then http://127.0.0.1:8765/ here. Ctrl-C ends it.
+    """
+    from .page import read_journal
+    from .server import LOOPBACK, make_server
+
+    read_journal(output)
+    try:
+        server = make_server(output, port)
+    except OSError as error:
+        raise click.ClickException(f"port {port}: {error.strerror or error}; choose another with --port") from None
+    click.echo(f"http://{LOOPBACK}:{server.server_port}/")
+    with server:
+        server.serve_forever()

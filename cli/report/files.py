@@ -1,0 +1,137 @@
+"""What a report keeps in an output folder: the page, thumbnails beside it, and a line for each run."""
+
+import contextlib
+import datetime
+import hashlib
+import io
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...runtime.atomic import make_folder, write_atomic
+from ...runtime.errors import ImageError
+from ...runtime.images import read_thumbnail
+from ...runtime.journal import STATE, Entry
+
+PAGE = "report.html"
+FOLDER = "report_files"
+"""Of thumbnails: the name that browsers give to what they save beside a page."""
+
+_SIDE = 480
+"""Long side of a thumbnail, in pixels."""
+
+_QUALITY = 82
+
+GENERATOR = "nstbatch"
+"""Content of the page's meta element of that name: a page without it is somebody else's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, as a line of ``runs.jsonl``; there are two of each, from its beginning and its end.
+
+    Attributes:
+        id: unique.
+        started: when, ISO 8601, UTC.
+        command: the command line.
+        versions: of what computes.
+        provider: that was obtained, and the precision.
+        bundle: network, and where it is.
+        seconds: that it took; None if it has not ended, or was killed.
+        exit_code, painted, failed: how it ended.
+    """
+
+    id: str
+    started: str
+    command: str
+    versions: str
+    provider: str
+    bundle: str
+    seconds: float | None = None
+    exit_code: int | None = None
+    painted: int | None = None
+    failed: int | None = None
+
+    @classmethod
+    def begin(cls, provider: str, precision: str, bundle: str) -> "Run":
+        """A run that begins now, of this process."""
+        started = datetime.datetime.now(datetime.UTC)
+        return cls(
+            id=f"{started:%Y%m%dT%H%M%S}-{platform.node()}-{os.getpid()}",
+            started=started.isoformat(timespec="seconds"),
+            command=shlex.join(["nstbatch", *sys.argv[1:]]),
+            versions=", ".join(_versions()),
+            provider=f"{provider}, {precision}",
+            bundle=bundle,
+        )
+
+    def append(self, root: Path) -> None:
+        """Add it to an output folder's lines; a disk that is full costs the line."""
+        with contextlib.suppress(OSError), (root / STATE / "runs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(self)) + "\n")
+
+
+def read_runs(root: Path) -> list[Run]:
+    """The runs of an output folder, the newest first; torn lines are skipped."""
+    runs: dict[str, Run] = {}
+    known = {field.name for field in fields(Run)}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (root / STATE / "runs.jsonl").read_bytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                values: dict[str, Any] = json.loads(line)
+                run = Run(**{name: value for name, value in values.items() if name in known})
+                runs[run.id] = run
+    return sorted(runs.values(), key=lambda run: run.started, reverse=True)
+
+
+def thumbnail_names(entry: Entry) -> tuple[str, str]:
+    """Names of the thumbnails of a photo and of its painting; another photo or painting has others."""
+    photo = f"{entry.source}\n{entry.photo_sha256}"
+    painting = f"{entry.target}\n{entry.output_sha256}"
+    first, second = (hashlib.sha256(os.fsencode(text)).hexdigest()[:24] for text in (photo, painting))
+    return f"{first}.jpg", f"{second}.jpg"
+
+
+def make_thumbnails(root: Path, entry: Entry) -> None:
+    """Make what is missing of an entry's thumbnails; what cannot be read has none."""
+    sources = [Path(entry.source), *([root / entry.target] if entry.outcome == "painted" else [])]
+    for name, source in zip(thumbnail_names(entry), sources, strict=False):
+        path = root / FOLDER / name
+        if path.exists():
+            continue
+        with contextlib.suppress(OSError, ImageError):
+            small = jpeg(read_thumbnail(source, _SIDE))
+            make_folder(path.parent)
+            write_atomic(path, small)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """A file for a page: smaller than a painting's, and without its profile."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether nothing is lost when a page is replaced: it is missing, or an earlier one."""
+    if not os.path.lexists(path):
+        return True
+    with contextlib.suppress(OSError):
+        return f'name="generator" content="{GENERATOR}' in path.read_text(encoding="utf-8", errors="replace")[:2000]
+    return False
+
+
+def _versions() -> Iterator[str]:
+    for name in ("nstbatch", "onnxruntime", "onnxruntime-gpu", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
+    yield f"Python {platform.python_version()}"

@@ -1,0 +1,161 @@
+"""The page, from the journal of an output folder."""
+
+import base64
+import datetime
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from ...runtime.atomic import write_atomic
+from ...runtime.errors import UsageError
+from ...runtime.journal import STATE, Entry, Journal
+from ..text import printable
+from .files import FOLDER, GENERATOR, PAGE, is_ours, make_thumbnails, read_runs, thumbnail_names
+
+PHOTOS = "photo"
+"""Path under which `watch` serves photos, by the name of their painting."""
+
+
+def write_page(root: Path, journal: Journal | None = None) -> Path:
+    """Write the page of an output folder from its journal and the thumbnails that are there.
+
+    Args:
+        root: the output folder.
+        journal: its journal, if it has been read.
+
+    Raises:
+        UsageError: there is no journal, or a page that is not nstbatch's.
+        OSError: the folder cannot be written to.
+    """
+    path = root / PAGE
+    if not is_ours(path):
+        raise UsageError(f"{path}: is there already, and no report of nstbatch; move it away")
+    write_atomic(path, render(root, page_data(root, journal or read_journal(root))).encode())
+    return path
+
+
+def rebuild(root: Path) -> Path:
+    """`write_page`, with every thumbnail that is missing, and without those that nothing shows any more.
+
+    Raises:
+        UsageError, OSError: see there.
+    """
+    journal = read_journal(root)
+    entries = _entries(journal)
+    for entry in entries:
+        make_thumbnails(root, entry)
+    if (root / FOLDER).is_dir():
+        for name in {path.name for path in (root / FOLDER).glob("*.jpg")} - {n for e in entries for n in thumbnail_names(e)}:
+            (root / FOLDER / name).unlink(missing_ok=True)
+    return write_page(root, journal)
+
+
+def read_journal(root: Path) -> Journal:
+    """The journal of an output folder.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    if not (root / STATE).is_dir():
+        raise UsageError(f"{root}: is no output folder of nstbatch; it has no journal")
+    try:
+        return Journal.read(root)
+    except OSError as error:
+        raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
+
+
+def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any]:
+    """Everything that the page shows, as JSON has it.
+
+    Args:
+        root: the output folder.
+        journal: its journal.
+        live: whether the page is served, and asks for more.
+    """
+    runs = []
+    for run in read_runs(root):
+        rate = 3600 * run.painted / run.seconds if run.painted and run.seconds else None
+        runs.append({**asdict(run), "command": printable(run.command), "bundle": printable(run.bundle), "rate": rate})
+    return {
+        "live": live,
+        "version": data_version(root),
+        "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "runs": runs,
+        "rows": [_row(root, entry, live) for entry in _entries(journal)],
+    }
+
+
+def data_version(root: Path) -> str:
+    """Something that changes when the page's data do."""
+    found = []
+    for name in ("journal.jsonl", "runs.jsonl"):
+        path = root / STATE / name
+        found.append(str(path.stat().st_size) if path.exists() else "")
+    return "-".join(found)
+
+
+def render(root: Path, data: dict[str, Any]) -> str:
+    """The page as text."""
+    source = files(__package__)
+    style, script, page = (source.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js", "html.jinja"))
+    # Nothing that a file's name can hold may end the script element, or begin another one.
+    text = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    policy = (
+        "default-src 'none'; img-src 'self' file: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        + "; ".join(f"{kind}-src 'sha256-{_digest(content)}'" for kind, content in (("style", style), ("script", script)))
+    )
+    template = Environment(autoescape=True).from_string(page)
+    return template.render(
+        title=printable(root.absolute().name),
+        generator=GENERATOR,
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(text),
+    )
+
+
+def _digest(content: str) -> str:
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _entries(journal: Journal) -> list[Entry]:
+    """The newest line of each target; a failure after a painting goes before it."""
+    return [*journal.failed.values(), *(e for key, e in journal.painted.items() if key not in journal.failed)]
+
+
+def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:
+    painted = entry.outcome == "painted" and os.path.lexists(root / entry.target)
+    photo_thumbnail, painting_thumbnail = (
+        f"{FOLDER}/{name}" if (root / FOLDER / name).exists() else None for name in thumbnail_names(entry)
+    )
+    # Not Path.resolve: links stay what they are.
+    source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source, os.path.abspath(root))  # noqa: PTH100
+    return {
+        "name": printable(entry.target),
+        "failed": entry.outcome != "painted",
+        "reason": printable(entry.reason),
+        "style": printable(entry.style),
+        "finished": entry.finished,
+        "seconds": entry.seconds,
+        "evaluations": entry.evaluations,
+        "loss": entry.loss,
+        "curve": entry.curve,
+        "photo": _url(source) if Path(entry.source).exists() else None,
+        "painting": _url(entry.target) if painted else None,
+        "photoThumbnail": photo_thumbnail,
+        "paintingThumbnail": painting_thumbnail if painted else None,
+    }
+
+
+def _url(path: str) -> str:
+    """A relative URL of a path; by ``./``, so that no name is taken for a scheme."""
+    return "./" + quote_from_bytes(os.fsencode(path))

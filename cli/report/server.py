@@ -1,0 +1,138 @@
+"""``nstbatch watch``: the report of an output folder, served to this host alone, while a run adds to it."""
+
+import json
+import os
+import threading
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from ...runtime.images import FORMATS
+from ...runtime.journal import STATE, Journal
+from .files import FOLDER
+from .page import PHOTOS, data_version, page_data, read_journal, render
+from .watcher import EASEL, STATUS
+
+LOOPBACK = "127.0.0.1"
+
+_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
+
+
+def make_server(root: Path, port: int) -> ThreadingHTTPServer:
+    """A server of an output folder's report, on loopback; ``serve_forever`` starts it.
+
+    Args:
+        root: the output folder.
+        port: 0 for any that is free.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    return ThreadingHTTPServer((LOOPBACK, port), partial(_Handler, _Folder(root)))
+
+
+class _Folder:
+    """An output folder, for any number of threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._journal: Journal | None = None
+        self._version = ""
+
+    def journal(self) -> Journal:
+        """Its journal, read again where it has grown."""
+        with self._lock:
+            version = data_version(self.root)
+            if self._journal is None or version != self._version:
+                self._journal, self._version = read_journal(self.root), version
+            return self._journal
+
+    def data(self) -> dict[str, Any]:
+        """The page's data."""
+        return page_data(self.root, self.journal(), live=True)
+
+    def status(self) -> dict[str, Any]:
+        """What a run does now."""
+        easel = self.root / STATE / EASEL
+        try:
+            status = json.loads((self.root / STATE / STATUS).read_bytes())
+        except (OSError, ValueError):
+            status = {"state": "ended"}
+        # A run that was killed says nothing of its end.
+        if status["state"] != "ended" and not _is_alive(status.get("pid")):
+            status["state"] = "ended"
+        shown = {name: status.get(name) for name in ("state", "current", "fraction", "seconds_left", "left")}
+        changed = easel.stat().st_mtime_ns if easel.exists() else None
+        return {**shown, "easel": changed, "version": data_version(self.root)}
+
+    def file(self, name: str) -> Path | None:
+        """The file of a URL's path; None for what is none of the page's."""
+        journal = self.journal()
+        folder, _, rest = name.partition("/")
+        if name == EASEL:
+            return self.root / STATE / EASEL
+        if folder == FOLDER and rest == os.path.basename(rest) and rest.endswith(".jpg"):  # noqa: PTH119 - of a URL
+            return self.root / FOLDER / rest
+        if folder == PHOTOS:
+            entry = journal.failed.get(rest) or journal.painted.get(rest)
+            if entry is not None:
+                return Path(entry.source)
+        # Nothing but what the journal knows: no other file of the folder, and none outside of it.
+        return self.root / name if name in journal.painted else None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET."""
+
+    def __init__(self, folder: _Folder, *arguments: Any) -> None:
+        self._folder = folder
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        """See `BaseHTTPRequestHandler`."""
+        host = (self.headers.get("Host") or "").partition(":")[0]
+        # A page of elsewhere may have its own name point to this host, and would then be let read what is here.
+        if host not in (LOOPBACK, "localhost"):
+            return self.send_error(HTTPStatus.FORBIDDEN)
+        name = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path)).removeprefix("/")
+        if name in ("", "report.html"):
+            return self._send(render(self._folder.root, self._folder.data()).encode(), "text/html; charset=utf-8")
+        if name in ("data.json", "status.json"):
+            value = self._folder.data() if name == "data.json" else self._folder.status()
+            return self._send(json.dumps(value).encode(), "application/json")
+        path = self._folder.file(name)
+        try:
+            data = None if path is None else path.read_bytes()
+        except OSError:
+            data = None
+        if path is None or data is None:
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        return self._send(data, _TYPES.get(FORMATS.get(path.suffix.lower(), ""), "application/octet-stream"))
+
+    def _send(self, data: bytes, kind: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: whoever looks on is nobody's business."""
+
+
+def _is_alive(pid: object) -> bool:
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

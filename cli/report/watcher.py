@@ -1,0 +1,122 @@
+"""What a run adds to the report of its output folders, while it runs."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from ...runtime import Journal, Progress, Report
+from ...runtime.atomic import write_atomic
+from ...runtime.errors import ExitCode, ImageError, UsageError
+from ...runtime.images import Picture, fit, resize
+from ...runtime.journal import STATE
+from ...runtime.placement import Item
+from ...runtime.plan import Plan, Task
+from ...runtime.report import Outcome, Row
+from ..status import StatusFile
+from ..watch import Watcher
+from .files import Run, jpeg, make_thumbnails
+from .page import write_page
+
+STATUS, EASEL = "status.json", "easel.jpg"
+"""In the folder of what nstbatch remembers: what a run does now, and the picture in work."""
+
+_PAGE_EVERY = 30.0
+"""Seconds between two writings of the page."""
+
+_EASEL_EVERY = 2.0
+_EASEL_SIDE = 480
+
+
+class ReportWatcher(Watcher):
+    """Keeps the reports of output folders. What is wrong with them costs no picture.
+
+    Thumbnails are made, and pages written, on a thread of their own.
+
+    Args:
+        report: of the run, which others fill.
+        clock: seconds, never set back.
+    """
+
+    def __init__(self, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._clock = clock
+        self._began = clock()
+        self._page_written = self._began
+        self._easel_written = -_EASEL_EVERY
+        self._journals: dict[Path, Journal] = {}
+        self._status: list[StatusFile] = []
+        self._run: Run | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="report")
+
+    def opened(self, run: Run, journals: dict[Path, Journal]) -> None:
+        """See `Watcher`."""
+        self._run, self._journals = run, journals
+        for root in journals:
+            run.append(root)
+            with contextlib.suppress(UsageError):
+                self._status.append(StatusFile(root / STATE / STATUS, self._report, self._clock))
+
+    def planned(self, plan: Plan) -> None:
+        """See `Watcher`."""
+        for status in self._status:
+            status.planned(plan)
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        for status in self._status:
+            status.started(task)
+
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
+        """See `Watcher`."""
+        for status in self._status:
+            status.progress(item, progress, snapshot)
+        now = self._clock()
+        if now - self._easel_written >= _EASEL_EVERY:
+            self._easel_written = now
+            with contextlib.suppress(OSError, ImageError):
+                image = snapshot().rgb
+                small = resize(image, fit(image.size, min(_EASEL_SIDE, max(image.size))))
+                write_atomic(item.root / STATE / EASEL, jpeg(small))
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        for status in self._status:
+            status.finished(row)
+        journal = self._journals.get(row.item.root)
+        if journal is None or row.outcome not in (Outcome.PAINTED, Outcome.FAILED):
+            return
+        entries = journal.painted if row.outcome is Outcome.PAINTED else journal.failed
+        entry = entries.get(row.item.key)
+        if entry is not None:
+            self._pool.submit(make_thumbnails, row.item.root, entry)
+        if self._clock() - self._page_written >= _PAGE_EVERY:
+            self._page_written = self._clock()
+            self._pool.submit(self._write, [row.item.root])
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        if self._run is not None:
+            ended = replace(
+                self._run,
+                seconds=round(self._clock() - self._began, 1),
+                exit_code=int(code),
+                painted=report.count(Outcome.PAINTED),
+                failed=report.count(Outcome.FAILED),
+            )
+            for root in self._journals:
+                ended.append(root)
+                with contextlib.suppress(OSError):
+                    (root / STATE / EASEL).unlink(missing_ok=True)
+        for status in self._status:
+            status.ended(report, code, error)
+        self._pool.submit(self._write, list(self._journals))
+        self._pool.shutdown()
+
+    def _write(self, roots: Sequence[Path]) -> None:
+        for root in roots:
+            # From the file and not from memory, which the run changes meanwhile.
+            with contextlib.suppress(OSError, UsageError):
+                write_page(root)

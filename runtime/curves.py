@@ -1,0 +1,27 @@
+"""The course of an optimisation in a few numbers, for those who look at it later."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+POINTS = 48
+"""Of a curve, at most."""
+
+Curve = list[list[float]]
+"""Rows of: evaluations so far, long side of the level in pixels, weighted sums of content, style and TV terms."""
+
+
+def make_curve(losses: NDArray[np.float64], sizes: NDArray[np.int64], content_terms: int, points: int = POINTS) -> Curve:
+    """A curve through the evaluations of a painting, evenly spaced, the first and the last of each level among them.
+
+    Args:
+        losses: a row for each evaluation, weighted: content terms, style terms, TV.
+        sizes: long side of each one's level.
+        content_terms: how many of the terms are the content's.
+        points: rows, at most, but for those at the ends of levels.
+    """
+    count = len(losses)
+    ends = {0, count - 1, *(i for i in range(1, count) if sizes[i] != sizes[i - 1])}
+    ends |= {i - 1 for i in ends if i}
+    chosen = sorted(ends | {round(i) for i in np.linspace(0, count - 1, max(2, points - len(ends)))}) if count else []
+    sums = np.stack([losses[:, :content_terms].sum(1), losses[:, content_terms:-1].sum(1), losses[:, -1]], axis=1)
+    return [[i + 1, int(sizes[i]), *(float(f"{value:.4g}") for value in sums[i])] for i in chosen]
