@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..runtime import Progress, Report
+from ..runtime import Progress, Report, Settings
 from ..runtime.errors import ExitCode
 from ..runtime.images import Picture
 from ..runtime.placement import Item
@@ -34,7 +34,7 @@ class JsonLines(Watcher):
         """See `Watcher`."""
         self._event("note", text=text)
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
         self._event("plan", **{_name(state): plan.count(state) for state in State})
 

@@ -5,7 +5,7 @@ import logging
 import logging.handlers
 from pathlib import Path
 
-from ..runtime import Report
+from ..runtime import Report, Settings
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.plan import Plan, Task
 from ..runtime.report import Outcome, Row
@@ -49,7 +49,7 @@ class LogFile(Watcher):
         """See `Watcher`."""
         self._logger.info("%s", printable(text))
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
         self._logger.info("plan: %s", plan)
 

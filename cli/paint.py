@@ -178,6 +178,7 @@ _DEFAULTS = Settings()
     default=None,
     help="Write report.html into the output folder: photos and paintings, curves, failures.  [default: unless -q]",
 )
+@option("--preview", is_flag=True, help="Show each painting on the terminal.")
 @option("-v", "--verbose", is_flag=True, help="Say more: what is up to date, and why a picture is painted.")
 @option("-q", "--quiet", is_flag=True, help="Say only what failed.")
 @click.pass_context

@@ -56,6 +56,7 @@ def run(
     verbose: bool,
     quiet: bool,
     report: bool | None,
+    preview: bool,
     warmup: bool = False,
     **options: Any,
 ) -> ExitCode:
@@ -63,7 +64,7 @@ def run(
 
     Returns the exit code, or raises what `Watchers.until_the_end` lets through.
     """
-    watchers: list[Watcher] = [RunDisplay(verbose - quiet, machine)]
+    watchers: list[Watcher] = [RunDisplay(verbose - quiet, machine, preview)]
     told = Watchers(watchers)
     events = JsonLines() if machine else None
     if events is not None:
@@ -232,7 +233,7 @@ def _paint_by(
                 return
         run = Run.begin(facts.provider, facts.settings.precision, f"{bundle.manifest.spec.network}, {bundle.path}")
         told.opened(run, journals)
-        told.planned(plan)
+        told.planned(plan, facts.settings)
         stop = Stop()
         batch = Batch(
             plan,
@@ -289,7 +290,7 @@ def _print_plan(plan: Plan, stylizer: Stylizer, told: Watchers, events: JsonLine
         seconds = estimate(plan, stylizer, step)
     times = iter(seconds)
     if events is not None:
-        events.planned(plan)
+        events.planned(plan, stylizer.settings)
     for task in plan.tasks:
         time_of_task = next(times) if task.state is State.TODO else None
         if events is not None:

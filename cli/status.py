@@ -10,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..runtime import Progress, Report
+from ..runtime import Progress, Report, Settings
 from ..runtime.atomic import publish, stage
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.images import Picture
 from ..runtime.placement import Item
-from ..runtime.plan import Plan, State, Task
+from ..runtime.plan import Plan, Task
 from ..runtime.report import Outcome, Row
 from .events import PROGRESS_EVERY, VERSION, counts
+from .pace import Pace
 from .watch import Watcher
 
 
@@ -39,10 +40,7 @@ class StatusFile(Watcher):
         self._clock = clock
         self._began = clock()
         self._last = self._began
-        self._running = self._began
-        """When the first picture was begun."""
-        self._left = 0
-        self._begun: set[Path] = set()
+        self._pace = Pace(Plan(()), Settings(), clock)
         self._status: dict[str, Any] = {
             "v": VERSION,
             "state": "planning",
@@ -62,37 +60,39 @@ class StatusFile(Watcher):
         except OSError as error:
             raise UsageError(f"--status-file {path}: {error.strerror or error}") from None
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
-        self._left = plan.count(State.TODO)
-        self._running = self._clock()
+        self._pace = Pace(plan, settings, self._clock)
         self._update(state="running")
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""
-        self._begun.add(task.item.source)
+        self._pace.started(task.item)
         self._update(current=str(task.item.source), fraction=0.0)
 
     def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
+        self._pace.progress(item, progress.fraction)
         if self._clock() - self._last >= PROGRESS_EVERY:
-            self._update(current=str(item.source), fraction=round(progress.fraction, 4))
+            self._update(current=str(item.source), fraction=round(progress.fraction, 4), seconds_left=self._left)
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
         if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
             return
-        # What was refused by the plan was never begun, and is not among those to do.
-        self._left -= row.item.source in self._begun
-        painted = self._report.count(Outcome.PAINTED)
-        left = round(self._left * (self._clock() - self._running) / painted) if painted else None
+        self._pace.finished(row.item, row.outcome)
         # The next may be in work already: this one was encoded meanwhile.
         over = self._status["current"] == str(row.item.source)
-        self._update(seconds_left=left, **({"current": None, "fraction": None} if over else {}))
+        self._update(seconds_left=self._left, **({"current": None, "fraction": None} if over else {}))
 
     def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
         """See `Watcher`."""
         self._update(state="ended", current=None, fraction=None, seconds_left=None, exit_code=int(code), error=error)
+
+    @property
+    def _left(self) -> int | None:
+        left = self._pace.seconds_left
+        return None if left is None else round(left)
 
     def _update(self, **fields: Any) -> None:
         self._status |= fields

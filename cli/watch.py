@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime import Journal, Progress, Report
+from ..runtime import Journal, Progress, Report, Settings
 from ..runtime.errors import ExitCode, NstbatchError
 from ..runtime.images import Picture
 from ..runtime.placement import Item
@@ -26,8 +26,8 @@ class Watcher:
     def opened(self, run: "Run", journals: dict[Path, Journal]) -> None:
         """The output folders are held, and what will paint is there."""
 
-    def planned(self, plan: Plan) -> None:
-        """The plan is made."""
+    def planned(self, plan: Plan, settings: Settings) -> None:
+        """The plan is made; ``settings`` are those of the optimisation."""
 
     def started(self, task: Task) -> None:
         """A photo is begun."""
@@ -62,12 +62,12 @@ class Watchers(Watcher):
         for watcher in self._watchers:
             watcher.opened(run, journals)
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
         self.report.total = len(plan.tasks)
         self._began = time.monotonic()
         for watcher in self._watchers:
-            watcher.planned(plan)
+            watcher.planned(plan, settings)
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""

@@ -254,7 +254,7 @@ def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
         plan = make_plan(bench.items(tmp_path / "in"), journals, stylizer.facts.recipe)
         run = Run.begin("cpu", "float32", "vgg19")
         watcher.opened(run, journals)
-        watcher.planned(plan)
+        watcher.planned(plan, stylizer.settings)
 
         def progress(item, step, snapshot):  # type: ignore[no-untyped-def]
             watcher.progress(item, step, snapshot)

@@ -17,7 +17,7 @@ from filelock import FileLock
 from nstbatch.cli.cache import cached_bundle_path, find_bundle
 from nstbatch.cli.report.files import FOLDER
 from nstbatch.cli.status import StatusFile
-from nstbatch.runtime import Bundle, BundleSpec, Journal, Report
+from nstbatch.runtime import Bundle, BundleSpec, Journal, Report, Settings
 from nstbatch.runtime.report import Outcome, Row
 from process import MAIN, Process
 from seams import Bench, files, picture
@@ -420,7 +420,7 @@ def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> No
         found = json.loads((tmp_path / "status.json").read_text())
         return found["current"], found["seconds_left"]
 
-    status.planned(plan)
+    status.planned(plan, Settings(**bench.settings))
     status.started(first)
     status.started(second)
     for task, expected in ((first, (str(second.item.source), 8)), (second, (None, 0))):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from ...runtime import Journal, Progress, Report
+from ...runtime import Journal, Progress, Report, Settings
 from ...runtime.atomic import write_atomic
 from ...runtime.errors import ExitCode, ImageError, UsageError
 from ...runtime.images import Picture, fit, resize
@@ -59,10 +59,10 @@ class ReportWatcher(Watcher):
             with contextlib.suppress(UsageError):
                 self._status.append(StatusFile(root / STATE / STATUS, self._report, self._clock))
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
         for status in self._status:
-            status.planned(plan)
+            status.planned(plan, settings)
 
     def started(self, task: Task) -> None:
         """See `Watcher`."""
