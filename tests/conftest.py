@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from nstbatch.cli.report.page import rebuild
@@ -35,9 +37,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The default bundle: VGG-19, Oxford's weights."""
-    return export_bundle(BundleSpec(), tmp_path_factory.mktemp("bundles") / "vgg19")
+    # One for all of pytest's workers: an export takes as long as a hundred tests.
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if hasattr(request.config, "workerinput") else folder
+    with FileLock(folder / "bundle.lock"):
+        path = folder / "vgg19"
+        return Bundle.load(path) if path.exists() else export_bundle(BundleSpec(), path)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +66,18 @@ _FIGURES = pytest.StashKey[dict[str, str]]()
 def figures(request: pytest.FixtureRequest) -> dict[str, str]:
     """Figures of the fault injection, by what they count; printed when the tests are done."""
     return request.config.stash.setdefault(_FIGURES, {})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its figures to the process that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash.get(_FIGURES, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the figures of a worker of pytest-xdist that has ended."""
+    node.config.stash.setdefault(_FIGURES, {}).update(getattr(node, "workeroutput", {}).get("figures", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,15 +1,20 @@
 """Documentation that cannot lie."""
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from nstbatch import runtime
+from nstbatch.cli.cache import OF_BUNDLE
+from nstbatch.runtime.presets import DEFAULT, PRESETS
+from nstbatch.runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +43,9 @@ def test_the_container_file_is_linted() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
 def test_links_inside_the_project_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text()
     links = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
@@ -59,3 +66,51 @@ def test_the_names_of_the_runtime_are_there() -> None:
         assert getattr(runtime, name).__module__ == f"nstbatch.runtime.{runtime._HOMES[name]}"
     with pytest.raises(AttributeError, match="nonsense"):
         runtime.nonsense  # noqa: B018
+
+
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
+def test_every_recipe_has_its_picture() -> None:
+    spec = importlib.util.spec_from_file_location("draw_recipes", ROOT / "docs" / "draw_recipes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["draw_recipes"] = draw = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(draw)
+    shown = re.findall(r"\(images/recipes/(.+?)\.jpg\)", RECIPES)
+    assert sorted(shown) == sorted(draw.PICTURES), "each once"
+    assert {path.stem for path in draw.TARGET.iterdir()} == set(draw.PICTURES)
+    assert all(f"`{name}` ![" in RECIPES for name in PRESETS if name != DEFAULT)
+
+
+def test_every_option_that_changes_pixels_is_explained() -> None:
+    names = {field.name for field in fields(Settings)} - {"layer_weights"}
+    names |= {"layer_weight", "strength", "style_blend", "style_each", "content_mask", "style_mask", "protect", "feather"}
+    options = {f"--{name.replace('_', '-')}" for name in names | set(OF_BUNDLE)}
+    assert {option for option in options if not re.search(rf"{option}\b", RECIPES)} == set()
+
+
+def test_what_others_have_has_a_test_here() -> None:
+    table = RECIPES.partition("## What other programs have")[2]
+    rows = re.findall(r"^\| (?!theirs|---)(.+?) \| (.+) \| (.*?) \|$", table, re.MULTILINE)
+    assert len(rows) >= 17
+    for theirs, here, test in rows:
+        name = re.fullmatch(r"`(\w+\.py)::(\w+)`", test)
+        assert name is not None, theirs
+        assert f"\ndef {name[2]}(" in (ROOT / "tests" / name[1]).read_text(encoding="utf-8"), theirs
+        assert here
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_as_documented(shell: str) -> None:
+    assert f"_NSTBATCH_COMPLETE={shell}_source nstbatch" in (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    script = Path(sys.executable).with_name("nstbatch")
+    env = {"PATH": os.environ["PATH"], "_NSTBATCH_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([script], env=env, capture_output=True, text=True, check=False)
+    assert "nstbatch" in done.stdout, done.stderr
+    env |= {
+        "_NSTBATCH_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "nstbatch re",
+        "COMP_CWORD": "re" if shell == "fish" else "1",
+    }
+    assert "report" in subprocess.run([script], env=env, capture_output=True, text=True, check=False).stdout

@@ -75,7 +75,7 @@ def test_no_name_of_a_file_is_code(painted: Path) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_comes_back_from_the_page(name: str) -> None:
-    page = render(Path("out"), {"rows": [name], "runs": []})
+    page = render(Path("out"), {"rows": [name]})
     assert data_of(page)["rows"] == [name]
     assert page.count("</script>") == 2
 

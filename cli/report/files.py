@@ -125,8 +125,8 @@ def is_ours(path: Path) -> bool:
     """Whether nothing is lost when a page is replaced: it is missing, or an earlier one."""
     if not os.path.lexists(path):
         return True
-    with contextlib.suppress(OSError):
-        return f'name="generator" content="{GENERATOR}' in path.read_text(encoding="utf-8", errors="replace")[:2000]
+    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
+        return f'name="generator" content="{GENERATOR}' in file.read(2000)
     return False
 
 

@@ -153,9 +153,9 @@
   }
 
   function head() {
-    const failed = data.rows.filter((row) => row.failed).length;
-    const parts = [element("strong", {}, `${data.rows.length - failed} painted`)];
-    parts.push(" · ", element("strong", failed ? { class: "failed-count" } : {}, `${failed} failed`));
+    const parts = [element("strong", {}, `${data.painted} painted`), " · "];
+    parts.push(element("strong", data.failed ? { class: "failed-count" } : {}, `${data.failed} failed`));
+    if (data.rows.length < data.painted + data.failed) parts.push(` · the newest ${data.rows.length} are shown`);
     const run = data.runs[0];
     if (run && run.rate) parts.push(` · ${run.rate.toFixed(run.rate < 10 ? 1 : 0)} pictures an hour`);
     if (run && run.seconds !== null) parts.push(` · last run ${duration(run.seconds)}, exit code ${run.exit_code}`);

@@ -20,6 +20,9 @@ from ...runtime.journal import STATE, Entry, Journal
 from ..text import printable
 from .files import FOLDER, GENERATOR, PAGE, is_ours, make_thumbnails, read_runs, thumbnail_names
 
+_ROWS = 5000
+"""Pictures of a page; of more, those that failed and the newest."""
+
 PHOTOS = "photo"
 """Path under which `watch` serves photos, by the name of their painting."""
 
@@ -80,6 +83,7 @@ def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any
         journal: its journal.
         live: whether the page is served, and asks for more.
     """
+    entries = _entries(journal)
     runs = []
     for run in read_runs(root):
         rate = 3600 * run.painted / run.seconds if run.painted and run.seconds else None
@@ -89,7 +93,9 @@ def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any
         "version": data_version(root),
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "runs": runs,
-        "rows": [_row(root, entry, live) for entry in _entries(journal)],
+        "failed": len(journal.failed),
+        "painted": len(entries) - len(journal.failed),
+        "rows": [_row(root, entry, live) for entry in entries[:_ROWS]],
     }
 
 
@@ -128,8 +134,9 @@ def _digest(content: str) -> str:
 
 
 def _entries(journal: Journal) -> list[Entry]:
-    """The newest line of each target; a failure after a painting goes before it."""
-    return [*journal.failed.values(), *(e for key, e in journal.painted.items() if key not in journal.failed)]
+    """The newest line of each target, failures first and then the newest; a failure after a painting goes before it."""
+    painted = (entry for key, entry in journal.painted.items() if key not in journal.failed)
+    return [*journal.failed.values(), *sorted(painted, key=lambda entry: entry.finished, reverse=True)]
 
 
 def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:

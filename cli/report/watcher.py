@@ -1,6 +1,7 @@
 """What a run adds to the report of its output folders, while it runs."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +24,12 @@ from .page import write_page
 STATUS, EASEL = "status.json", "easel.jpg"
 """In the folder of what nstbatch remembers: what a run does now, and the picture in work."""
 
-_PAGE_EVERY = 30.0
-"""Seconds between two writings of the page."""
+_PAGE_EVERY, _EASEL_EVERY = 30.0, 2.0
+"""Least seconds between two writings of the page, and of the picture in work."""
 
-_EASEL_EVERY = 2.0
+_SHARE = 100
+"""Neither takes more than that part of the time, whatever the picture's size and the page's length."""
+
 _EASEL_SIDE = 480
 
 
@@ -44,8 +47,8 @@ class ReportWatcher(Watcher):
         self._report = report
         self._clock = clock
         self._began = clock()
-        self._page_written = self._began
-        self._easel_written = -_EASEL_EVERY
+        self._page_due = self._began + _PAGE_EVERY
+        self._easel_due = self._began
         self._journals: dict[Path, Journal] = {}
         self._status: list[StatusFile] = []
         self._run: Run | None = None
@@ -73,13 +76,13 @@ class ReportWatcher(Watcher):
         """See `Watcher`."""
         for status in self._status:
             status.progress(item, progress, snapshot)
-        now = self._clock()
-        if now - self._easel_written >= _EASEL_EVERY:
-            self._easel_written = now
+        began = self._clock()
+        if began >= self._easel_due:
             with contextlib.suppress(OSError, ImageError):
                 image = snapshot().rgb
                 small = resize(image, fit(image.size, min(_EASEL_SIDE, max(image.size))))
                 write_atomic(item.root / STATE / EASEL, jpeg(small))
+            self._easel_due = self._clock() + max(_EASEL_EVERY, _SHARE * (self._clock() - began))
 
     def finished(self, row: Row) -> None:
         """See `Watcher`."""
@@ -92,8 +95,9 @@ class ReportWatcher(Watcher):
         entry = entries.get(row.item.key)
         if entry is not None:
             self._pool.submit(make_thumbnails, row.item.root, entry)
-        if self._clock() - self._page_written >= _PAGE_EVERY:
-            self._page_written = self._clock()
+        if self._clock() >= self._page_due:
+            # Until it is written, and its time known.
+            self._page_due = math.inf
             self._pool.submit(self._write, [row.item.root])
 
     def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
@@ -116,7 +120,9 @@ class ReportWatcher(Watcher):
         self._pool.shutdown()
 
     def _write(self, roots: Sequence[Path]) -> None:
+        began = self._clock()
         for root in roots:
             # From the file and not from memory, which the run changes meanwhile.
             with contextlib.suppress(OSError, UsageError):
                 write_page(root)
+        self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
