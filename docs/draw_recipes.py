@@ -1,4 +1,4 @@
-"""Paint the pictures of docs/recipes.md from the samples: every option and every preset, small.
+"""Paint the pictures of docs/recipes.md and of the README from the samples: every option and every preset, small.
 
     python docs/draw_recipes.py [--work DIR] [--vgg16 WEIGHTS] [--vgg19 WEIGHTS] [NAME...]
 
@@ -24,6 +24,7 @@ WIDTH = 240
 QUALITY = 85
 
 SIZE = ("--size", "192")
+FULL = ("--size", "512")
 PRESET_SIZE = ("--size", "160")
 """Below what presets ask for, or thousands of iterations would take days."""
 
@@ -90,6 +91,13 @@ OPTIONS: dict[str, Recipe] = {
 """By the picture's name."""
 
 PICTURES = OPTIONS | {f"preset-{name}": Recipe(("--preset", name, *PRESET_SIZE)) for name in PRESETS if name != DEFAULT}
+"""Of docs/recipes.md."""
+
+GALLERY = {
+    f"{photo}-{style}": Recipe(FULL, photo, (style,))
+    for photo, style in (("town", "starry"), ("still_life", "mosaic"), ("tree", "ember"))
+}
+"""Of the README: with the defaults alone, and in the photo's own size."""
 
 
 def paint(name: str, recipe: Recipe, work: Path, weights: dict[str, str]) -> Image.Image:
@@ -129,13 +137,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--vgg16", default="", metavar="WEIGHTS")
     parser.add_argument("--vgg19", default="", metavar="WEIGHTS")
-    parser.add_argument("names", nargs="*", metavar="NAME", default=list(PICTURES))
+    parser.add_argument("names", nargs="*", metavar="NAME", default=[*PICTURES, *GALLERY])
     chosen = parser.parse_args()
     TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = chosen.work or Path(temporary)
         for name in chosen.names:
-            picture = paint(name, PICTURES[name], work, {"vgg16": chosen.vgg16, "vgg19": chosen.vgg19})
+            picture = paint(name, (PICTURES | GALLERY)[name], work, {"vgg16": chosen.vgg16, "vgg19": chosen.vgg19})
+            if name in GALLERY:
+                picture.save(TARGET.parent / f"{name}.jpg", quality=QUALITY)
+                continue
             width = WIDTH * (len(PICTURES[name].snapshots) or 1) // (2 if PICTURES[name].snapshots else 1)
             small = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
             small.save(TARGET / f"{name}.jpg", quality=QUALITY)
