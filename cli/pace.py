@@ -7,13 +7,13 @@ from ..runtime import Settings
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
 from ..runtime.report import Outcome
-
-_OVERHEAD = 0.02
-"""Work of a pixel of the photo itself, which is decoded, resampled and encoded, in that of a pixel of a level."""
+from ..runtime.schedule import evaluation_work
 
 
 class Pace:
-    """Counts work by the pixels that are evaluated: a small photo is done sooner than a large one.
+    """Counts work by what is evaluated: a small photo is done sooner than a large one.
+
+    The pace is taken from the first evaluation on: what a run has to do before it, it does once.
 
     Args:
         plan: of the run.
@@ -26,23 +26,24 @@ class Pace:
         self._work = {}
         for task in plan.tasks:
             if task.state is State.TODO:
-                levels = sum(width * height for width, height in task.shapes(settings))
-                self._work[task.item] = levels + _OVERHEAD * task.size[0] * task.size[1]
+                self._work[task.item] = sum(evaluation_work(*shape) for shape in task.shapes(settings))
         self._total = sum(self._work.values())
         self._done: dict[Item, float] = {}
         """Shares of those that were begun."""
         self._began: float | None = None
+        self._fraction = 0.0
+        """That was done then."""
         self._painted = 0
 
     def started(self, item: Item) -> None:
         """A photo is begun."""
-        if self._began is None:
-            self._began = self._clock()
         self._done[item] = 0.0
 
     def progress(self, item: Item, fraction: float) -> None:
         """So much of a photo is done."""
         self._done[item] = fraction
+        if self._began is None:
+            self._began, self._fraction = self._clock(), self.fraction
 
     def finished(self, item: Item, outcome: Outcome) -> None:
         """A photo is settled; one that the plan has not begun counts for nothing."""
@@ -58,15 +59,15 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the end, at the pace so far; None before anything is done."""
+        """Until the end, at the pace so far; None before there is one."""
         fraction = self.fraction
-        if self._began is None or not fraction:
+        if self._began is None or fraction <= self._fraction:
             return None
-        return (self._clock() - self._began) * (1 - fraction) / fraction
+        return (self._clock() - self._began) * (1 - fraction) / (fraction - self._fraction)
 
     @property
     def per_hour(self) -> float | None:
-        """Pictures an hour; None before the first is painted."""
+        """Pictures an hour, failures not counted; None before the first is painted."""
         if self._began is None or not self._painted:
             return None
         return 3600 * self._painted / max(self._clock() - self._began, 1e-9)

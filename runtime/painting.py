@@ -14,6 +14,7 @@ from .images import Picture, fit, from_pixels, resize, to_pixels
 from .level import Level, Pixels
 from .objective import Evaluated, Objective
 from .regions import Guidance
+from .schedule import evaluation_work
 from .settings import Settings, chroma_share
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Progress:
     """How far a picture is.
 
     Attributes:
-        fraction: of the work done, 0..1; an evaluation counts by its pixels.
+        fraction: of the work done, 0..1; see `evaluation_work`.
         size: long side of the level, in pixels.
         loss: weighted sum of the last evaluation.
         evaluations: so far.
@@ -157,7 +158,7 @@ class Painting:
         self._whitened.append(level.whitened)
         size = max(self._shapes[self._index])
         self._sizes.append(size)
-        work = [width * height for width, height in self._shapes]
+        work = [evaluation_work(*shape) for shape in self._shapes]
         part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
         return Progress(part / sum(work), size, float(evaluated.terms.sum()), len(self._rows))
 

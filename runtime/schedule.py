@@ -28,6 +28,16 @@ class Phase:
     precision: str
 
 
+def evaluation_work(width: int, height: int) -> int:
+    """What an evaluation costs, in that of a pixel: small ones cost more for each."""
+    return width * height + _CALL
+
+
+_CALL = 3000
+"""Pixels that cost what an evaluation costs besides its own: a pixel of 96 x 67 costs one and a half times what one of
+512 x 341 does (bench/scale.py)."""
+
+
 def make_schedule(settings: Settings, precisions: Sequence[str], *, last: bool) -> list[Phase]:
     """Phases of a level; those of the last one end with the objective itself in the best precision.
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 from nstbatch.cli.cache import cached_bundle_path, find_bundle
 from nstbatch.cli.report.files import FOLDER
 from nstbatch.cli.status import StatusFile
-from nstbatch.runtime import Bundle, BundleSpec, Journal, Report, Settings
+from nstbatch.runtime import Bundle, BundleSpec, Journal, Progress, Report, Settings
 from nstbatch.runtime.report import Outcome, Row
 from process import MAIN, Process
 from seams import Bench, files, picture
@@ -423,6 +423,7 @@ def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> No
     status.planned(plan, Settings(**bench.settings))
     status.started(first)
     status.started(second)
+    status.progress(first.item, Progress(0.0, 40, 1.0, 0), lambda: pytest.fail("it has no use for the picture"))
     for task, expected in ((first, (str(second.item.source), 8)), (second, (None, 0))):
         now += 8
         row = Row(task.item, Outcome.PAINTED, "done", 1.0, 8.0, 4)
