@@ -130,7 +130,7 @@ class RunDisplay(Watcher):
             self._print(describe(row), err=failed or row.outcome is Outcome.DROPPED)
         if self._show is not None and row.outcome is Outcome.PAINTED:
             self._show(row.item.target)
-        self._refresh()
+        self._refresh(now=True)
 
     def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
         """See `Watcher`."""
@@ -139,9 +139,9 @@ class RunDisplay(Watcher):
         if self._verbosity >= 0 and report.total:
             self._print(str(report))
 
-    def _refresh(self) -> None:
+    def _refresh(self, now: bool = False) -> None:
         if self._live is not None and self._live.is_started:
-            self._live.update(self._render())
+            self._live.update(self._render(), refresh=now)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))

@@ -28,6 +28,9 @@ FULL = ("--size", "512")
 PRESET_SIZE = ("--size", "160")
 """Below what presets ask for, or thousands of iterations would take days."""
 
+PRESET_OPTIONS = {"keras-v3": ("--size", "400", "--iterations", "250")}
+"""Its learning rate is for its own size, and at a smaller one too large."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -90,7 +93,11 @@ OPTIONS: dict[str, Recipe] = {
 }
 """By the picture's name."""
 
-PICTURES = OPTIONS | {f"preset-{name}": Recipe(("--preset", name, *PRESET_SIZE)) for name in PRESETS if name != DEFAULT}
+PICTURES = OPTIONS | {
+    f"preset-{name}": Recipe(("--preset", name, *PRESET_OPTIONS.get(name, PRESET_SIZE)))
+    for name in PRESETS
+    if name != DEFAULT
+}
 """Of docs/recipes.md."""
 
 GALLERY = {
