@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 
 import click
 from click_default_group import DefaultGroup
@@ -46,6 +47,7 @@ def run() -> int:
     """Run the command line; results and errors become exit codes."""
     # What Pillow logs of damaged files is in the errors that it raises.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     for name in _unknown_variables():
         say(f"{name} is set, and is none of the options")
     try:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..runtime import Progress, Report, Settings
-from ..runtime.errors import ExitCode, NstbatchError, UsageError
+from ..runtime.errors import ExitCode, UsageError
 from ..runtime.images import Picture, read_thumbnail
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
@@ -182,11 +182,12 @@ def preview_of(console: Console) -> Callable[[Path], None]:
         from textual_image.renderable import Image
     except ImportError:
         raise UsageError("--preview takes another package: `pip install 'nstbatch[preview]'`") from None
+    except Exception:  # a terminal that cannot be asked has errors of many kinds
+        return lambda _: None
 
     def show(path: Path) -> None:
-        # A preview costs no picture.
-        with contextlib.suppress(OSError, NstbatchError):
-            console.print(Image(read_thumbnail(path, _PREVIEW_SIDE), width=_PREVIEW_COLUMNS, height="auto"))
+        with contextlib.suppress(Exception):  # likewise; a preview costs no picture
+            console.print(Image(read_thumbnail(path, _PREVIEW_SIDE, math.inf), width=_PREVIEW_COLUMNS, height="auto"))
 
     return show
 

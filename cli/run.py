@@ -33,7 +33,7 @@ from ..runtime.plan import Plan, State
 from ..runtime.providers import all_devices
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
-from ..runtime.stylizer import START
+from ..runtime.stylizer import NO_REGIONS, START
 from ..runtime.tensorrt import SECONDS
 from .cache import OF_BUNDLE, cache_dir, choose_spec, find_bundle
 from .console import RunDisplay, steps
@@ -163,6 +163,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     with contextlib.ExitStack() as stack:
         with steps(told.note) as step:
             bundle = find_bundle(options.bundle, step, spec)
+            if masked and not bundle.manifest.spec.regions:
+                raise UsageError(NO_REGIONS)
             stylizer = _stylizer(options, bundle, styles, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)

@@ -171,6 +171,11 @@ class Batch:
         if task.state is State.UP_TO_DATE:
             # A run that was killed between a picture and its checkpoint has left it.
             Checkpoint(task.item.root, task.item.key).discard()
+            journal = self._journals[task.item.root]
+            if task.item.key in journal.failed:
+                # It failed since, and is sound again: for those who read the journal.
+                with contextlib.suppress(OSError):
+                    journal.append(journal.painted[task.item.key])
         return Row(task.item, _SETTLED[task.state], task.reason)
 
     def _painted(

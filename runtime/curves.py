@@ -17,11 +17,12 @@ def make_curve(losses: NDArray[np.float64], sizes: NDArray[np.int64], content_te
         losses: a row for each evaluation, weighted: content terms, style terms, TV.
         sizes: long side of each one's level.
         content_terms: how many of the terms are the content's.
-        points: rows, at most, but for those at the ends of levels.
+        points: rows, at most, but for those at the ends of levels; what is not finite has none.
     """
     count = len(losses)
     ends = {0, count - 1, *(i for i in range(1, count) if sizes[i] != sizes[i - 1])}
     ends |= {i - 1 for i in ends if i}
     chosen = sorted(ends | {round(i) for i in np.linspace(0, count - 1, max(2, points - len(ends)))}) if count else []
+    finite: NDArray[np.bool_] = np.isfinite(losses.sum(1))
     sums = np.stack([losses[:, :content_terms].sum(1), losses[:, content_terms:-1].sum(1), losses[:, -1]], axis=1)
-    return [[i + 1, int(sizes[i]), *(float(f"{value:.4g}") for value in sums[i])] for i in chosen]
+    return [[i + 1, int(sizes[i]), *(float(f"{value:.4g}") for value in sums[i])] for i in chosen if finite[i]]

@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 
 from .errors import UsageError
 from .images import FORMATS
-from .journal import STATE
+from .journal import REPORT_FILES, STATE
+from .snapshots import SUFFIX
 
 _NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
 
@@ -57,8 +58,9 @@ def discover(
     """Find photos.
 
     Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
-    (below it) folders that are outputs of nstbatch are left out. Links to files are followed, links to
-    folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before its first wildcard.
+    (below it) folders that are outputs of nstbatch, or hold its thumbnails and snapshots, are left out. Links to files are
+    followed, links to folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
+    its first wildcard.
 
     Args:
         inputs: photos, folders and patterns. What is missing is an error.
@@ -156,11 +158,18 @@ def _walk(top: Path, recursive: bool) -> Iterator[Found]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
+                if _is_made(entry.name):
+                    continue
                 deeper.append(below / entry.name)
             elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
                 yield Found(folder / entry.name, top, below)
         if recursive:
             ahead += reversed(deeper)
+
+
+def _is_made(folder: str) -> bool:
+    """Whether it is the name of a folder that nstbatch makes besides paintings."""
+    return folder == REPORT_FILES or folder.endswith(SUFFIX)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -174,7 +183,11 @@ def _matches(pattern: Path, base: Path) -> Iterator[Found]:
     outputs: dict[PurePath, bool] = {}
     for path in sorted(base.glob(str(pattern.relative_to(base)))):
         below = path.relative_to(base)
-        if path.suffix.lower() not in FORMATS or path.is_dir() or any(part.startswith(".") for part in below.parts):
+        if (
+            path.suffix.lower() not in FORMATS
+            or path.is_dir()
+            or any(part.startswith(".") or _is_made(part) for part in below.parts)
+        ):
             continue
         folders = list(below.parents)[:-1]
         for folder in folders:

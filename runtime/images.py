@@ -3,13 +3,15 @@
 import contextlib
 import hashlib
 import io
+import math
 import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,11 +170,11 @@ def read_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
 def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, io.BufferedReader]]:
     """An image whose header is read and sound, and its file; whatever decoding it raises becomes an `ImageError`."""
     try:
-        with open_source(path) as file, _limits(max_megapixels):
+        with open_source(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
                 raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
-            with Image.open(file) as image:
+            with _open(file, max_megapixels) as image:
                 if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
                     raise ImageError(f"{path}: animated; save one frame of it as a picture")
                 if min(image.size) < MIN_SIDE:
@@ -196,19 +198,23 @@ def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, io
         raise ImageError(f"{path}: damaged ({_one_line(error)})") from None
 
 
-@contextlib.contextmanager
-def _limits(max_megapixels: float) -> Iterator[None]:
-    """Pillow's own guard against decompression bombs, set to a limit; its warning is an error."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6)
-    try:
-        with warnings.catch_warnings():
-            # Pillow's notes on odd metadata are nobody's business in an unattended run.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+def _open(file: BinaryIO, max_megapixels: float) -> Image.Image:
+    """An image whose header is read, with Pillow's own guard against decompression bombs set to a limit."""
+    with _OPENING:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6) if max_megapixels < math.inf else None
+        try:
+            with warnings.catch_warnings():
+                # Pillow's notes on odd metadata are nobody's business in an unattended run.
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                return Image.open(file)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+_OPENING = threading.Lock()
+"""Pillow's guard is the whole process's, and so are the filters of warnings; headers are read on several threads."""
 
 
 def _kind(image: Image.Image) -> str:
@@ -256,7 +262,7 @@ def encode_picture(picture: Picture, extension: str) -> bytes:
         options["dpi"] = picture.dpi
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    with _limits(image.width * image.height / 1e6 + 1), Image.open(buffer) as written:
+    with _open(buffer, math.inf) as written:
         if written.size != image.size:
             raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
     return buffer.getvalue()

@@ -14,6 +14,9 @@ from .sources import Stamp
 STATE = ".nstbatch"
 """Folder, in every output folder, of what nstbatch remembers of it."""
 
+REPORT_FILES = "report_files"
+"""Folder, in every output folder, of a report's thumbnails: the name that browsers give to what they save beside a page."""
+
 FORMAT_VERSION = 1
 """Version of a line. Lines of another version are skipped, and their pictures painted anew."""
 

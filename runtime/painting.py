@@ -78,7 +78,7 @@ class Result:
     def loss(self) -> float:
         """Lowest loss of the last level, of the objective itself."""
         last = self.losses[(self.sizes == self.sizes[-1]) & ~self.whitened]
-        return float(last.sum(1).min())
+        return float(np.nanmin(last.sum(1)))
 
 
 class Painting:

@@ -8,6 +8,9 @@ from .atomic import make_folder
 from .errors import ImageError
 from .images import Picture, write_picture
 
+SUFFIX = ".snapshots"
+"""Of the name of their folder, after the painting's."""
+
 _NAME = re.compile(r"\d{6}")
 
 
@@ -22,7 +25,7 @@ class Snapshots:
     """
 
     def __init__(self, target: Path, every: int | None) -> None:
-        self.folder = target.with_name(f"{target.name}.snapshots")
+        self.folder = target.with_name(target.name + SUFFIX)
         self._extension = target.suffix
         self._every = every
 

@@ -192,7 +192,7 @@ class Stylizer:
             UsageError: style, photo and bundle have not the same regions.
         """
         if guidance is not None and not self._has_regions:
-            raise UsageError(_NO_REGIONS)
+            raise UsageError(NO_REGIONS)
         if len(self.regions or [()]) != (1 if guidance is None else len(guidance.channels)):
             raise UsageError(TOGETHER)
 
@@ -218,7 +218,7 @@ class Stylizer:
                 f"{len(masks)} style masks for {len(pictures)} styles; one of a single colour takes a whole style"
             )
         if masks and not self._has_regions:
-            raise UsageError(_NO_REGIONS)
+            raise UsageError(NO_REGIONS)
         photos = [picture if isinstance(picture, Photo) else read_style(Path(picture)) for picture in pictures]
         engine, folder = self.engine, None if cache is None else Path(cache)
         try:
@@ -233,7 +233,7 @@ class Stylizer:
 
 TOGETHER = "masks of the style and of the photos go together: give both, or none"
 
-_NO_REGIONS = "masks take a bundle with regions: leave --bundle out, or make one with `nstbatch export --regions`"
+NO_REGIONS = "masks take a bundle with regions: leave --bundle out, or make one with `nstbatch export --regions`"
 
 
 def _mask(given: str | Path | Mask) -> Mask:

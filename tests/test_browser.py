@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import platform
 import shutil
 import threading
 import time
@@ -185,9 +186,11 @@ def test_watch_shows_what_is_new_and_what_is_on_the_easel(page: "playwright.Page
     server = make_server(painted, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(server.url)
         assert not page.locator("#easel").is_visible()
         status = {
+            "host": platform.node(),
+            "updated": datetime.datetime.now(datetime.UTC).isoformat(),
             "state": "running",
             "pid": os.getpid(),
             "current": "b.png",
@@ -206,6 +209,11 @@ def test_watch_shows_what_is_new_and_what_is_on_the_easel(page: "playwright.Page
         journal.close()
         page.locator(".card h2", has_text="b.png").wait_for()
         assert len(names(page)) == 4
+        page.locator(".card", has_text="a.png").last.locator(".slider").fill("20")
+        journal.append(Entry("c.png", "/c.png", "failed", "because", now, "0"))
+        journal.close()
+        page.locator(".card h2", has_text="c.png").wait_for()
+        assert page.locator(".card", has_text="a.png").last.locator(".slider").input_value() == "20", "it stays"
     finally:
         server.shutdown()
         server.server_close()

@@ -1,20 +1,25 @@
 """What a run says on a terminal."""
 
+import io
 import os
 import pty
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from nstbatch.cli.console import sparkline
+from nstbatch.cli.console import preview_of, sparkline
 from nstbatch.cli.pace import Pace
 from nstbatch.runtime import Bundle, Settings
+from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.placement import Item
 from nstbatch.runtime.plan import Plan, State, Task
 from nstbatch.runtime.report import Outcome
@@ -134,3 +139,15 @@ def test_nothing_of_it_without_a_terminal(
     assert done.returncode == 0
     assert "\x1b" not in done.stdout + done.stderr
     assert "left" not in done.stdout + done.stderr
+
+
+def test_a_terminal_that_cannot_be_asked_costs_no_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", SimpleNamespace(Image=Broken))
+    preview_of(Console(file=io.StringIO()))(picture(tmp_path / "a.png"))
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
+    with pytest.raises(UsageError, match=r"nstbatch\[preview\]"):
+        preview_of(Console(file=io.StringIO()))

@@ -151,3 +151,16 @@ def test_lists() -> None:
     (odd,) = read_list(b"caf\xe9.jpg\n")
     assert os.fsencode(odd) == b"caf\xe9.jpg"
     assert read_list(b"") == []
+
+
+def test_what_is_made_besides_paintings_is_no_photo(tmp_path: Path) -> None:
+    """Paintings may be photos of another run; their thumbnails and snapshots are not meant."""
+    made = ("report_files/b.png", "a.png.snapshots/000001.png", "deep/a.png.snapshots/000001.png")
+    for name in ("a.png", "deep/c.png", *made):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    style = tmp_path / "s.png"
+    for inputs in ([tmp_path / "out"], [tmp_path / "out" / "**" / "*.png"]):
+        found = discover(inputs, styles=[style], recursive=True)
+        assert [photo.source.relative_to(tmp_path / "out").as_posix() for photo in found.photos] == ["a.png", "deep/c.png"]

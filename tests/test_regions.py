@@ -256,7 +256,7 @@ def test_a_profile_names_masks() -> None:
 
 
 def test_masks_of_a_folder(
-    regions: Bundle, tmp_path: Path, nstbatch: Callable[..., subprocess.CompletedProcess[str]]
+    bundle: Bundle, regions: Bundle, tmp_path: Path, nstbatch: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     for seed, name in enumerate(("a.png", "b.jpg", "below/c.png", "none.png")):
         saved(noise(seed), tmp_path / "in" / name)
@@ -280,6 +280,8 @@ def test_masks_of_a_folder(
     assert "the options have changed" in second.stdout + second.stderr
     alone = nstbatch(*arguments[:-2], *options, "--bundle", regions.path)
     assert (alone.returncode, "--style-mask and --content-mask go together" in alone.stderr) == (2, True)
+    plain = nstbatch(tmp_path / "in", "--style", style, "--protect", masks / "a.png", "--bundle", bundle.path, *options)
+    assert (plain.returncode, "nstbatch export --regions" in plain.stderr) == (2, True), "before any picture"
     gone = nstbatch(tmp_path / "in", "--style", style, "--protect", tmp_path / "gone", *options)
     assert (gone.returncode, "no such file or folder of masks" in gone.stderr) == (2, True)
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstbatch.cli.report.files import FOLDER, Run, read_runs, thumbnail_names
-from nstbatch.cli.report.page import page_data, rebuild, render, write_page
+from nstbatch.cli.report.page import data_version, page_data, rebuild, render, write_page
 from nstbatch.cli.report.server import make_server
 from nstbatch.cli.report.watcher import ReportWatcher
-from nstbatch.runtime import Bundle, Journal
+from nstbatch.runtime import Bundle, Journal, hold
 from nstbatch.runtime.curves import POINTS, make_curve
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.images import read_thumbnail
@@ -123,6 +124,62 @@ def test_what_is_wrong_with_a_report_costs_nothing(bundle: Bundle, tmp_path: Pat
     assert (done.returncode, "1 painted" in done.stdout) == (0, True), done.stderr
 
 
+def test_losses_that_are_not_finite_break_no_page(tmp_path: Path) -> None:
+    (tmp_path / STATE).mkdir()
+    losses = np.array([[1.0, 2.0, 0.0], [np.nan, 1.0, 0.0], [1.0, np.inf, 0.0]])
+    curve = make_curve(losses, np.array([40, 40, 40]), 1)
+    assert curve == [[1, 40, 1.0, 2.0, 0.0]]
+    journal = Journal(tmp_path)
+    journal.append(Entry("a.png", "/a.png", "painted", "diverged", "2026", "0", loss=float("nan"), curve=curve))
+    assert data_of(write_page(tmp_path).read_text())["rows"][0]["loss"] is None
+
+
+def test_a_photo_that_is_sound_again_is_no_failure(bench: Bench, tmp_path: Path) -> None:
+    bench.run(tmp_path / "in")
+    journal = Journal.read(bench.output)
+    journal.append(Entry("a.png", str(tmp_path / "in" / "a.png"), "failed", "Permission denied", "2026", "0"))
+    journal.close()
+    (row,) = page_data(bench.output, Journal.read(bench.output))["rows"]
+    assert row["failed"]
+    bench.run(tmp_path / "in")
+    (row,) = page_data(bench.output, Journal.read(bench.output))["rows"]
+    assert not row["failed"]
+
+
+def test_a_folder_that_cannot_be_looked_into_stops_no_page(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run(tmp_path / "in")
+    real = Path.exists
+
+    def exists(path: Path, **options: bool) -> bool:
+        if path == tmp_path / "in" / "a.png":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert data_of(write_page(bench.output).read_text())["rows"][0]["photo"] is None
+
+
+def test_a_report_during_a_run_leaves_its_thumbnails(bench: Bench, tmp_path: Path) -> None:
+    bench.run(tmp_path / "in")
+    new = picture(bench.output / FOLDER / f"{'1' * 24}.jpg")
+    torn = bench.output / FOLDER / f".{'0' * 16}.tmp"
+    torn.touch()
+    with hold([bench.output]):
+        rebuild(bench.output)
+        assert new.exists()
+    rebuild(bench.output)
+    assert not new.exists()
+    assert not torn.exists(), "what a killed run left"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    picture(tmp_path / "in" / "a.png")
+    return Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out", {"size": 40, "iterations": 3, "scales": "1"})
+
+
 def test_torn_lines_of_runs_are_skipped(tmp_path: Path) -> None:
     (tmp_path / STATE).mkdir()
     run = Run.begin("cpu", "float32", "vgg19")
@@ -169,69 +226,79 @@ def test_thumbnails_are_upright_and_on_white(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server(painted: Path) -> Iterator[int]:
+def server(painted: Path) -> Iterator[str]:
     served = make_server(painted, 0)
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
-    yield served.server_port
+    yield served.url
     served.shutdown()
     served.server_close()
 
 
-def get(port: int, path: str, host: str | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path, headers={} if host is None else {"Host": host})
+def get(url: str, path: str, host: str | None = None) -> tuple[int, bytes]:
+    """What is answered to a path below the page's, or to one from ``/`` on."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    whole = path if path.startswith("/") else parts.path + path
+    connection.request("GET", whole, headers={} if host is None else {"Host": host})
     answer = connection.getresponse()
     return answer.status, answer.read()
 
 
-def test_the_server_shows_what_the_journal_knows_and_nothing_else(server: int, painted: Path) -> None:
-    status, page = get(server, "/")
+def test_the_server_shows_what_the_journal_knows_and_nothing_else(server: str, painted: Path) -> None:
+    status, page = get(server, "")
     data = data_of(page.decode())
     assert (status, data["live"]) == (200, True)
     for row in data["rows"]:
         for name in ("photo", "painting", "photoThumbnail", "paintingThumbnail"):
             if row[name]:
-                assert get(server, f"/{row[name]}".replace("/./", "/"))[0] == 200, row[name]
-    assert json.loads(get(server, "/data.json")[1])["rows"] == data["rows"]
-    assert get(server, "/a.png")[1] == (painted / "a.png").read_bytes()
+                assert get(server, row[name].removeprefix("./"))[0] == 200, row[name]
+    assert json.loads(get(server, "data.json")[1])["rows"] == data["rows"]
+    assert get(server, "painting/a.png")[1] == (painted / "a.png").read_bytes()
     (painted / "secret.txt").write_text("secret")
-    for path in ("/secret.txt", "/.nstbatch/journal.jsonl", "/../starry.png", "/%2e%2e/starry.png", "/photo/starry.png"):
+    outside = ("secret.txt", "a.png", ".nstbatch/journal.jsonl", "../starry.png", "%2e%2e/starry.png", "photo/starry.png")
+    for path in (*outside, "painting/secret.txt", "painting/../secret.txt", f"{FOLDER}/%00.jpg", f"{FOLDER}/../secret.txt"):
         assert get(server, path)[0] == 404, path
-    assert get(server, f"/{FOLDER}/../secret.txt")[0] == 404
-    assert get(server, "/", host="evil.example:80")[0] == 403, "a name of elsewhere that points here"
-    assert get(server, "/", host=f"localhost:{server}")[0] == 200
+    assert get(server, "/")[0] == get(server, "/data.json")[0] == 404, "who does not know the address"
+    assert get(server, "", host="evil.example:80")[0] == 403, "a name of elsewhere that points here"
+    assert get(server, "", host="localhost:1")[0] == 200
 
 
-def test_the_server_tells_what_is_on_the_easel(server: int, painted: Path) -> None:
-    assert json.loads(get(server, "/status.json")[1])["state"] == "ended"
+def test_the_server_tells_what_is_on_the_easel(server: str, painted: Path) -> None:
+    assert json.loads(get(server, "status.json")[1])["state"] == "ended"
     status = json.loads((painted / STATE / "status.json").read_text())
     running = {"state": "running", "pid": os.getpid(), "current": "a.png", "fraction": 0.25, "seconds_left": 60, "left": 3}
     (painted / STATE / "status.json").write_text(json.dumps(status | running))
     Image.new("RGB", (48, 36), "red").save(painted / STATE / "easel.jpg")
-    told = json.loads(get(server, "/status.json")[1])
+    told = json.loads(get(server, "status.json")[1])
     assert (told["state"], told["fraction"], told["left"]) == ("running", 0.25, 3)
     assert told["easel"]
-    assert get(server, "/easel.jpg")[0] == 200
+    assert get(server, "easel.jpg")[0] == 200
     dead = subprocess.Popen(["true"])
     dead.wait()
     (painted / STATE / "status.json").write_text(json.dumps(status | running | {"pid": dead.pid}))
-    assert json.loads(get(server, "/status.json")[1])["state"] == "ended", "it was killed"
+    assert json.loads(get(server, "status.json")[1])["state"] == "ended", "it was killed"
+    for seen, changed in (("running", {}), ("ended", {"updated": "2026-01-01T00:00:00+00:00"})):
+        elsewhere = status | running | {"pid": dead.pid, "host": "another"} | changed
+        (painted / STATE / "status.json").write_text(json.dumps(elsewhere))
+        assert json.loads(get(server, "status.json")[1])["state"] == seen, "its process cannot be asked for from here"
 
 
 def test_the_version_changes_with_the_journal(painted: Path) -> None:
-    before = page_data(painted, Journal.read(painted))["version"]
+    before = data_version(painted)
     journal = Journal.read(painted)
     journal.append(Entry("b.png", "/b.png", "failed", "because", "2026-01-01T00:00:00+00:00", "0"))
-    assert page_data(painted, Journal.read(painted))["version"] != before
+    after = data_version(painted)
+    assert after != before
+    picture(painted / FOLDER / "late.jpg")
+    assert data_version(painted) != after, "a thumbnail comes after its line"
 
 
 def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
     with subprocess.Popen([*MAIN, "watch", painted, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            url = process.stdout.readline()
-            assert get(int(url.rsplit(":", 1)[1].strip("/\n")), "/status.json")[0] == 200
+            assert get(process.stdout.readline().strip(), "status.json")[0] == 200
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
@@ -240,7 +307,7 @@ def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
 
 def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
     """A watcher of a real batch: status, easel and thumbnails while it goes on, and what is left after it."""
-    from nstbatch.runtime import Batch, Report, Stylizer, hold, make_plan
+    from nstbatch.runtime import Batch, Report, Stylizer, make_plan
 
     for seed in range(2):
         picture(tmp_path / "in" / f"{seed}.png", seed=seed)

@@ -34,16 +34,17 @@ def watch(output: Path, port: int) -> None:
     \b
       nstbatch watch holiday-starry/
 
-    From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then http://127.0.0.1:8765/ here. Ctrl-C ends it.
+    It prints the address, which nobody else can guess. From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then the same
+    address here. Ctrl-C ends it.
     """
     from .page import read_journal
-    from .server import LOOPBACK, make_server
+    from .server import make_server
 
     read_journal(output)
     try:
         server = make_server(output, port)
     except OSError as error:
         raise click.ClickException(f"port {port}: {error.strerror or error}; choose another with --port") from None
-    click.echo(f"http://{LOOPBACK}:{server.server_port}/")
+    click.echo(server.url)
     with server:
         server.serve_forever()

@@ -5,8 +5,10 @@ import datetime
 import hashlib
 import io
 import json
+import math
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -20,12 +22,11 @@ from PIL import Image
 from ...runtime.atomic import make_folder, write_atomic
 from ...runtime.errors import ImageError
 from ...runtime.images import read_thumbnail
+from ...runtime.journal import REPORT_FILES as FOLDER
 from ...runtime.journal import STATE, Entry
+from ...runtime.settings import MAX_MEGAPIXELS
 
 PAGE = "report.html"
-FOLDER = "report_files"
-"""Of thumbnails: the name that browsers give to what they save beside a page."""
-
 _SIDE = 480
 """Long side of a thumbnail, in pixels."""
 
@@ -109,9 +110,24 @@ def make_thumbnails(root: Path, entry: Entry) -> None:
         if path.exists():
             continue
         with contextlib.suppress(OSError, ImageError):
-            small = jpeg(read_thumbnail(source, _SIDE))
+            # What was painted was not too large; what was not may have been.
+            limit = math.inf if entry.outcome == "painted" else MAX_MEGAPIXELS
+            small = jpeg(read_thumbnail(source, _SIDE, limit))
             make_folder(path.parent)
             write_atomic(path, small)
+
+
+def discard_temporary(root: Path) -> None:
+    """Remove what a killed run has left of a page or of thumbnails; the folder is held."""
+    for folder in (root, root / FOLDER):
+        with contextlib.suppress(OSError):
+            for path in folder.iterdir():
+                if _TEMPORARY.fullmatch(path.name):
+                    path.unlink()
+
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""Of `write_atomic`."""
 
 
 def jpeg(image: Image.Image) -> bytes:

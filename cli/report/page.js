@@ -136,7 +136,17 @@
     const pages = Math.max(1, Math.ceil(shown.length / PAGE));
     page = Math.min(page, pages - 1);
     const from = page * PAGE;
+    const sliders = [...document.querySelectorAll(".card .slider")];
+    const kept = new Map(sliders.filter((s) => s.value !== "50").map((s) => [s.getAttribute("aria-label"), s.value]));
+    const focus = document.activeElement?.getAttribute("aria-label");
     $("cards").replaceChildren(...shown.slice(from, from + PAGE).map((row, i) => card(row, from + i)));
+    for (const slider of document.querySelectorAll(".card .slider")) {
+      const value = kept.get(slider.getAttribute("aria-label"));
+      if (value === undefined) continue;
+      slider.value = value;
+      slider.dispatchEvent(new Event("input"));
+    }
+    if (focus) [...document.querySelectorAll(".card [aria-label]")].find((e) => e.getAttribute("aria-label") === focus)?.focus();
     for (const nav of document.querySelectorAll(".pages")) {
       nav.querySelector(".place").textContent =
         shown.length ? `${from + 1} to ${Math.min(from + PAGE, shown.length)} of ${shown.length}` : "nothing to show";
@@ -192,7 +202,7 @@
     try {
       const status = await (await fetch("status.json", { cache: "no-store" })).json();
       easel(status);
-      if (status.version !== data.version) {
+      if (status.version !== data.version && !$("full").open) {
         data = await (await fetch("data.json", { cache: "no-store" })).json();
         head();
         render();

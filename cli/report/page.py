@@ -1,9 +1,11 @@
 """The page, from the journal of an output folder."""
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict
 from importlib.resources import files
@@ -15,24 +17,22 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ...runtime.atomic import write_atomic
-from ...runtime.errors import UsageError
+from ...runtime.errors import LockedError, UsageError
+from ...runtime.journal import REPORT_FILES as FOLDER
 from ...runtime.journal import STATE, Entry, Journal
+from ...runtime.lock import hold
 from ..text import printable
-from .files import FOLDER, GENERATOR, PAGE, is_ours, make_thumbnails, read_runs, thumbnail_names
+from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, thumbnail_names
 
 _ROWS = 5000
 """Pictures of a page; of more, those that failed and the newest."""
 
-PHOTOS = "photo"
-"""Path under which `watch` serves photos, by the name of their painting."""
+PHOTOS, PAINTINGS = "photo", "painting"
+"""Paths under which `watch` serves photos, by the names of their paintings, and these."""
 
 
-def write_page(root: Path, journal: Journal | None = None) -> Path:
+def write_page(root: Path) -> Path:
     """Write the page of an output folder from its journal and the thumbnails that are there.
-
-    Args:
-        root: the output folder.
-        journal: its journal, if it has been read.
 
     Raises:
         UsageError: there is no journal, or a page that is not nstbatch's.
@@ -41,7 +41,7 @@ def write_page(root: Path, journal: Journal | None = None) -> Path:
     path = root / PAGE
     if not is_ours(path):
         raise UsageError(f"{path}: is there already, and no report of nstbatch; move it away")
-    write_atomic(path, render(root, page_data(root, journal or read_journal(root))).encode())
+    write_atomic(path, render(root, page_data(root, read_journal(root))).encode())
     return path
 
 
@@ -51,14 +51,16 @@ def rebuild(root: Path) -> Path:
     Raises:
         UsageError, OSError: see there.
     """
-    journal = read_journal(root)
-    entries = _entries(journal)
-    for entry in entries:
+    for entry in _entries(read_journal(root)):
         make_thumbnails(root, entry)
-    if (root / FOLDER).is_dir():
-        for name in {path.name for path in (root / FOLDER).glob("*.jpg")} - {n for e in entries for n in thumbnail_names(e)}:
-            (root / FOLDER / name).unlink(missing_ok=True)
-    return write_page(root, journal)
+    # A run that goes on has its thumbnails, and would miss them.
+    with contextlib.suppress(LockedError), hold([root]):
+        known = {name for entry in _entries(read_journal(root)) for name in thumbnail_names(entry)}
+        for path in (root / FOLDER).glob("*.jpg"):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
+        discard_temporary(root)
+    return write_page(root)
 
 
 def read_journal(root: Path) -> Journal:
@@ -75,14 +77,15 @@ def read_journal(root: Path) -> Journal:
         raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
 
 
-def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any]:
+def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[str, Any]:
     """Everything that the page shows, as JSON has it.
 
     Args:
         root: the output folder.
         journal: its journal.
-        live: whether the page is served, and asks for more.
+        version: for a page that is served, and asks for more: `data_version` from before the journal was read.
     """
+    live = version is not None
     entries = _entries(journal)
     runs = []
     for run in read_runs(root):
@@ -90,7 +93,7 @@ def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any
         runs.append({**asdict(run), "command": printable(run.command), "bundle": printable(run.bundle), "rate": rate})
     return {
         "live": live,
-        "version": data_version(root),
+        "version": version,
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "runs": runs,
         "failed": len(journal.failed),
@@ -102,9 +105,12 @@ def page_data(root: Path, journal: Journal, live: bool = False) -> dict[str, Any
 def data_version(root: Path) -> str:
     """Something that changes when the page's data do."""
     found = []
-    for name in ("journal.jsonl", "runs.jsonl"):
-        path = root / STATE / name
-        found.append(str(path.stat().st_size) if path.exists() else "")
+    for path in (root / STATE / "journal.jsonl", root / STATE / "runs.jsonl", root / FOLDER):
+        try:
+            status = path.stat()
+            found.append(f"{status.st_size}.{status.st_mtime_ns}")
+        except OSError:
+            found.append("")
     return "-".join(found)
 
 
@@ -113,7 +119,7 @@ def render(root: Path, data: dict[str, Any]) -> str:
     source = files(__package__)
     style, script, page = (source.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js", "html.jinja"))
     # Nothing that a file's name can hold may end the script element, or begin another one.
-    text = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     policy = (
         "default-src 'none'; img-src 'self' file: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         + "; ".join(f"{kind}-src 'sha256-{_digest(content)}'" for kind, content in (("style", style), ("script", script)))
@@ -142,9 +148,10 @@ def _entries(journal: Journal) -> list[Entry]:
 def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:
     painted = entry.outcome == "painted" and os.path.lexists(root / entry.target)
     photo_thumbnail, painting_thumbnail = (
-        f"{FOLDER}/{name}" if (root / FOLDER / name).exists() else None for name in thumbnail_names(entry)
+        f"{FOLDER}/{name}" if _is_there(root / FOLDER / name) else None for name in thumbnail_names(entry)
     )
     # Not Path.resolve: links stay what they are.
+    target = f"{PAINTINGS}/{entry.target}" if live else entry.target
     source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source, os.path.abspath(root))  # noqa: PTH100
     return {
         "name": printable(entry.target),
@@ -154,13 +161,21 @@ def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:
         "finished": entry.finished,
         "seconds": entry.seconds,
         "evaluations": entry.evaluations,
-        "loss": entry.loss,
+        "loss": entry.loss if entry.loss is not None and math.isfinite(entry.loss) else None,
         "curve": entry.curve,
-        "photo": _url(source) if Path(entry.source).exists() else None,
-        "painting": _url(entry.target) if painted else None,
+        "photo": _url(source) if _is_there(Path(entry.source)) else None,
+        "painting": _url(target) if painted else None,
         "photoThumbnail": photo_thumbnail,
         "paintingThumbnail": painting_thumbnail if painted else None,
     }
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it can be looked at; a folder that cannot be is no error here."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _url(path: str) -> str:

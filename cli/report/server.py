@@ -1,8 +1,12 @@
 """``nstbatch watch``: the report of an output folder, served to this host alone, while a run adds to it."""
 
+import datetime
 import json
 import os
+import platform
+import secrets
 import threading
+import time
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,17 +15,38 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ...runtime.images import FORMATS
+from ...runtime.journal import REPORT_FILES as FOLDER
 from ...runtime.journal import STATE, Journal
-from .files import FOLDER
-from .page import PHOTOS, data_version, page_data, read_journal, render
+from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 from .watcher import EASEL, STATUS
 
 LOOPBACK = "127.0.0.1"
 
+_SILENCE = 3600
+"""Seconds after which a run that has said nothing has ended: an evaluation takes minutes at most."""
+
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
 
 
-def make_server(root: Path, port: int) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """Serves a report under a path that nobody can guess: other users of this host reach loopback, too.
+
+    Attributes:
+        url: of the page.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, root: Path, port: int) -> None:
+        token = secrets.token_urlsafe(12)
+        super().__init__((LOOPBACK, port), partial(_Handler, _Folder(root), f"/{token}/"))
+        self.url = f"http://{LOOPBACK}:{self.server_port}/{token}/"
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing: a browser that leaves in the middle is nobody's business."""
+
+
+def make_server(root: Path, port: int) -> Server:
     """A server of an output folder's report, on loopback; ``serve_forever`` starts it.
 
     Args:
@@ -31,7 +56,7 @@ def make_server(root: Path, port: int) -> ThreadingHTTPServer:
     Raises:
         OSError: the port is taken.
     """
-    return ThreadingHTTPServer((LOOPBACK, port), partial(_Handler, _Folder(root)))
+    return Server(root, port)
 
 
 class _Folder:
@@ -53,7 +78,8 @@ class _Folder:
 
     def data(self) -> dict[str, Any]:
         """The page's data."""
-        return page_data(self.root, self.journal(), live=True)
+        version = data_version(self.root)
+        return page_data(self.root, self.journal(), version)
 
     def status(self) -> dict[str, Any]:
         """What a run does now."""
@@ -63,7 +89,7 @@ class _Folder:
         except (OSError, ValueError):
             status = {"state": "ended"}
         # A run that was killed says nothing of its end.
-        if status["state"] != "ended" and not _is_alive(status.get("pid")):
+        if status.get("state") != "ended" and not _is_alive(status):
             status["state"] = "ended"
         shown = {name: status.get(name) for name in ("state", "current", "fraction", "seconds_left", "left")}
         changed = easel.stat().st_mtime_ns if easel.exists() else None
@@ -77,19 +103,19 @@ class _Folder:
             return self.root / STATE / EASEL
         if folder == FOLDER and rest == os.path.basename(rest) and rest.endswith(".jpg"):  # noqa: PTH119 - of a URL
             return self.root / FOLDER / rest
-        if folder == PHOTOS:
-            entry = journal.failed.get(rest) or journal.painted.get(rest)
-            if entry is not None:
-                return Path(entry.source)
         # Nothing but what the journal knows: no other file of the folder, and none outside of it.
-        return self.root / name if name in journal.painted else None
+        entry = journal.failed.get(rest) or journal.painted.get(rest)
+        if folder == PHOTOS and entry is not None:
+            return Path(entry.source)
+        return self.root / rest if folder == PAINTINGS and rest in journal.painted else None
 
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET."""
 
-    def __init__(self, folder: _Folder, *arguments: Any) -> None:
+    def __init__(self, folder: _Folder, prefix: str, *arguments: Any) -> None:
         self._folder = folder
+        self._prefix = prefix
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
@@ -98,7 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         # A page of elsewhere may have its own name point to this host, and would then be let read what is here.
         if host not in (LOOPBACK, "localhost"):
             return self.send_error(HTTPStatus.FORBIDDEN)
-        name = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path)).removeprefix("/")
+        path_of_url = urlsplit(self.path).path
+        if not path_of_url.startswith(self._prefix):
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        name = os.fsdecode(unquote_to_bytes(path_of_url.removeprefix(self._prefix)))
         if name in ("", "report.html"):
             return self._send(render(self._folder.root, self._folder.data()).encode(), "text/html; charset=utf-8")
         if name in ("data.json", "status.json"):
@@ -107,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self._folder.file(name)
         try:
             data = None if path is None else path.read_bytes()
-        except OSError:
+        except (OSError, ValueError):
             data = None
         if path is None or data is None:
             return self.send_error(HTTPStatus.NOT_FOUND)
@@ -126,9 +155,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: whoever looks on is nobody's business."""
 
 
-def _is_alive(pid: object) -> bool:
-    if not isinstance(pid, int):
+def _is_alive(status: dict[str, Any]) -> bool:
+    """Whether the run that wrote a status goes on: it writes it often, and its process can be asked for on its own host."""
+    try:
+        age = time.time() - datetime.datetime.fromisoformat(status["updated"]).timestamp()
+        pid, elsewhere = int(status["pid"]), status["host"] != platform.node()
+    except (KeyError, ValueError, TypeError):
         return False
+    if age > _SILENCE or elsewhere:
+        return age <= _SILENCE
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -18,7 +18,7 @@ from ...runtime.plan import Plan, Task
 from ...runtime.report import Outcome, Row
 from ..status import StatusFile
 from ..watch import Watcher
-from .files import Run, jpeg, make_thumbnails
+from .files import Run, discard_temporary, jpeg, make_thumbnails
 from .page import write_page
 
 STATUS, EASEL = "status.json", "easel.jpg"
@@ -58,6 +58,7 @@ class ReportWatcher(Watcher):
         """See `Watcher`."""
         self._run, self._journals = run, journals
         for root in journals:
+            discard_temporary(root)
             run.append(root)
             with contextlib.suppress(UsageError):
                 self._status.append(StatusFile(root / STATE / STATUS, self._report, self._clock))

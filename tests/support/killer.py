@@ -161,6 +161,14 @@ class Disk:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class _BundleOfSeams(SeamEngine):
+    """An engine in place of a bundle, with what a run tells of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifest, self.path = self.bundle.manifest, self.bundle.path
+
+
 def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before") -> tuple[int, list[str], list[Any]]:
     """Run the command line in a child; its status, the calls it made, and its events."""
     events, calls = top.with_suffix(".events"), top.with_suffix(".calls")
@@ -173,7 +181,7 @@ def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before")
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.stdout = os.fdopen(1, "w", buffering=1)
             # No handlers of the parent, no bundle: an engine that is exact, and quick.
-            nstbatch.cli.run.find_bundle = lambda *_: SeamEngine()  # type: ignore[assignment,return-value]
+            nstbatch.cli.run.find_bundle = lambda *_: _BundleOfSeams()  # type: ignore[assignment,return-value]
             disk = Disk(top, fatal, mode)
             sys.argv = ["nstbatch", *arguments]
             os.environ["NSTBATCH_CACHE_DIR"] = str(top / "cache")
