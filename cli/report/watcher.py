@@ -57,6 +57,8 @@ class ReportWatcher(Watcher):
     def opened(self, run: Run, journals: dict[Path, Journal]) -> None:
         """See `Watcher`."""
         self._run, self._journals = run, journals
+        # What comes before, such as an export, is not the pace of painting.
+        self._began = self._clock()
         for root in journals:
             discard_temporary(root)
             run.append(root)
