@@ -80,7 +80,8 @@ class RunDisplay(Watcher):
         self._console = Console(stderr=True)
         self._live: Live | None = None
         if self._console.is_terminal and verbosity >= 0:
-            self._live = Live(console=self._console, transient=True, refresh_per_second=4)
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+        self._drawn = -math.inf
         self._show = preview_of(self._console) if preview and self._live is not None else None
         self._pace = Pace(Plan(()), Settings(), clock)
         self._todo = 0
@@ -140,8 +141,11 @@ class RunDisplay(Watcher):
             self._print(str(report))
 
     def _refresh(self, now: bool = False) -> None:
-        if self._live is not None and self._live.is_started:
-            self._live.update(self._render(), refresh=now)
+        # An evaluation may take a millisecond.
+        if self._live is None or not self._live.is_started or not (now or self._clock() - self._drawn >= _DRAW_EVERY):
+            return
+        self._drawn = self._clock()
+        self._live.update(self._render(), refresh=True)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -166,6 +170,9 @@ class RunDisplay(Watcher):
         else:
             tell(line, err)
 
+
+_DRAW_EVERY = 0.25
+"""Seconds."""
 
 _BAR = 30
 """Columns of a bar."""

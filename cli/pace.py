@@ -28,8 +28,10 @@ class Pace:
             if task.state is State.TODO:
                 self._work[task.item] = sum(evaluation_work(*shape) for shape in task.shapes(settings))
         self._total = sum(self._work.values())
-        self._done: dict[Item, float] = {}
-        """Shares of those that were begun."""
+        self._settled = 0.0
+        """Work of those that are settled."""
+        self._in_work: dict[Item, float] = {}
+        """Shares of those that are not."""
         self._began: float | None = None
         self._fraction = 0.0
         """That was done then."""
@@ -37,24 +39,24 @@ class Pace:
 
     def started(self, item: Item) -> None:
         """A photo is begun."""
-        self._done[item] = 0.0
+        self._in_work[item] = 0.0
 
     def progress(self, item: Item, fraction: float) -> None:
         """So much of a photo is done."""
-        self._done[item] = fraction
+        self._in_work[item] = fraction
         if self._began is None:
             self._began, self._fraction = self._clock(), self.fraction
 
     def finished(self, item: Item, outcome: Outcome) -> None:
         """A photo is settled; one that the plan has not begun counts for nothing."""
-        if item in self._done:
-            self._done[item] = 1.0
+        if self._in_work.pop(item, None) is not None:
+            self._settled += self._work[item]
             self._painted += outcome is Outcome.PAINTED
 
     @property
     def fraction(self) -> float:
         """Of the work that is done, 0..1."""
-        done = sum(self._work.get(item, 0.0) * share for item, share in self._done.items())
+        done = self._settled + sum(self._work[item] * share for item, share in self._in_work.items())
         return done / self._total if self._total else 1.0
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .images import thin
 from .settings import MATCHES
 
 _ROWS = 256
@@ -72,7 +73,7 @@ def match_histograms(style: Image.Image, photo: Image.Image) -> Image.Image:
     """The style with the photo's histograms of lightness and of both axes of chroma, each by itself."""
     ranks = np.linspace(0, 1, _RANKS)
     before, after = (
-        np.quantile(to_oklab(np.asarray(_reduced(image))).reshape(-1, 3), ranks, axis=0) for image in (style, photo)
+        np.quantile(to_oklab(np.asarray(thin(image, _SAMPLE))).reshape(-1, 3), ranks, axis=0) for image in (style, photo)
     )
     result = np.empty((style.height, style.width, 3), np.uint8)
     pixels = np.asarray(style)
@@ -88,13 +89,6 @@ def match_histograms(style: Image.Image, photo: Image.Image) -> Image.Image:
 
 
 MATCHERS = dict(zip(MATCHES, (match, match_histograms), strict=True))
-
-
-def _reduced(image: Image.Image) -> Image.Image:
-    """A picture small enough to sort its pixels."""
-    small = image.copy()
-    small.thumbnail((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST)
-    return small
 
 
 def to_oklab(rgb: NDArray[np.uint8]) -> Pixels:

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from .bundle import BundleSpec
 from .errors import ImageError
-from .images import read_photo
+from .images import read_photo, thin
 from .presets import Shapes
 from .settings import FEATHER, MAX_MEGAPIXELS
 
@@ -136,7 +136,7 @@ def assign(mask: Mask, regions: Sequence[Color], feather: float = 0.0) -> NDArra
         regions: their colours.
         feather: see `FEATHER`.
     """
-    image = _at_most(mask.image)
+    image = thin(mask.image, _SIDE)
     pixels = np.asarray(image, np.int32)
     distances = np.stack([((pixels - np.array(color)) ** 2).sum(-1) for color in regions])
     labels = distances.argmin(0)
@@ -174,7 +174,7 @@ def guide(
     if protect is not None:
         protect.check(size)
         keep = Image.fromarray(_blurred(np.asarray(protect.image.convert("L")), feather))
-        height, width = channels.shape[1:] if content is not None else _at_most(keep).size[::-1]
+        height, width = channels.shape[1:] if content is not None else thin(keep, _SIDE).size[::-1]
         painted = 255 - np.asarray(keep.resize((width, height), Image.Resampling.BOX), np.int32)
         channels = (channels.astype(np.int32) * painted // 255).astype(np.uint8)
     masks = [None if mask is None else mask.sha256 for mask in (content, protect)]
@@ -196,7 +196,7 @@ def digest(regions: Sequence[Color], masks: Sequence[str | None], feather: float
 
 def _colors(mask: Mask) -> list[Color]:
     """Colours that cover more than a hundredth of a mask, the most frequent first."""
-    image = _at_most(mask.image, _SIDE // 2)
+    image = thin(mask.image, _SIDE // 2)
     colors, counts = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_counts=True)
     total = counts.sum()
     found: list[Color] = []
@@ -219,15 +219,6 @@ _REST = 0.2
 def _nearest(color: Color, others: Sequence[Color]) -> float:
     """Distance to the nearest of other colours."""
     return min((float(np.linalg.norm(np.subtract(color, other))) for other in others), default=np.inf)
-
-
-def _at_most(image: Image.Image, side: int = _SIDE) -> Image.Image:
-    """A mask reduced to a long side, without any new colour."""
-    factor = side / max(image.size)
-    if factor >= 1:
-        return image
-    width, height = (max(1, round(length * factor)) for length in image.size)
-    return image.resize((width, height), Image.Resampling.NEAREST)
 
 
 def _blurred(plane: NDArray[np.uint8], feather: float) -> NDArray[np.uint8]:

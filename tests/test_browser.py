@@ -14,7 +14,7 @@ import pytest
 
 from nstbatch.cli.report.files import make_thumbnails
 from nstbatch.cli.report.page import write_page
-from nstbatch.cli.report.server import make_server
+from nstbatch.cli.report.server import Server
 from nstbatch.runtime import Journal
 from nstbatch.runtime.journal import STATE, Entry
 from seams import picture
@@ -183,7 +183,7 @@ def test_two_thousand_pictures(page: "playwright.Page", tmp_path: Path, figures:
 
 
 def test_watch_shows_what_is_new_and_what_is_on_the_easel(page: "playwright.Page", painted: Path) -> None:
-    server = make_server(painted, 0)
+    server = Server(painted, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         page.goto(server.url)

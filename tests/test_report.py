@@ -19,7 +19,7 @@ from PIL import Image
 
 from nstbatch.cli.report.files import FOLDER, Run, read_runs, thumbnail_names
 from nstbatch.cli.report.page import data_version, page_data, rebuild, render, write_page
-from nstbatch.cli.report.server import make_server
+from nstbatch.cli.report.server import Server
 from nstbatch.cli.report.watcher import ReportWatcher
 from nstbatch.runtime import Bundle, Journal, hold
 from nstbatch.runtime.curves import POINTS, make_curve
@@ -227,7 +227,7 @@ def test_thumbnails_are_upright_and_on_white(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server(painted: Path) -> Iterator[str]:
-    served = make_server(painted, 0)
+    served = Server(painted, 0)
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
     yield served.url

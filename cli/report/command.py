@@ -38,11 +38,11 @@ def watch(output: Path, port: int) -> None:
     address here. Ctrl-C ends it.
     """
     from .page import read_journal
-    from .server import make_server
+    from .server import Server
 
     read_journal(output)
     try:
-        server = make_server(output, port)
+        server = Server(output, port)
     except OSError as error:
         raise click.ClickException(f"port {port}: {error.strerror or error}; choose another with --port") from None
     click.echo(server.url)

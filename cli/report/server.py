@@ -29,10 +29,17 @@ _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a report under a path that nobody can guess: other users of this host reach loopback, too.
+    """Serves an output folder's report, under a path that nobody can guess: other users of this host reach loopback, too.
+
+    Args:
+        root: the output folder.
+        port: 0 for any that is free.
 
     Attributes:
         url: of the page.
+
+    Raises:
+        OSError: the port is taken.
     """
 
     daemon_threads = True
@@ -44,19 +51,6 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """Nothing: a browser that leaves in the middle is nobody's business."""
-
-
-def make_server(root: Path, port: int) -> Server:
-    """A server of an output folder's report, on loopback; ``serve_forever`` starts it.
-
-    Args:
-        root: the output folder.
-        port: 0 for any that is free.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    return Server(root, port)
 
 
 class _Folder:
