@@ -23,6 +23,7 @@ from nstbatch.runtime import Bundle, BundleSpec, Painting, Progress
 from nstbatch.runtime.bundle import CHANNELS
 from nstbatch.runtime.lockstep import LockStep
 from nstbatch.runtime.presets import LossWeights
+from nstbatch.runtime.sessions import import_onnxruntime
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -153,7 +154,8 @@ def machine(threads: int) -> str:
         model = lines[0].partition(":")[2].strip() if lines else model
         flags = cpuinfo.read_text()
         model += ", " + " ".join(f for f in ("avx2", "avx512f", "amx_bf16") if f in flags)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("nstbatch", "onnxruntime", "torch", "numpy", "scipy"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("nstbatch", "torch", "numpy", "scipy"))
+    packages += f", onnxruntime {import_onnxruntime().__version__}"  # the wheels for CPUs and GPUs have two names
     return f"{model}; {threads} of {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
 
 

@@ -145,17 +145,22 @@ def openvino_device() -> Any:
     try:
         import onnxruntime_ep_openvino as plugin
 
-        def devices() -> list[Any]:
-            found = [device for device in ort.get_ep_devices() if device.ep_name == plugin.get_ep_name()]
-            return [device for device in found if device.device.type == ort.OrtHardwareDeviceType.CPU]
-
-        if not devices():
+        try:
             ort.register_execution_provider_library("openvino", plugin.get_library_path())
-        return devices()[0]
-    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            if "already registered" not in str(error):
+                raise
+        found = [device for device in ort.get_ep_devices() if device.ep_name == plugin.get_ep_name()]
+    except Exception as error:
         raise ProviderError(
             f"provider 'openvino' does not start ({first_line(error) or type(error).__name__}); {_MEND['openvino']}"
         ) from None
+    cpus = [device for device in found if device.device.type == ort.OrtHardwareDeviceType.CPU]
+    if not cpus:
+        raise ProviderError(
+            "provider 'openvino' knows no device on this host: it takes a CPU of Intel's; use --provider cpu"
+        )
+    return cpus[0]
 
 
 def import_onnxruntime() -> ModuleType:
@@ -193,7 +198,7 @@ def _reasons(provider: str, device: int) -> list[str]:
 
 _MEND = {
     "cpu": "run `pip install 'nstbatch[cpu]'`",
-    "openvino": "run `pip install 'nstbatch[cpu,openvino]'` on an x86-64 host, or use --provider cpu",
+    "openvino": "run `pip install 'nstbatch[cpu,openvino]'` on a host with a CPU of Intel's, or use --provider cpu",
     "cuda": "install `nstbatch[gpu]` (not beside [cpu]) on a host with an NVIDIA driver of 580 or newer, "
     "or use --provider cpu",
     "tensorrt": "install `nstbatch[gpu]` and `tensorrt-cu13>=10.13,<11`, or use --provider cuda",

@@ -13,11 +13,13 @@ from nstbatch.runtime.agreement import check_agreement
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import ProviderError
 from nstbatch.runtime.images import read_picture
-from nstbatch.runtime.sessions import make_session
+from nstbatch.runtime.sessions import import_onnxruntime, make_session
 from nstbatch.runtime.stop import DroppedError
 from seams import Bench, Feeds, SeamEngine, outcomes, picture
 
-openvino = pytest.mark.skipif(find_spec("onnxruntime_ep_openvino") is None, reason="needs nstbatch[openvino]")
+PLUGIN = find_spec("onnxruntime_ep_openvino") is not None
+INTEL = any(device.device.vendor_id == 0x8086 for device in import_onnxruntime().get_ep_devices())
+openvino = pytest.mark.skipif(not (PLUGIN and INTEL), reason="needs nstbatch[openvino] and a CPU of Intel's")
 
 
 class Wrong(Engine):
@@ -88,6 +90,13 @@ def test_a_run_on_a_provider_that_disagrees(tmp_path: Path, monkeypatch: pytest.
 def test_a_precision_that_the_provider_has_not(bundle: Bundle, samples: Path, precision: str) -> None:
     with pytest.raises(ProviderError, match=f"'cpu' computes in float32 here, --precision {precision} is not possible"):
         Stylizer(bundle, samples / "starry.jpg", provider="cpu", precision=precision)
+
+
+@pytest.mark.skipif(INTEL or not PLUGIN, reason="needs nstbatch[openvino] and a CPU of another maker")
+def test_openvino_says_which_cpus_it_takes(bundle: Bundle) -> None:
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="'openvino' knows no device on this host: it takes a CPU of Intel's"):
+            Engine(bundle, "openvino")
 
 
 @openvino
