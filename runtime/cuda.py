@@ -90,7 +90,8 @@ OVERWRITTEN = (
 
 def overwritten() -> bool:
     """Whether two wheels of ONNX Runtime lie in one folder."""
-    return all(_installed(wheel) for wheel in _WHEELS)
+    folders = [_folder(wheel) for wheel in _WHEELS]
+    return folders[0] is not None and folders[0] == folders[1]
 
 
 def _reasons(provider: str, major: str, device: int, load: Load) -> Iterator[str]:
@@ -147,9 +148,9 @@ def _loaded(name: str, load: Load) -> Any:
         return None
 
 
-def _installed(distribution: str) -> bool:
+def _folder(distribution: str) -> str | None:
+    """Where its module lies, if it is installed."""
     try:
-        importlib.metadata.version(distribution)
+        return str(importlib.metadata.distribution(distribution).locate_file("onnxruntime"))
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return None

@@ -27,6 +27,10 @@ STATIC = ("openvino", *ON_GPU)
 CUDA's convolutions keep one plan, for the last shape; TensorRT builds an engine for each. The CPU provider not at all."""
 
 
+_FATAL = 4
+"""Level of ONNX Runtime's log."""
+
+
 def make_session(
     model: str | bytes,
     provider: str,
@@ -76,7 +80,8 @@ def make_session(
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
     try:
-        session = ort.InferenceSession(model, options, providers=chain)
+        # Its own fallback would print to stdout, and hide the reason.
+        session = ort.InferenceSession(model, options, providers=chain, enable_fallback=False)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         advice = "".join(f"; {reason}" for reason in _reasons(provider, device))
         raise ProviderError(f"provider '{provider}' cannot load the graph: {first_line(error)}{advice}") from None
@@ -179,6 +184,9 @@ def import_onnxruntime() -> ModuleType:
             f"onnxruntime is not installed ({error}); run `pip install 'nstbatch[cpu]'`, "
             f"or `pip install 'nstbatch[gpu]'` on a host with an NVIDIA GPU"
         ) from None
+    # What ends a call is raised as well. The rest is for its developers: with CUDA, a line for every convolution that
+    # cuDNN tries in vain, which cron would mail.
+    onnxruntime.set_default_logger_severity(_FATAL)
     return onnxruntime  # type: ignore[no-any-return]
 
 

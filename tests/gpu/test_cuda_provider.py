@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped where CUDA does not start; never yet run on one."""
+"""What only a GPU can show. Skipped where CUDA does not start."""
 
 import json
 from pathlib import Path
