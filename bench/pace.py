@@ -13,7 +13,7 @@ from PIL import Image
 
 from common import ROOT, load_bundle, machine, markdown, write
 from nstbatch.cli.pace import Pace
-from nstbatch.runtime import Batch, Journal, Stylizer, discover, hold, make_items, make_plan
+from nstbatch.runtime import Batch, Journal, LocalPainters, Stylizer, discover, hold, make_items, make_plan
 from nstbatch.runtime.providers import available_cores
 
 MARKS = (0.1, 0.25, 0.5, 0.75)
@@ -50,7 +50,7 @@ def main(size: int, count: int, iterations: int, overlap: int, save: bool) -> No
             plan = make_plan(items, journals, stylizer.facts.recipe)
             pace = Pace(plan, stylizer.settings)
             began = time.monotonic()
-            batch = Batch(plan, stylizer, journals, overlap=overlap)
+            batch = Batch(plan, LocalPainters(stylizer, overlap=overlap), journals)
 
             def progress(item, step, _):  # type: ignore[no-untyped-def]
                 pace.progress(item, step.fraction)

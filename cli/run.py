@@ -14,8 +14,10 @@ from ..runtime import (
     Bundle,
     Fleet,
     Journal,
+    LocalPainters,
     MaskFiles,
     Policy,
+    Procedure,
     Settings,
     Stop,
     Stylizer,
@@ -28,6 +30,7 @@ from ..runtime import (
 from ..runtime.errors import ExitCode, UsageError
 from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
+from ..runtime.painters import Painters
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
 from ..runtime.providers import all_devices
@@ -168,7 +171,8 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             stylizer = _stylizer(options, bundle, styles, start)
             if isinstance(stylizer, Fleet):
                 stack.enter_context(stylizer)
-        _paint_by(stylizer, bundle, items, deadline, options, told, events)
+        painters = LocalPainters(stylizer, overlap=options.overlap, lock_step=options.lock_step)
+        _paint_by(painters, bundle, items, deadline, options, told, events)
 
 
 def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start: Photo | None) -> Stylizer | Fleet:
@@ -195,7 +199,7 @@ def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start:
 
 
 def _paint_by(
-    stylizer: Stylizer | Fleet,
+    painters: Painters,
     bundle: Bundle,
     items: list[Item],
     deadline: float | None,
@@ -203,7 +207,7 @@ def _paint_by(
     told: Watchers,
     events: JsonLines | None,
 ) -> None:
-    facts = stylizer.facts
+    facts = painters.facts
     if options.provider == "auto":
         told.note(f"provider: {facts.provider}")
     if facts.settings.precision != Settings.of(**options.settings).precision:
@@ -216,14 +220,13 @@ def _paint_by(
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
         budget = None
         if facts.free_memory is not None:
-            overlap = stylizer.sharing if isinstance(stylizer, Fleet) else options.overlap
             regions = max(len(facts.regions), bundle.manifest.spec.regions)
-            budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, overlap, regions)
+            budget = Budget(bundle.manifest.spec, facts.settings, facts.free_memory, painters.sharing, regions)
         masks = MaskFiles(
             facts.regions, options.content_mask, options.protect, options.feather, options.policy.max_megapixels
         )
         plan = make_plan(items, journals, facts.recipe, options.policy, budget, masks)
-        if isinstance(stylizer, Stylizer):
+        if isinstance(painters, LocalPainters) and isinstance(stylizer := painters.stylizer, Stylizer):
             if options.dry_run:
                 told.refused = plan.count(State.REFUSED) > 0
                 _print_plan(plan, stylizer, told, events)
@@ -239,18 +242,18 @@ def _paint_by(
         stop = Stop()
         batch = Batch(
             plan,
-            stylizer,
+            painters,
             journals,
-            policy=options.policy,
-            masks=masks,
+            Procedure(
+                policy=options.policy,
+                masks=masks,
+                checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
+                snapshots=options.snapshots,
+                run=run.id,
+            ),
             stop=stop,
-            checkpoint=None if options.checkpoint is None else 60 * options.checkpoint,
-            snapshots=options.snapshots,
             duration=None if deadline is None else deadline - time.monotonic(),
             fail_fast=options.fail_fast,
-            overlap=options.overlap,
-            lock_step=options.lock_step,
-            run=run.id,
         )
         with stopping(stop, drop=options.on_stop == "drop", told=told.note):
             for row in batch.run(told.started, told.progress):

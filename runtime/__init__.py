@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from .fleet import Fleet
     from .journal import Journal
     from .lbfgs import LBFGS
+    from .local import LocalPainters
     from .lock import hold
     from .masks import MaskFiles
     from .memory import Budget
+    from .painters import Painters, Procedure
     from .painting import Painting, Progress, Result
     from .placement import make_items
     from .plan import Policy, make_plan
@@ -39,10 +41,13 @@ __all__ = [
     "ExitCode",
     "Fleet",
     "Journal",
+    "LocalPainters",
     "MaskFiles",
     "NstbatchError",
+    "Painters",
     "Painting",
     "Policy",
+    "Procedure",
     "Progress",
     "Report",
     "Result",
@@ -65,10 +70,13 @@ _HOMES = {
     "Fleet": "fleet",
     "Journal": "journal",
     "LBFGS": "lbfgs",
+    "LocalPainters": "local",
     "MaskFiles": "masks",
     "NstbatchError": "errors",
+    "Painters": "painters",
     "Painting": "painting",
     "Policy": "plan",
+    "Procedure": "painters",
     "Progress": "painting",
     "Report": "report",
     "Result": "painting",

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -45,6 +45,11 @@ class Task:
     size: tuple[int, int] = (0, 0)
     limit: int | None = None
 
+    def pixels(self, settings: Settings) -> int:
+        """Of the last level that is asked for, for a photo that is to do."""
+        width, height = fit(self.size, settings.levels(max(self.size))[-1])
+        return width * height
+
     def shapes(self, settings: Settings) -> list[tuple[int, int]]:
         """Widths and heights of the levels of a photo that is to do."""
         limited = settings if self.limit is None else settings.at_most(self.limit)
@@ -72,6 +77,15 @@ class Plan:
         for task in self.tasks:
             alike.setdefault((task.size, task.limit), []).append(task)
         return Plan(tuple(task for tasks in alike.values() for task in tasks))
+
+    def with_following(self) -> Iterator[tuple[Task, Task | None]]:
+        """The tasks in order, each with the next that is to do."""
+        following: list[Task | None] = []
+        ahead: Task | None = None
+        for task in reversed(self.tasks):
+            following.append(ahead)
+            ahead = task if task.state is State.TODO else ahead
+        return zip(self.tasks, reversed(following), strict=True)
 
     def __str__(self) -> str:
         shown = [state for state in State if state is not State.KEPT or self.count(state)]

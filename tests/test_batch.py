@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from nstbatch.runtime import ExitCode, Journal, Policy, Report, Stop
-from nstbatch.runtime import batch as batch_module
+from nstbatch.runtime import local as local_module
 from nstbatch.runtime.errors import DiskError, ImageError, OutOfMemoryError
 from nstbatch.runtime.images import Photo, Picture
 from nstbatch.runtime.placement import Item
@@ -362,13 +362,13 @@ def test_checkpoints_are_kept_as_often_as_asked(bench: Bench, tmp_path: Path, mo
     clock = Clock()
     bench.engine = lambda: SeamEngine(clock.tick)
     saved: list[float] = []
-    save = batch_module.Checkpoint.save
+    save = local_module.Checkpoint.save
 
     def spy(self: object, state: object) -> None:
         saved.append(clock.now)
         save(self, state)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch_module.Checkpoint, "save", spy)
+    monkeypatch.setattr(local_module.Checkpoint, "save", spy)
     bench.run(tmp_path / "in" / "a.png", checkpoint=30, clock=clock)
     assert saved == [1030, 1060], "and none when the picture is done"
 
@@ -379,7 +379,7 @@ def test_a_disk_too_full_for_a_checkpoint_may_have_room_for_the_picture(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(batch_module.Checkpoint, "save", full)
+    monkeypatch.setattr(local_module.Checkpoint, "save", full)
     assert set(outcomes(bench.run(tmp_path / "in", checkpoint=0)).values()) == {"painted"}
 
 
@@ -398,7 +398,7 @@ def test_the_runtime_loads_neither_torch_nor_onnx() -> None:
 def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_read, real_encode, painter = batch_module.read_photo, batch_module.encode_picture, threading.current_thread()
+    real_read, real_encode, painter = local_module.read_photo, local_module.encode_picture, threading.current_thread()
     read: list[tuple[str, bool]] = []
     encoded = []
     decoding = {"b.png": threading.Event(), "c.png": threading.Event()}
@@ -421,8 +421,8 @@ def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(
         if graph == "gradient" and next(calls) == 4:
             assert decoding["b.png"].wait(30)
 
-    monkeypatch.setattr(batch_module, "read_photo", slow_read)
-    monkeypatch.setattr(batch_module, "encode_picture", encode)
+    monkeypatch.setattr(local_module, "read_photo", slow_read)
+    monkeypatch.setattr(local_module, "encode_picture", encode)
     bench.engine = lambda: SeamEngine(before)
     assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "painted")
     assert read == [("a.png", True), ("b.png", False), ("c.png", False)]
@@ -443,7 +443,7 @@ def test_a_photo_that_changed_after_it_was_decoded_ahead_is_read_anew(bench: Ben
 def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = batch_module.encode_picture
+    real = local_module.encode_picture
 
     def encode(result: Picture, extension: str) -> bytes:
         if next(count) == 1:
@@ -451,7 +451,7 @@ def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(
         return real(result, extension)
 
     count = itertools.count()
-    monkeypatch.setattr(batch_module, "encode_picture", encode)
+    monkeypatch.setattr(local_module, "encode_picture", encode)
     report = bench.run(tmp_path / "in")
     assert [(row.item.source.name, row.outcome.value) for row in report.rows] == [
         ("a.png", "painted"),
@@ -590,7 +590,7 @@ def test_a_full_disk_ends_a_run_of_several_at_a_time(many: Bench, tmp_path: Path
     def full(*_: object, **__: object) -> None:
         raise DiskError("out/a.png: cannot write 9 bytes (No space left on device), 0 are free")
 
-    monkeypatch.setattr(batch_module, "save", full)
+    monkeypatch.setattr("nstbatch.runtime.batch.save", full)
     with pytest.raises(DiskError):
         many.run(tmp_path / "in", overlap=3)
     monkeypatch.undo()

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from fleets import SETTINGS, broken, dying, failing, make, slow, strange
-from nstbatch.runtime import Batch, Fleet, Journal, Report, Stop, hold, make_plan
+from nstbatch.runtime import Fleet, Journal, Report, Stop, hold, make_plan
 from nstbatch.runtime.errors import ProviderError, StyleError
 from nstbatch.runtime.fleet import LostWorkerError, RemotePainting
 from nstbatch.runtime.images import Picture, read_picture
 from nstbatch.runtime.report import Outcome
 from nstbatch.runtime.stop import DroppedError, StopReason
-from seams import Bench, files, outcomes, picture
+from seams import Bench, files, outcomes, paint, picture
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def run(bench: Bench, fleet: Fleet, folder: Path, **options: Any) -> Report:
         plan = make_plan(items, journals, fleet.facts.recipe)
         stop = options.setdefault("stop", Stop())
         report = Report(len(plan.tasks))
-        report.rows += Batch(plan, fleet, journals, **options).run()
+        report.rows += paint(plan, fleet, journals, **options)
         report.stopped = stop.reason
     return report
 

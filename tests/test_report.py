@@ -307,7 +307,7 @@ def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
 
 def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
     """A watcher of a real batch: status, easel and thumbnails while it goes on, and what is left after it."""
-    from nstbatch.runtime import Batch, Report, Stylizer, make_plan
+    from nstbatch.runtime import Batch, LocalPainters, Procedure, Report, Stylizer, make_plan
 
     for seed in range(2):
         picture(tmp_path / "in" / f"{seed}.png", seed=seed)
@@ -328,7 +328,7 @@ def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
             status = json.loads((bench.output / STATE / "status.json").read_text())
             seen.append(((bench.output / STATE / "easel.jpg").exists(), status))
 
-        for row in Batch(plan, stylizer, journals, run=run.id).run(watcher.started, progress):
+        for row in Batch(plan, LocalPainters(stylizer), journals, Procedure(run=run.id)).run(watcher.started, progress):
             report.rows.append(row)
             watcher.finished(row)
         watcher.ended(report, report.exit_code, None)

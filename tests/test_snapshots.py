@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from fleets import SETTINGS, make
-from nstbatch.runtime import Batch, Fleet, Journal, Stop, hold, make_plan
+from nstbatch.runtime import Fleet, Journal, Stop, hold, make_plan
 from nstbatch.runtime.stop import StopReason
-from seams import Bench, SeamEngine, files, outcomes, picture
+from seams import Bench, SeamEngine, files, outcomes, paint, picture
 
 EVERY_THIRD = ["a.png.snapshots/000003.png", "a.png.snapshots/000006.png"]
 
@@ -54,7 +54,7 @@ def test_they_are_the_same_for_several_pictures_at_a_time(options: dict[str, Any
         with Fleet(functools.partial(make, style=bench.style), [0]) as fleet, hold([fleet_output.output]):
             journals = {fleet_output.output: Journal.read(fleet_output.output)}
             plan = make_plan(fleet_output.items(tmp_path / "in"), journals, fleet.facts.recipe)
-            assert len(list(Batch(plan, fleet, journals, snapshots=3).run())) == 2
+            assert len(list(paint(plan, fleet, journals, snapshots=3))) == 2
         assert snapshots(fleet_output) == alone
 
 

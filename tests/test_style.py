@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nstbatch.runtime import Batch, Bundle, Journal, Settings, Stylizer, discover, hold, make_items, make_plan
+from nstbatch.runtime import Bundle, Journal, Settings, Stylizer, discover, hold, make_items, make_plan
 from nstbatch.runtime.discovery import find_styles
 from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.errors import StyleError, UsageError
 from nstbatch.runtime.recipe import Recipe
 from nstbatch.runtime.style import Blend, Style, read_style
-from seams import Bench, SeamEngine, files, picture
+from seams import Bench, SeamEngine, files, paint, picture
 
 
 class CountingEngine(Engine):
@@ -184,7 +184,7 @@ def test_each_style_by_itself(tmp_path: Path) -> None:
         with hold(list(roots)):
             journals = {root: Journal.read(root) for root in roots}
             plan = make_plan(items, journals, stylizer.facts.recipe)
-            rows = list(Batch(plan, stylizer, journals, **batch).run())
+            rows = list(paint(plan, stylizer, journals, **batch))
         assert {row.outcome.value for row in rows} == {"painted" if batch else "up to date"}
         assert files(tmp_path / "out") == files(tmp_path / "alone")
     encoded = [graph for graph in engine.calls if graph == "encode"]

@@ -1,6 +1,6 @@
 """Stand-ins at the seams: an engine without ONNX Runtime, exact and quick, and one that fails on demand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from nstbatch.runtime import (
     Budget,
     Bundle,
     BundleSpec,
+    Fleet,
     Journal,
+    LocalPainters,
     Policy,
+    Procedure,
     Report,
     Stop,
     Stylizer,
@@ -31,6 +34,7 @@ from nstbatch.runtime.engine import Engine
 from nstbatch.runtime.journal import STATE
 from nstbatch.runtime.placement import Item
 from nstbatch.runtime.plan import Plan
+from nstbatch.runtime.report import Row
 from nstbatch.runtime.settings import NAME
 from nstbatch.runtime.stop import DroppedError
 
@@ -165,9 +169,20 @@ class Bench:
             between(plan)
             stop = batch.setdefault("stop", Stop())
             report = Report(len(plan.tasks))
-            report.rows += Batch(plan, stylizer, journals, policy=policy, **batch).run()
+            report.rows += paint(plan, stylizer, journals, policy=policy, **batch)
             report.stopped = stop.reason
         return report
+
+
+def paint(plan: Plan, stylizer: Stylizer | Fleet, journals: Mapping[Path, Journal], **options: Any) -> Iterator[Row]:
+    """Run a plan on this host; options of `LocalPainters`, `Procedure` and `Batch`."""
+    clock = {"clock": options["clock"]} if "clock" in options else {}
+    local = {name: options.pop(name) for name in ("overlap", "lock_step") if name in options}
+    procedure = {
+        name: options.pop(name) for name in ("policy", "masks", "checkpoint", "snapshots", "run") if name in options
+    }
+    given = {name: value for name, value in procedure.items() if value is not None}
+    return Batch(plan, LocalPainters(stylizer, **local, **clock), journals, Procedure(**given), **options).run()
 
 
 def outcomes(report: Report) -> dict[str, str]:
