@@ -32,6 +32,8 @@ class Pace:
         """Work of those that are settled."""
         self._in_work: dict[Item, float] = {}
         """Shares of those that are not."""
+        self._first: float | None = None
+        """When the first was begun."""
         self._began: float | None = None
         self._fraction = 0.0
         """That was done then."""
@@ -40,6 +42,7 @@ class Pace:
     def started(self, item: Item) -> None:
         """A photo is begun."""
         self._in_work[item] = 0.0
+        self._first = self._first or self._clock()
 
     def progress(self, item: Item, fraction: float) -> None:
         """So much of a photo is done."""
@@ -50,6 +53,8 @@ class Pace:
     def finished(self, item: Item, outcome: Outcome) -> None:
         """A photo is settled; one that the plan has not begun counts for nothing."""
         if self._in_work.pop(item, None) is not None:
+            # Of evaluations on other hosts nothing is heard.
+            self._began = self._began or self._first
             self._settled += self._work[item]
             self._painted += outcome is Outcome.PAINTED
 

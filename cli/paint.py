@@ -128,6 +128,25 @@ _DEFAULTS = Settings()
     help="Paint on several GPUs at a time, a process for each: all, or 0,1. A number may stand twice.",
 )
 @option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    help="What paints: this host; or the workers of a Ray cluster, which see the photos under the same names.",
+)
+@option(
+    "--ray-address", metavar="ADDRESS", help="Cluster of --engine ray, such as auto.  [default: one of this host, made now]"
+)
+@option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Of --engine ray.  [default: one for each GPU of the cluster, or for each host where there are none]",
+)
+@option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0),
+    help="Of --engine ray; 0.5 puts two on a GPU.  [default: 1; 0 where there are none]",
+)
+@option(
     "--overlap",
     type=click.IntRange(1, 64),
     default=1,

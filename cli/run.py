@@ -27,13 +27,14 @@ from ..runtime import (
     make_plan,
     recover,
 )
-from ..runtime.errors import ExitCode, UsageError
+from ..runtime.errors import ExitCode, ImageError, StyleError, UsageError
 from ..runtime.estimate import estimate, warm_up
 from ..runtime.images import Photo
 from ..runtime.painters import Painters
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
 from ..runtime.providers import all_devices
+from ..runtime.regions import Mask
 from ..runtime.settings import INITS
 from ..runtime.style import read_style
 from ..runtime.stylizer import NO_REGIONS, START
@@ -106,6 +107,10 @@ class _Options:
     threads: int | None
     device: int | None
     devices: tuple[int, ...] | None
+    engine: str
+    ray_address: str | None
+    workers: int | None
+    gpus_per_worker: float | None
     overlap: int
     lock_step: bool
     vectors: str
@@ -149,6 +154,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
         raise UsageError(
             "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
         )
+    _check_engine(options)
     check_masks(options.styles, options.style_masks, options.content_mask, options.protect)
     masked = bool(options.style_masks or options.protect)
     spec = choose_spec(settings, options.bundle, masked, **options.of_bundle)
@@ -168,34 +174,62 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             bundle = find_bundle(options.bundle, step, spec)
             if masked and not bundle.manifest.spec.regions:
                 raise UsageError(NO_REGIONS)
-            stylizer = _stylizer(options, bundle, styles, start)
-            if isinstance(stylizer, Fleet):
-                stack.enter_context(stylizer)
-        painters = LocalPainters(stylizer, overlap=options.overlap, lock_step=options.lock_step)
+            painters = _painters(options, bundle, styles, start, stack)
         _paint_by(painters, bundle, items, deadline, options, told, events)
 
 
-def _stylizer(options: _Options, bundle: Bundle, styles: Sequence[Photo], start: Photo | None) -> Stylizer | Fleet:
-    """One stylizer, or one for each device; a plan alone takes one."""
-    make = partial(
-        Stylizer,
-        bundle,
-        styles,
-        blend=options.blend,
-        each=options.each,
-        masks=options.style_masks,
-        provider=options.provider,
-        threads=options.threads,
-        vectors=options.vectors,
-        graphs=options.graphs,
-        cache=cache_dir(),
-        start=start,
+def _check_engine(options: _Options) -> None:
+    of_ray = (options.ray_address, options.workers, options.gpus_per_worker)
+    if options.engine != "ray":
+        if any(value is not None for value in of_ray):
+            raise UsageError("--ray-address, --workers and --gpus-per-worker take --engine ray")
+        return
+    for name, used in (
+        ("--device", options.device is not None),
+        ("--devices", options.devices is not None),
+        ("--overlap", options.overlap > 1),
+    ):
+        if used:
+            raise UsageError(f"{name} is of one host; with --engine ray choose --workers and --gpus-per-worker")
+
+
+def _painters(
+    options: _Options, bundle: Bundle, styles: Sequence[Photo], start: Photo | None, stack: contextlib.ExitStack
+) -> Painters:
+    """Those of the engine that was chosen; a plan alone takes one of this host."""
+    how: dict[str, Any] = {
+        "blend": options.blend,
+        "each": options.each,
+        "provider": options.provider,
+        "vectors": options.vectors,
+        "graphs": options.graphs,
+        "start": start,
         **options.settings,
-    )
-    if options.devices is None:
-        return make(device=options.device)
-    devices = options.devices or all_devices()
-    return Fleet(make, devices) if options.paints else make(device=devices[0])
+    }
+    if options.engine == "ray" and options.paints:
+        from ..runtime.cluster import MakeElsewhere, RayPainters
+
+        try:
+            masks = [Mask.read(path) for path in options.style_masks]
+        except ImageError as error:
+            raise StyleError(f"style mask: {error}") from None
+        make_there = MakeElsewhere(bundle, styles, cache_dir(), masks=masks, **how)
+        ray = RayPainters(
+            make_there,
+            address=options.ray_address,
+            workers=options.workers,
+            threads=options.threads,
+            gpus=options.gpus_per_worker,
+        )
+        return stack.enter_context(ray)
+    make = partial(Stylizer, bundle, styles, masks=options.style_masks, threads=options.threads, cache=cache_dir(), **how)
+    devices = None if options.devices is None else options.devices or all_devices()
+    stylizer: Stylizer | Fleet
+    if devices is not None and options.paints:
+        stylizer = stack.enter_context(Fleet(make, devices))
+    else:
+        stylizer = make(device=devices[0] if devices else options.device)
+    return LocalPainters(stylizer, overlap=options.overlap, lock_step=options.lock_step)
 
 
 def _paint_by(

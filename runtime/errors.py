@@ -53,6 +53,10 @@ class EvaluationError(NstbatchError):
     """A graph that loads but cannot be evaluated."""
 
 
+class LostWorkerError(EvaluationError):
+    """A worker's process has ended."""
+
+
 class OutOfMemoryError(EvaluationError):
     """The host's or the device's memory is too small for a picture."""
 

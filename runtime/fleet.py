@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EvaluationError, NstbatchError
+from .errors import LostWorkerError, NstbatchError
 from .images import Picture
 from .painting import Progress, Result
 from .regions import Guidance
@@ -29,10 +29,6 @@ class Make(Protocol):
     def __call__(self, *, device: int) -> Stylizer:
         """The stylizer."""
         ...
-
-
-class LostWorkerError(EvaluationError):
-    """A worker's process has ended."""
 
 
 class Fleet:
@@ -256,16 +252,17 @@ def _serve(line: Connection, make: Make, device: int, cancelled: Any) -> None:
 
 
 def _reply(line: Connection, succeeded: bool, value: object) -> None:
-    if not succeeded and not _travels(value):
-        value = NstbatchError(f"{type(value).__name__}: {value}")
+    if isinstance(value, Exception):
+        value = travelling(value)
     # A parent that is gone needs no answer.
     with contextlib.suppress(OSError):
         line.send((succeeded, value))
 
 
-def _travels(error: object) -> bool:
+def travelling(error: Exception) -> Exception:
+    """The error, or one that says the same, where it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return False
-    return True
+        return NstbatchError(f"{type(error).__name__}: {error}")
+    return error

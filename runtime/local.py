@@ -18,8 +18,8 @@ from pathlib import Path
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
 from .curves import make_curve
-from .errors import DiskError, OutOfMemoryError, ProviderError, UsageError
-from .fleet import Fleet, LostWorkerError, RemotePainting
+from .errors import DiskError, LostWorkerError, OutOfMemoryError, ProviderError, UsageError
+from .fleet import Fleet, RemotePainting
 from .images import FORMATS, Photo, encode_picture, read_photo
 from .journal import Entry
 from .lockstep import LockStep

@@ -81,9 +81,14 @@ class Painters(Protocol):
         busy: whether there is anything left to receive.
     """
 
-    facts: Facts
-    sharing: int
-    rate: float | None
+    @property
+    def facts(self) -> Facts: ...  # noqa: D102
+
+    @property
+    def sharing(self) -> int: ...  # noqa: D102
+
+    @property
+    def rate(self) -> float | None: ...  # noqa: D102
 
     @property
     def by_shape(self) -> bool: ...  # noqa: D102

@@ -14,8 +14,8 @@ import pytest
 
 from fleets import SETTINGS, broken, dying, failing, make, slow, strange
 from nstbatch.runtime import Fleet, Journal, Report, Stop, hold, make_plan
-from nstbatch.runtime.errors import ProviderError, StyleError
-from nstbatch.runtime.fleet import LostWorkerError, RemotePainting
+from nstbatch.runtime.errors import LostWorkerError, ProviderError, StyleError
+from nstbatch.runtime.fleet import RemotePainting
 from nstbatch.runtime.images import Picture, read_picture
 from nstbatch.runtime.report import Outcome
 from nstbatch.runtime.stop import DroppedError, StopReason
