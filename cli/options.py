@@ -117,6 +117,20 @@ class _Blend(click.ParamType[tuple[float, ...]]):
 BLEND = _Blend()
 
 
+class _Shard(click.ParamType[Any]):
+    """A part of the photos, from ``3/8``."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ..runtime.shard import Shard
+
+        return value if isinstance(value, Shard) else Shard.parse(str(value))
+
+
+SHARD = _Shard()
+
+
 class _Devices(click.ParamType[tuple[int, ...]]):
     """Numbers of GPUs, from ``0,1``; none for ``all``."""
 

@@ -8,7 +8,7 @@ from ..runtime.bundle import PADDINGS, POOLINGS
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from .options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, MEGAPIXELS, MINUTES, PATH, explicit, option
+from .options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, MEGAPIXELS, MINUTES, PATH, SHARD, explicit, option
 
 _DEFAULTS = Settings()
 
@@ -181,6 +181,13 @@ _DEFAULTS = Settings()
 @option("--max-duration", type=DURATION, metavar="TIME", help="Stop in time: 90s, 50m, 2h, 1h30m. Exit code 10.")
 @option("--checkpoint", type=MINUTES, metavar="MINUTES", help="Keep a long picture's state this often.")
 @option("--snapshots", type=EVERY, metavar="every=N", help="Keep the picture as it is after every N evaluations.")
+@option(
+    "--shard",
+    type=SHARD,
+    metavar="I/N",
+    help="Paint the I-th of N parts of the photos, while others paint theirs into the same output.  [default: that of the "
+    "SLURM array task, if it is one]",
+)
 @option("--wait", is_flag=True, help="Wait for a run that holds the output folder.  [default: exit code 11]")
 @option(
     "--max-megapixels",

@@ -1,6 +1,7 @@
 """A run of `paint`: from its options to its exit code."""
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -36,6 +37,7 @@ from ..runtime.plan import Plan, State
 from ..runtime.providers import all_devices
 from ..runtime.regions import Mask
 from ..runtime.settings import INITS
+from ..runtime.shard import Shard
 from ..runtime.style import read_style
 from ..runtime.stylizer import NO_REGIONS, START
 from ..runtime.tensorrt import SECONDS
@@ -123,6 +125,7 @@ class _Options:
     checkpoint: float | None
     snapshots: int | None
     wait: bool
+    shard: Shard | None
     warmup: bool
 
     @property
@@ -166,6 +169,10 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     styles, damaged = read_styles(paths, options.each)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
     items = list(with_readable(_items(options, paths), damaged))
+    shard = Shard.of_slurm(os.environ) if options.shard is None else options.shard
+    if not shard.whole:
+        total, items = len(items), [item for item in items if shard.holds(item.key)]
+        told.note(f"shard {shard}{'' if options.shard else ', by the variables of SLURM'}: {len(items)} of {total} photos")
     if not items:
         told.note("nothing to do: no photos there")
         return
@@ -175,7 +182,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             if masked and not bundle.manifest.spec.regions:
                 raise UsageError(NO_REGIONS)
             painters = _painters(options, bundle, styles, start, stack)
-        _paint_by(painters, bundle, items, deadline, options, told, events)
+        _paint_by(painters, bundle, items, shard, deadline, options, told, events)
 
 
 def _check_engine(options: _Options) -> None:
@@ -236,6 +243,7 @@ def _paint_by(
     painters: Painters,
     bundle: Bundle,
     items: list[Item],
+    shard: Shard,
     deadline: float | None,
     options: _Options,
     told: Watchers,
@@ -247,8 +255,8 @@ def _paint_by(
     if facts.settings.precision != Settings.of(**options.settings).precision:
         told.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
-    with hold(roots, options.wait, told.note) if options.paints else contextlib.nullcontext():
-        journals = {root: _journal(root, told) for root in roots}
+    with hold(roots, options.wait, told.note, shard) if options.paints else contextlib.nullcontext():
+        journals = {root: _journal(root, shard, told) for root in roots}
         if options.paints:
             for path in recover(items, journals, keep_existing=options.policy.keep_existing):
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
@@ -314,9 +322,9 @@ def _items(options: _Options, styles: Sequence[Path]) -> list[Item]:
     return make_items(inputs, styles, options.output, options.name, options.each)
 
 
-def _journal(root: Path, told: Watchers) -> Journal:
+def _journal(root: Path, shard: Shard, told: Watchers) -> Journal:
     try:
-        journal = Journal.read(root)
+        journal = Journal.read(root, shard)
     except OSError as error:
         raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
     if journal.skipped:

@@ -1,5 +1,6 @@
 """The journal of an output folder: what was painted from what, one line a picture, only ever added to."""
 
+import heapq
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 from .atomic import sync_folder, write_all
 from .curves import Curve
+from .shard import Shard
 from .sources import Stamp
 
 STATE = ".nstbatch"
@@ -101,9 +103,12 @@ class Journal:
         failed: the newest line "failed" of each target that has no newer "painted".
         known: sha256 of every painting that was ever journalled, by target.
         skipped: lines that could not be understood: torn ones, and those of another version.
+        shard: of the run that adds to it. Each has a file of its own, since network file systems do not keep the lines of
+            several hosts apart; all are read.
     """
 
     root: Path
+    shard: Shard = field(default_factory=Shard)
     painted: dict[str, Entry] = field(default_factory=dict)
     failed: dict[str, Entry] = field(default_factory=dict)
     known: dict[str, set[str]] = field(default_factory=dict)
@@ -113,23 +118,27 @@ class Journal:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.root / STATE / "journal.jsonl"
+        return self.root / STATE / f"journal{self.shard.suffix}.jsonl"
 
     @classmethod
-    def read(cls, root: Path) -> "Journal":
+    def read(cls, root: Path, shard: Shard | None = None) -> "Journal":
         """Read the journal of an output folder; an empty one where there is none.
 
-        A torn last line, as a power failure leaves it, is skipped like any line that cannot be understood.
+        A torn last line, as a power failure leaves it, is skipped like any line that cannot be understood. Of the lines of
+        several shards, that count was changed in between, the newest is the one that finished last.
+
+        Args:
+            root: the folder.
+            shard: of the run that will add to it; None for one of all photos.
 
         Raises:
             OSError: it is there and cannot be read.
         """
-        journal = cls(root)
-        for line in _lines(journal.path):
-            try:
-                journal._take(Entry.from_json(line))
-            except (ValueError, TypeError, KeyError):
-                journal.skipped += 1
+        journal = cls(root, shard=shard or Shard())
+        files = [journal._entries(path) for path in journal_files(root)]
+        # Each file's own order stays, whatever a clock has done.
+        for entry in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda entry: entry.finished):
+            journal._take(entry)
         return journal
 
     def append(self, entry: Entry) -> None:
@@ -156,6 +165,13 @@ class Journal:
             os.close(self._handle)
             self._handle = None
 
+    def _entries(self, path: Path) -> Iterator[Entry]:
+        for line in _lines(path):
+            try:
+                yield Entry.from_json(line)
+            except (ValueError, TypeError, KeyError):
+                self.skipped += 1
+
     def _take(self, entry: Entry) -> None:
         if entry.outcome == "painted":
             self.painted[entry.target] = entry
@@ -169,6 +185,11 @@ class Journal:
         """What ends a torn last line, so that the next does not become part of it."""
         size = os.fstat(handle).st_size
         return b"" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
+
+
+def journal_files(root: Path) -> list[Path]:
+    """The journals of an output folder: one, or one for each shard."""
+    return sorted((root / STATE).glob("journal*.jsonl"))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

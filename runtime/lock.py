@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import platform
@@ -14,14 +15,21 @@ from filelock import FileLock, Timeout
 from .atomic import make_folder, write_atomic
 from .errors import LockedError, UsageError
 from .journal import STATE
+from .shard import Shard
 
 
 @contextlib.contextmanager
-def hold(roots: Sequence[Path], wait: bool = False, told: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+def hold(
+    roots: Sequence[Path],
+    wait: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+    shard: Shard | None = None,
+) -> Iterator[None]:
     """Hold output folders, which are made if they are missing, against other runs.
 
     Args:
         roots: the folders.
+        shard: of the photos that the run paints. Runs of other shards may go on meanwhile; one of all photos may not.
         wait: for a run that holds one to end, instead of failing.
         told: is told whom it waits for.
 
@@ -32,37 +40,65 @@ def hold(roots: Sequence[Path], wait: bool = False, told: Callable[[str], None] 
     # In one order for all, so that two runs that wait do not wait for each other.
     with contextlib.ExitStack() as stack:
         for root in sorted({os.path.realpath(root) for root in roots}):
-            stack.enter_context(_hold_one(Path(root), wait, told))
+            stack.enter_context(_hold_one(Path(root), wait, told, shard or Shard()))
         yield
 
 
 @contextlib.contextmanager
-def _hold_one(root: Path, wait: bool, told: Callable[[str], None]) -> Iterator[None]:
+def _hold_one(root: Path, wait: bool, told: Callable[[str], None], shard: Shard) -> Iterator[None]:
     state = root / STATE
-    lock = FileLock(state / "lock")
-    holder = state / "holder.json"
-    try:
-        make_folder(state)
+    holder = state / f"holder{shard.suffix}.json"
+    locks: list[FileLock | _SharedLock] = [FileLock(state / "lock")]
+    if not shard.whole:
+        locks = [_SharedLock(state / "lock"), FileLock(state / f"lock{shard.suffix}")]
+    with contextlib.ExitStack() as held:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            text = f"{root}: another run holds this output folder ({_who(holder)})"
-            if not wait:
-                raise LockedError(f"{text}; wait for it with --wait, or name another folder with -o") from None
-            told(f"{text}; waiting for it")
-            lock.acquire()
-        # The lock is what counts; on a full disk the note may be missing.
-        with contextlib.suppress(OSError):
-            write_atomic(holder, _self().encode())
-    except OSError as error:
-        lock.release(force=True)
-        raise UsageError(f"{state}: cannot be written to ({error.strerror or error}); name another with -o") from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            holder.unlink(missing_ok=True)
-        lock.release()
+            make_folder(state)
+            for lock in locks:
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    text = f"{root}: another run holds this output folder ({_who(state)})"
+                    if not wait:
+                        raise LockedError(f"{text}; wait for it with --wait, or name another folder with -o") from None
+                    told(f"{text}; waiting for it")
+                    lock.acquire()
+                held.callback(lock.release)
+            # The lock is what counts; on a full disk the note may be missing.
+            with contextlib.suppress(OSError):
+                write_atomic(holder, _self().encode())
+        except OSError as error:
+            text = f"{state}: cannot be written to ({error.strerror or error}); name another with -o"
+            raise UsageError(text) from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                holder.unlink(missing_ok=True)
+
+
+class _SharedLock:
+    """The lock of a file that several hold at a time, and that `FileLock` of the same file excludes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    def acquire(self, timeout: float = -1) -> None:
+        """Take it: at once with ``timeout=0``, or `Timeout`."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | (fcntl.LOCK_NB if timeout == 0 else 0))
+        except BlockingIOError:
+            os.close(handle)
+            raise Timeout(str(self._path)) from None
+        self._handle = handle
+
+    def release(self) -> None:
+        """Leave it to others."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
 
 
 def _self() -> str:
@@ -70,10 +106,10 @@ def _self() -> str:
     return json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since, "command": sys.argv})
 
 
-def _who(holder: Path) -> str:
-    """The run that holds the lock, in words. Its note may be missing for the moment between lock and note."""
-    try:
-        note = json.loads(holder.read_text())
-        return f"process {note['pid']} on {note['host']} since {note['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "it has not said which"
+def _who(state: Path) -> str:
+    """A run that holds the lock, in words. Its note may be missing for the moment between lock and note."""
+    for holder in sorted(state.glob("holder*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads(holder.read_text())
+            return f"process {note['pid']} on {note['host']} since {note['since']}"
+    return "it has not said which"

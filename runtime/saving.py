@@ -76,7 +76,9 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
     """
     completed = []
     for root, journal in journals.items():
-        keys = dict.fromkeys([*journal.painted, *(item.key for item in items if item.root == root)])
+        # What other shards have staged, they may be about to publish.
+        known = (key for key in journal.painted if journal.shard.holds(key))
+        keys = dict.fromkeys([*known, *(item.key for item in items if item.root == root)])
         for key in keys:
             path = temporary(root, key)
             if not os.path.lexists(path):
@@ -90,6 +92,8 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
                     completed.append(item.target)
                 else:
                     path.unlink()
+        if not journal.shard.whole:
+            continue
         for pattern in (f"{STATE}/.*.tmp", f"{STATE}/checkpoints/*.tmp"):
             for path in root.glob(pattern):
                 with contextlib.suppress(OSError):

@@ -75,18 +75,23 @@ class Run:
             bundle=bundle,
         )
 
-    def append(self, root: Path) -> None:
-        """Add it to an output folder's lines; a disk that is full costs the line."""
-        with contextlib.suppress(OSError), (root / STATE / "runs.jsonl").open("a", encoding="utf-8") as file:
+    def append(self, root: Path, suffix: str = "") -> None:
+        """Add it to an output folder's lines, or to those of a `Shard.suffix`; a disk that is full costs the line."""
+        with contextlib.suppress(OSError), (root / STATE / f"runs{suffix}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(self)) + "\n")
+
+
+def run_files(root: Path) -> list[Path]:
+    """Where the runs of an output folder, and of its shards, have their lines."""
+    return sorted((root / STATE).glob("runs*.jsonl"))
 
 
 def read_runs(root: Path) -> list[Run]:
     """The runs of an output folder, the newest first; torn lines are skipped."""
     runs: dict[str, Run] = {}
     known = {field.name for field in fields(Run)}
-    with contextlib.suppress(FileNotFoundError):
-        for line in (root / STATE / "runs.jsonl").read_bytes().splitlines():
+    for path in run_files(root):
+        for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError, TypeError, AttributeError):
                 values: dict[str, Any] = json.loads(line)
                 run = Run(**{name: value for name, value in values.items() if name in known})

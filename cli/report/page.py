@@ -19,10 +19,10 @@ from markupsafe import Markup
 from ...runtime.atomic import write_atomic
 from ...runtime.errors import LockedError, UsageError
 from ...runtime.journal import REPORT_FILES as FOLDER
-from ...runtime.journal import STATE, Entry, Journal
+from ...runtime.journal import STATE, Entry, Journal, journal_files
 from ...runtime.lock import hold
 from ..text import printable
-from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, thumbnail_names
+from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, run_files, thumbnail_names
 
 _ROWS = 5000
 """Pictures of a page; of more, those that failed and the newest."""
@@ -105,7 +105,7 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
 def data_version(root: Path) -> str:
     """Something that changes when the page's data do."""
     found = []
-    for path in (root / STATE / "journal.jsonl", root / STATE / "runs.jsonl", root / FOLDER):
+    for path in (*journal_files(root), *run_files(root), root / FOLDER):
         try:
             status = path.stat()
             found.append(f"{status.st_size}.{status.st_mtime_ns}")

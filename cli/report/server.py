@@ -1,5 +1,6 @@
 """``nstbatch watch``: the report of an output folder, served to this host alone, while a run adds to it."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -78,13 +79,13 @@ class _Folder:
     def status(self) -> dict[str, Any]:
         """What a run does now."""
         easel = self.root / STATE / EASEL
-        try:
-            status = json.loads((self.root / STATE / STATUS).read_bytes())
-        except (OSError, ValueError):
-            status = {"state": "ended"}
-        # A run that was killed says nothing of its end.
-        if status.get("state") != "ended" and not _is_alive(status):
-            status["state"] = "ended"
+        status: dict[str, Any] = {"state": "ended"}
+        for path in sorted((self.root / STATE).glob(STATUS)):
+            with contextlib.suppress(OSError, ValueError):
+                found = json.loads(path.read_bytes())
+                # A run that was killed says nothing of its end.
+                if found.get("state") != "ended" and _is_alive(found):
+                    status = found
         shown = {name: status.get(name) for name in ("state", "current", "fraction", "seconds_left", "left")}
         changed = easel.stat().st_mtime_ns if easel.exists() else None
         return {**shown, "easel": changed, "version": data_version(self.root)}

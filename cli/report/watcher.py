@@ -21,8 +21,8 @@ from ..watch import Watcher
 from .files import Run, discard_temporary, jpeg, make_thumbnails
 from .page import write_page
 
-STATUS, EASEL = "status.json", "easel.jpg"
-"""In the folder of what nstbatch remembers: what a run does now, and the picture in work."""
+STATUS, EASEL = "status*.json", "easel.jpg"
+"""In the folder of what nstbatch remembers: what a run and those of shards do now, and the picture in work."""
 
 _PAGE_EVERY, _EASEL_EVERY = 30.0, 2.0
 """Least seconds between two writings of the page, and of the picture in work."""
@@ -59,11 +59,13 @@ class ReportWatcher(Watcher):
         self._run, self._journals = run, journals
         # What comes before, such as an export, is not the pace of painting.
         self._began = self._clock()
-        for root in journals:
-            discard_temporary(root)
-            run.append(root)
+        for root, journal in journals.items():
+            if journal.shard.whole:
+                discard_temporary(root)
+            run.append(root, journal.shard.suffix)
             with contextlib.suppress(UsageError):
-                self._status.append(StatusFile(root / STATE / STATUS, self._report, self._clock))
+                path = root / STATE / f"status{journal.shard.suffix}.json"
+                self._status.append(StatusFile(path, self._report, self._clock))
 
     def planned(self, plan: Plan, settings: Settings) -> None:
         """See `Watcher`."""
@@ -113,8 +115,8 @@ class ReportWatcher(Watcher):
                 painted=report.count(Outcome.PAINTED),
                 failed=report.count(Outcome.FAILED),
             )
-            for root in self._journals:
-                ended.append(root)
+            for root, journal in self._journals.items():
+                ended.append(root, journal.shard.suffix)
                 with contextlib.suppress(OSError):
                     (root / STATE / EASEL).unlink(missing_ok=True)
         for status in self._status:
