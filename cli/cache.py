@@ -13,7 +13,9 @@ from filelock import FileLock
 
 from ..runtime.bundle import Bundle, BundleSpec
 from ..runtime.errors import BundleError, UsageError
+from ..runtime.packed import PackedBundle
 from ..runtime.presets import PRESETS
+from ..runtime.remote import Location, is_remote
 from ..runtime.settings import Settings
 from .options import CACHE_VARIABLE, names
 from .text import say
@@ -37,7 +39,7 @@ OF_BUNDLE = ("content_taps", "style_taps", "pooling", "padding")
 """Options that ask for another bundle than the preset's."""
 
 
-def choose_spec(settings: Settings, named: Path | None, regions: bool = False, **options: str | None) -> BundleSpec:
+def choose_spec(settings: Settings, named: Location | None, regions: bool = False, **options: str | None) -> BundleSpec:
     """The bundle that options ask for, where they name none.
 
     Args:
@@ -62,7 +64,7 @@ def choose_spec(settings: Settings, named: Path | None, regions: bool = False, *
     return replace(PRESETS[settings.preset].spec, **chosen)
 
 
-def find_bundle(named: Path | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:
+def find_bundle(named: Location | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:
     """The bundle a run uses: ``named``, else that of ``spec`` from the cache, exported now if it is not there yet.
 
     Args:
@@ -74,6 +76,8 @@ def find_bundle(named: Path | None, step: Callable[[str], None], spec: BundleSpe
         BundleError: ``named`` is no bundle, or torch is needed and not installed.
         UsageError: the cache folder cannot be made or written to.
     """
+    if is_remote(named):
+        return PackedBundle.fetch(named, cache_dir())
     if named is not None:
         return Bundle.load(named)
     path = cached_bundle_path(spec)

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -20,6 +19,7 @@ from ..runtime.errors import ExitCode, UsageError
 from ..runtime.images import Picture, read_thumbnail
 from ..runtime.placement import Item
 from ..runtime.plan import Plan, State, Task
+from ..runtime.remote import Location
 from ..runtime.report import Outcome, Row
 from .pace import Pace
 from .text import printable, say, tell
@@ -41,7 +41,8 @@ def describe(row: Row) -> str:
     """A photo's line."""
     source, reason = printable(str(row.item.source)), printable(row.reason)
     if row.outcome is Outcome.PAINTED:
-        return f"{source} -> {printable(str(row.item.target))}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
+        target = printable(row.item.url or str(row.item.target))
+        return f"{source} -> {target}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
     return f"{source}: {row.outcome.value}: {reason}"
 
 
@@ -130,7 +131,7 @@ class RunDisplay(Watcher):
         if failed or self._verbosity >= untouched:
             self._print(describe(row), err=failed or row.outcome is Outcome.DROPPED)
         if self._show is not None and row.outcome is Outcome.PAINTED:
-            self._show(row.item.target)
+            self._show(row.item.place)
         self._refresh(now=True)
 
     def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
@@ -178,7 +179,7 @@ _BAR = 30
 """Columns of a bar."""
 
 
-def preview_of(console: Console) -> Callable[[Path], None]:
+def preview_of(console: Console) -> Callable[[Location], None]:
     """What shows a picture on a terminal: by its protocol for pictures (sixel, kitty), or else by coloured half blocks.
 
     Raises:
@@ -192,7 +193,7 @@ def preview_of(console: Console) -> Callable[[Path], None]:
     except Exception:  # a terminal that cannot be asked has errors of many kinds
         return lambda _: None
 
-    def show(path: Path) -> None:
+    def show(path: Location) -> None:
         with contextlib.suppress(Exception):  # likewise; a preview costs no picture
             console.print(Image(read_thumbnail(path, _PREVIEW_SIDE, math.inf), width=_PREVIEW_COLUMNS, height="auto"))
 

@@ -43,7 +43,7 @@ class JsonLines(Watcher):
         self._event(
             "task",
             source=str(task.item.source),
-            target=str(task.item.target),
+            target=task.item.url or str(task.item.target),
             state=_name(task.state),
             reason=task.reason,
             seconds=seconds,
@@ -52,7 +52,9 @@ class JsonLines(Watcher):
     def started(self, task: Task) -> None:
         """See `Watcher`."""
         width, height = task.size
-        self._event("start", source=str(task.item.source), target=str(task.item.target), width=width, height=height)
+        self._event(
+            "start", source=str(task.item.source), target=task.item.url or str(task.item.target), width=width, height=height
+        )
 
     def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
         """See `Watcher`."""
@@ -72,7 +74,7 @@ class JsonLines(Watcher):
         self._event(
             "picture",
             source=str(row.item.source),
-            target=str(row.item.target),
+            target=row.item.url or str(row.item.target),
             outcome=_name(row.outcome),
             reason=row.reason,
             loss=row.loss,

@@ -9,10 +9,11 @@ from ..runtime.discovery import find_styles, read_list
 from ..runtime.errors import StyleError, UsageError
 from ..runtime.images import Photo
 from ..runtime.placement import Item
+from ..runtime.remote import Location
 from ..runtime.style import read_style
 
 
-def style_paths(named: Sequence[Path], each: bool) -> Sequence[Path]:
+def style_paths(named: Sequence[Location], each: bool) -> Sequence[Location]:
     """The style pictures that a user names, those of folders if ``each`` is painted by itself.
 
     Raises:
@@ -21,12 +22,12 @@ def style_paths(named: Sequence[Path], each: bool) -> Sequence[Path]:
     if each:
         return find_styles(named)
     for path in named:
-        if path.is_dir():
+        if isinstance(path, Path) and path.is_dir():
             raise UsageError(f"--style {path}: is a folder; --style-each paints in each of its pictures")
     return named
 
 
-def read_styles(paths: Sequence[Path], each: bool) -> tuple[list[Photo], dict[int, str]]:
+def read_styles(paths: Sequence[Location], each: bool) -> tuple[list[Photo], dict[int, str]]:
     """Styles; and where ``each`` is painted by itself the errors of those that cannot be read, by number.
 
     Raises:
@@ -51,7 +52,7 @@ def with_readable(items: Sequence[Item], damaged: Mapping[int, str]) -> Iterator
         yield replace(item, style=item.style - sum(number < item.style for number in damaged), error=error)
 
 
-def check_masks(styles: Sequence[Path], style_masks: Sequence[Path], content: Path | None, protect: Path | None) -> None:
+def check_masks(styles: Sequence[Location], style_masks: Sequence[Path], content: Path | None, protect: Path | None) -> None:
     """Refuse options of masks that cannot be meant.
 
     Raises:
@@ -69,8 +70,8 @@ def check_masks(styles: Sequence[Path], style_masks: Sequence[Path], content: Pa
             raise UsageError(f"{place}: no such file or folder of masks")
 
 
-def read_listed(path: Path) -> list[Path]:
-    """The paths of a list, ``-`` for stdin.
+def read_listed(path: Path) -> list[Location]:
+    """The paths and URLs of a list, ``-`` for stdin.
 
     Raises:
         UsageError: it cannot be read.

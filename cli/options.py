@@ -37,6 +37,20 @@ class _Path(click.Path):
 PATH = _Path(path_type=Path)
 
 
+class _Location(_Path):
+    """A path of this host, or a URL that fsspec knows."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" not in str(value) or not isinstance(value, str):
+            return value if not isinstance(value, str | Path) else super().convert(value, param, ctx)
+        from ..runtime.remote import to_location
+
+        return to_location(value)
+
+
+LOCATION = _Location(path_type=Path)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Names that are separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

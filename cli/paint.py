@@ -8,14 +8,16 @@ from ..runtime.bundle import PADDINGS, POOLINGS
 from ..runtime.presets import PRESETS
 from ..runtime.providers import AUTO, CHOICES, VECTORS
 from ..runtime.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from .options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, MEGAPIXELS, MINUTES, PATH, SHARD, explicit, option
+from .options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, LOCATION, MEGAPIXELS, MINUTES, PATH, SHARD, explicit, option
 
 _DEFAULTS = Settings()
 
 
 @click.command()
-@click.argument("photos", nargs=-1, type=PATH, metavar="[FOLDER|FILE|GLOB]...")
-@option("--style", "styles", required=True, multiple=True, type=PATH, help="The picture whose style is taken; or several.")
+@click.argument("photos", nargs=-1, type=LOCATION, metavar="[FOLDER|FILE|GLOB|URL]...")
+@option(
+    "--style", "styles", required=True, multiple=True, type=LOCATION, help="The picture whose style is taken; or several."
+)
 @option(
     "--style-each", "each", is_flag=True, help="Paint in each style by itself, and in each picture of a folder of styles."
 )
@@ -25,7 +27,7 @@ _DEFAULTS = Settings()
 @option(
     "-o",
     "--output",
-    type=PATH,
+    type=LOCATION,
     help="Folder for the paintings.  [default: beside each folder, <folder>-<style's stem>]",
 )
 @option("-r", "--recursive", is_flag=True, help="Search folders to any depth, but for links; the output mirrors them.")
@@ -118,7 +120,7 @@ _DEFAULTS = Settings()
     "--staircase", is_flag=True, help="Let the learning rate fall at once after --decay-every steps, not a little with each."
 )
 @option("--average", type=float, default=_DEFAULTS.average, help="Paint the moving average of iterates, such as 0.9.")
-@option("--bundle", type=PATH, help="Bundle to use.  [default: VGG-19's, from the cache]")
+@option("--bundle", type=LOCATION, help="Bundle to use.  [default: VGG-19's, from the cache]")
 @option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option(

@@ -36,6 +36,7 @@ from ..runtime.placement import Item
 from ..runtime.plan import Plan, State
 from ..runtime.providers import all_devices
 from ..runtime.regions import Mask
+from ..runtime.remote import Location
 from ..runtime.settings import INITS
 from ..runtime.shard import Shard
 from ..runtime.style import read_style
@@ -46,6 +47,7 @@ from .console import RunDisplay, steps
 from .events import JsonLines
 from .inputs import check_masks, read_listed, read_styles, style_paths, with_readable
 from .logfile import LogFile
+from .outputs import Outputs
 from .report.files import Run
 from .report.watcher import ReportWatcher
 from .signals import stopping
@@ -90,11 +92,11 @@ def run(
 class _Options:
     """The options of `paint`, but for those of its watchers."""
 
-    photos: Sequence[Path]
-    styles: Sequence[Path]
+    photos: Sequence[Location]
+    styles: Sequence[Location]
     each: bool
     blend: tuple[float, ...] | None
-    output: Path | None
+    output: Location | None
     recursive: bool
     files_from: Path | None
     style_masks: Sequence[Path]
@@ -104,7 +106,7 @@ class _Options:
     of_bundle: dict[str, str | None]
     name: str
     settings: dict[str, Any]
-    bundle: Path | None
+    bundle: Location | None
     provider: str
     threads: int | None
     device: int | None
@@ -168,7 +170,10 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
     paths = style_paths(options.styles, options.each)
     styles, damaged = read_styles(paths, options.each)
     start = None if settings.init in INITS else read_style(Path(settings.init), role=START)
-    items = list(with_readable(_items(options, paths), damaged))
+    outputs = Outputs()
+    items = list(with_readable(_items(options, paths, outputs), damaged))
+    if options.snapshots is not None and any(item.url for item in items):
+        raise UsageError("--snapshots takes an output folder of this host, not one behind a URL")
     shard = Shard.of_slurm(os.environ) if options.shard is None else options.shard
     if not shard.whole:
         total, items = len(items), [item for item in items if shard.holds(item.key)]
@@ -182,7 +187,7 @@ def _paint(options: _Options, told: Watchers, events: JsonLines | None) -> None:
             if masked and not bundle.manifest.spec.regions:
                 raise UsageError(NO_REGIONS)
             painters = _painters(options, bundle, styles, start, stack)
-        _paint_by(painters, bundle, items, shard, deadline, options, told, events)
+        _paint_by(painters, bundle, items, outputs, shard, deadline, options, told, events)
 
 
 def _check_engine(options: _Options) -> None:
@@ -243,6 +248,7 @@ def _paint_by(
     painters: Painters,
     bundle: Bundle,
     items: list[Item],
+    outputs: Outputs,
     shard: Shard,
     deadline: float | None,
     options: _Options,
@@ -256,7 +262,7 @@ def _paint_by(
         told.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
     roots = list(dict.fromkeys(item.root for item in items))
     with hold(roots, options.wait, told.note, shard) if options.paints else contextlib.nullcontext():
-        journals = {root: _journal(root, shard, told) for root in roots}
+        journals = {root: _journal(root, outputs, shard, told) for root in roots}
         if options.paints:
             for path in recover(items, journals, keep_existing=options.policy.keep_existing):
                 told.note(f"{path}: completed, an earlier run was ended before it could give it its name")
@@ -313,20 +319,17 @@ def _tell_of_builds(plan: Plan, stylizer: Stylizer, told: Watchers) -> None:
         )
 
 
-def _items(options: _Options, styles: Sequence[Path]) -> list[Item]:
+def _items(options: _Options, styles: Sequence[Location], outputs: Outputs) -> list[Item]:
     if not options.photos and options.files_from is None:
         raise UsageError("nothing to paint: name photos, folders or patterns, or a list with --files-from")
     listed = [] if options.files_from is None else read_listed(options.files_from)
     masks = [path for path in (*options.style_masks, options.content_mask, options.protect) if path is not None]
     inputs = discover(options.photos, listed, styles=styles, masks=masks, recursive=options.recursive)
-    return make_items(inputs, styles, options.output, options.name, options.each)
+    return make_items(inputs, styles, options.output, options.name, options.each, outputs.mirror)
 
 
-def _journal(root: Path, shard: Shard, told: Watchers) -> Journal:
-    try:
-        journal = Journal.read(root, shard)
-    except OSError as error:
-        raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
+def _journal(root: Path, outputs: Outputs, shard: Shard, told: Watchers) -> Journal:
+    journal = outputs.journal(root, shard)
     if journal.skipped:
         told.note(f"{journal.path}: {journal.skipped} lines are torn or of another version, and were skipped")
     return journal
@@ -343,7 +346,7 @@ def _print_plan(plan: Plan, stylizer: Stylizer, told: Watchers, events: JsonLine
         if events is not None:
             events.estimated(task, time_of_task)
         else:
-            place = f" -> {task.item.target}" if task.state is State.TODO else ""
+            place = f" -> {task.item.url or task.item.target}" if task.state is State.TODO else ""
             about = "" if time_of_task is None else f", about {_duration(time_of_task)}"
             tell(printable(f"{task.state.value}: {task.item.source}{place} ({task.reason}){about}"))
     if events is None:

@@ -4,7 +4,6 @@ What is painted comes from `Painters`; it is saved and journalled here, by one t
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +18,10 @@ from .local import now
 from .painters import Ending, Painted, Painters, Procedure, Told
 from .placement import Item
 from .plan import Plan, State, Task, reason
+from .remote import Location
 from .report import Outcome, Row
 from .saving import save
-from .sources import Stamp, sha256_file
+from .sources import absolute, sha256_file, stamp_of
 from .stop import DroppedError, Stop, StopReason
 
 
@@ -152,7 +152,7 @@ class Batch:
 
     def _journal_failure(self, row: Row) -> None:
         item = row.item
-        source = os.path.abspath(item.source)  # noqa: PTH100 - links stay what they are
+        source = str(absolute(item.source))
         entry = Entry(
             item.key,
             source,
@@ -191,10 +191,10 @@ class Batch:
 _SETTLED = {State.UP_TO_DATE: Outcome.UP_TO_DATE, State.KEPT: Outcome.KEPT, State.REFUSED: Outcome.FAILED}
 
 
-def _unchanged(path: Path, entry: Entry) -> bool:
+def _unchanged(path: Location, entry: Entry) -> bool:
     """Whether the file still has the bytes that were painted; a backup may have touched its times."""
     try:
-        return Stamp.of(path.stat()) == entry.photo_stamp or sha256_file(path) == entry.photo_sha256
+        return stamp_of(path) == entry.photo_stamp or sha256_file(path) == entry.photo_sha256
     except OSError:
         return False
 

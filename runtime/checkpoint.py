@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import make_folder, publish
-from .journal import STATE
+from .output import STATE
 
 State = dict[str, NDArray[Any]]
 

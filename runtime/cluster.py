@@ -22,6 +22,7 @@ from .local import LocalPainters
 from .packed import PackedBundle
 from .painters import Ending, Painted, Procedure, Told, Unpainted
 from .plan import Task
+from .sources import absolute
 from .stop import Stop, StopReason
 from .stylizer import Facts, Stylizer
 
@@ -202,7 +203,7 @@ class RayPainters:
         """See `Painters`. Of evaluations on other hosts nothing is heard."""
         self._settings = self.facts.settings
         content, protect = (
-            None if path is None else _absolute(path) for path in (procedure.masks.content, procedure.masks.protect)
+            None if path is None else absolute(path) for path in (procedure.masks.content, procedure.masks.protect)
         )
         masks = replace(procedure.masks, content=content, protect=protect)
         self._procedure = self._ray.put(replace(procedure, masks=masks))
@@ -215,7 +216,7 @@ class RayPainters:
         actor = self._idle.popleft()
         item = task.item
         # Workers have working directories of their own.
-        item = replace(item, source=_absolute(item.source), target=_absolute(item.target), root=_absolute(item.root))
+        item = replace(item, source=absolute(item.source), target=absolute(item.target), root=absolute(item.root))
         ref = actor.paint.remote(self._procedure, replace(task, item=item))
         self._working[ref] = actor, task, self._clock()
 
@@ -360,10 +361,6 @@ class _Worker:
 
 def _lost_three(error: Exception) -> LostWorkerError:
     return LostWorkerError(f"its worker ended {ATTEMPTS} times, at last so: {_first_line(error)}")
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - links stay what they are
 
 
 def _first_line(error: Exception) -> str:

@@ -5,11 +5,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, overload
 
+from . import remote
 from .errors import UsageError
 from .images import FORMATS
-from .journal import REPORT_FILES, STATE
+from .output import REPORT_FILES, STATE
+from .remote import Location, is_remote, to_location
 from .snapshots import SUFFIX
+from .sources import absolute
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
 
@@ -27,8 +34,8 @@ class Found:
         error: why it cannot be painted; it becomes a row of the report.
     """
 
-    source: Path
-    base: Path
+    source: Location
+    base: Location
     below: PurePath
     under_output: PurePath | None = None
     error: str | None = None
@@ -44,14 +51,14 @@ class Inputs:
     """
 
     photos: tuple[Found, ...]
-    folders: tuple[Path, ...]
+    folders: tuple[Location, ...]
 
 
 def discover(
-    inputs: Sequence[Path],
-    listed: Sequence[Path] = (),
+    inputs: Sequence[Location],
+    listed: Sequence[Location] = (),
     *,
-    styles: Sequence[Path],
+    styles: Sequence[Location],
     masks: Sequence[Path] = (),
     recursive: bool = False,
 ) -> Inputs:
@@ -74,9 +81,15 @@ def discover(
         UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
     """
     originals = {real(path) for path in (*styles, *masks)}
-    folders = [real(path) for path in masks if path.is_dir()]
+    folders: list[Location] = [real(path) for path in masks if path.is_dir()]
     found: list[Found] = []
     for path in inputs:
+        if is_remote(path):
+            beneath, photo = _behind_url(path, recursive)
+            folders += [path] if photo is None else []
+            found += beneath if photo is None else [photo]
+            continue
+        assert isinstance(path, Path), "it is of this host"
         if path.is_dir():
             folders.append(real(path))
             found += _walk(path, recursive)
@@ -93,6 +106,10 @@ def discover(
         else:
             raise UsageError(f"{path}: no such file or folder")
     for path in listed:
+        if is_remote(path):
+            found.append(Found(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
+            continue
+        assert isinstance(path, Path), "it is of this host"
         if path.is_dir():
             folders.append(real(path))
             inside = _walk(path, recursive)
@@ -104,38 +121,87 @@ def discover(
         followed = real(photo.source)
         if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
             # By absolute path, so that a photo named in two ways is painted once.
-            photos.setdefault(os.path.abspath(photo.source), photo)  # noqa: PTH100 - links stay what they are
+            photos.setdefault(str(absolute(photo.source)), photo)
     return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))
 
 
-def find_styles(paths: Sequence[Path]) -> list[Path]:
+def find_styles(paths: Sequence[Location]) -> list[Location]:
     """Pictures, and those of folders, in order of their names; hidden ones are left out.
 
     Raises:
         UsageError: a folder cannot be read, or has no pictures.
     """
-    found: list[Path] = []
+    found: list[Location] = []
     for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [photo.source for photo in _walk(path, recursive=False)]
+        inside: list[Location] = [path]
+        if is_remote(path):
+            beneath, photo = _behind_url(path, recursive=False)
+            inside = [path] if photo is not None else [each.source for each in beneath]
+        elif isinstance(path, Path) and path.is_dir():
+            inside = [photo.source for photo in _walk(path, recursive=False)]
         if not inside:
             raise UsageError(f"{path}: no pictures there to take a style from")
         found += inside
     return found
 
 
-def read_list(data: bytes) -> list[Path]:
-    """Paths of a list, one a line; or, if there is a NUL in it, one before each NUL, as ``find -print0`` writes them."""
+def read_list(data: bytes) -> list[Location]:
+    """Paths and URLs of a list, a line each; or, if there is a NUL, one before each, as ``find -print0`` writes them."""
     separator = b"\0" if b"\0" in data else b"\n"
     names = (name if separator == b"\0" else name.removesuffix(b"\r") for name in data.split(separator))
-    return [Path(os.fsdecode(name)) for name in names if name.strip()]
+    return [to_location(os.fsdecode(name)) for name in names if name.strip()]
 
 
-def real(path: Path) -> Path:
+@overload
+def real(path: Path) -> Path: ...
+@overload
+def real(path: Location) -> Location: ...
+def real(path: Location) -> Location:
     """Links followed. Not `Path.resolve`, which raises on a loop of links."""
-    return Path(os.path.realpath(path))
+    return path if is_remote(path) else Path(os.path.realpath(path))
+
+
+def _behind_url(path: "UPath", recursive: bool) -> tuple[list[Found], Found | None]:
+    """The photos below a URL; or the photo that it is.
+
+    Raises:
+        UsageError: there is nothing, or nothing that can be listed or written.
+    """
+    try:
+        beneath = _listed_photos(path, recursive)
+        if beneath or remote.is_folder(path):
+            return beneath, None
+        if not remote.exists(path):
+            raise UsageError(f"{path}: no such object, and none below it")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not _is_format(path):
+        raise UsageError(f"{path}: {_NO_FORMAT}")
+    return [], Found(path, path.parent, PurePath())
+
+
+def _listed_photos(path: "UPath", recursive: bool) -> list[Found]:
+    names, outputs = [], set()
+    try:
+        for name, stamp in remote.listing(path, recursive=recursive):
+            place = PurePath(name)
+            if STATE in place.parts[:-1]:
+                outputs.add(PurePath(*place.parts[: place.parts.index(STATE)]))
+            elif stamp is not None and _is_format(place) and not any(_is_hidden(part) for part in place.parts):
+                names.append(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    outputs.discard(PurePath())
+    kept = (place for place in names if outputs.isdisjoint(place.parents))
+    return [Found(path / place.as_posix(), path, place.parent) for place in sorted(kept)]
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or _is_made(part)
+
+
+def _is_format(path: "PurePath | UPath") -> bool:
+    return PurePath(path.name).suffix.lower() in FORMATS
 
 
 def _walk(top: Path, recursive: bool) -> Iterator[Found]:

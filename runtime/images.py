@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import math
-import os
 import struct
 import threading
 import warnings
@@ -20,8 +19,10 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from .atomic import write_atomic
 from .bundle import MIN_SIDE
 from .errors import ImageError
+from .remote import Location, is_remote
 from .settings import MAX_MEGAPIXELS
-from .sources import Stamp, open_source
+from .sources import open_source, stamp_of_open
+from .stamp import Stamp
 
 Pixels = NDArray[np.float32]
 
@@ -113,17 +114,28 @@ class Photo:
     kind: str
 
 
-def probe_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Header:
+_HEAD = 2**16
+"""Bytes that the header of most pictures lies in."""
+
+
+def probe_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Header:
     """Read the header of a picture, and refuse what `read_photo` would refuse for its header alone.
 
     Raises:
         ImageError: see `read_photo`; damage behind the header is not found.
     """
+    try:
+        with _opened(path, max_megapixels, _HEAD) as (image, _):
+            return Header(image.size, _kind(image))
+    except ImageError:
+        if not is_remote(path):
+            raise
+    # A header may lie behind its object's first bytes.
     with _opened(path, max_megapixels) as (image, _):
         return Header(image.size, _kind(image))
 
 
-def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
+def read_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Decode a picture: EXIF orientation applied, ICC profile converted to sRGB, alpha set apart.
 
     Takes what Pillow can decode, in any mode: grey, palette, CMYK, 16 bits a channel. Of a file with several pages (TIFF)
@@ -134,17 +146,17 @@ def read_photo(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
             or it changed while it was read.
     """
     with _opened(path, max_megapixels) as (image, file):
-        before = Stamp.of(os.fstat(file.fileno()))
+        before = stamp_of_open(file)
         image.load()
         picture = _upright_srgb(image)
         file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if Stamp.of(os.fstat(file.fileno())) != before:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        if stamp_of_open(file) != before:
             raise ImageError(f"{path}: changed while it was read")
         return Photo(picture, sha256, before, _kind(image))
 
 
-def read_thumbnail(path: Path, long_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
     """A small version of a picture, of mode RGB, on white where it has alpha; quickly, where the format allows it.
 
     Raises:
@@ -160,17 +172,17 @@ def read_thumbnail(path: Path, long_side: int, max_megapixels: float = MAX_MEGAP
     return Image.composite(small, Image.new("RGB", small.size, "white"), picture.alpha.resize(small.size))
 
 
-def read_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
+def read_picture(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
     """The picture of `read_photo`."""
     return read_photo(path, max_megapixels).picture
 
 
 @contextlib.contextmanager
-def _opened(path: Path, max_megapixels: float) -> Iterator[tuple[Image.Image, io.BufferedReader]]:
+def _opened(path: Location, max_megapixels: float, head: int | None = None) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """An image whose header is read and sound, and its file; whatever decoding it raises becomes an `ImageError`."""
     try:
-        with open_source(path) as file:
-            size = os.fstat(file.fileno()).st_size
+        with open_source(path, head) as file:
+            size = stamp_of_open(file).size
             if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
                 raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
             with _open(file, max_megapixels) as image:

@@ -1,8 +1,11 @@
 """The journal of an output folder: what was painted from what, one line a picture, only ever added to."""
 
+import contextlib
 import heapq
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,14 +13,9 @@ from typing import Any
 
 from .atomic import sync_folder, write_all
 from .curves import Curve
+from .output import STATE, FolderOutput, Output, RemoteOutput
 from .shard import Shard
-from .sources import Stamp
-
-STATE = ".nstbatch"
-"""Folder, in every output folder, of what nstbatch remembers of it."""
-
-REPORT_FILES = "report_files"
-"""Folder, in every output folder, of a report's thumbnails: the name that browsers give to what they save beside a page."""
+from .stamp import Stamp
 
 FORMAT_VERSION = 1
 """Version of a line. Lines of another version are skipped, and their pictures painted anew."""
@@ -116,6 +114,11 @@ class Journal:
     _handle: int | None = None
 
     @property
+    def output(self) -> Output:
+        """Where the paintings are."""
+        return FolderOutput(self.root)
+
+    @property
     def path(self) -> Path:
         """The file."""
         return self.root / STATE / f"journal{self.shard.suffix}.jsonl"
@@ -135,11 +138,27 @@ class Journal:
             OSError: it is there and cannot be read.
         """
         journal = cls(root, shard=shard or Shard())
-        files = [journal._entries(path) for path in journal_files(root)]
+        journal.take_files()
+        return journal
+
+    def take_files(self) -> None:
+        """Take the lines of every file.
+
+        Raises:
+            OSError: see `read`.
+        """
+        files = [self._entries(path) for path in journal_files(self.root)]
         # Each file's own order stays, whatever a clock has done.
         for entry in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda entry: entry.finished):
-            journal._take(entry)
-        return journal
+            self._take(entry)
+
+    def again(self) -> "Journal":
+        """The same, read anew.
+
+        Raises:
+            OSError: see `read`.
+        """
+        return Journal.read(self.root, self.shard)
 
     def append(self, entry: Entry) -> None:
         """Add a line and make it durable. A failure that is journalled already, word for word, is not added again.
@@ -147,10 +166,8 @@ class Journal:
         Raises:
             OSError: the disk is full, or the folder cannot be written to. A torn line may stay; it does no harm.
         """
-        if entry.outcome == "failed":
-            last = self.failed.get(entry.target)
-            if last is not None and (last.reason, last.source) == (entry.reason, entry.source):
-                return
+        if self._is_known(entry):
+            return
         if self._handle is None:
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             # The file may be new: without this, its lines outlive a power failure, and its name does not.
@@ -164,6 +181,10 @@ class Journal:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+    def _is_known(self, entry: Entry) -> bool:
+        last = self.failed.get(entry.target) if entry.outcome == "failed" else None
+        return last is not None and (last.reason, last.source) == (entry.reason, entry.source)
 
     def _entries(self, path: Path) -> Iterator[Entry]:
         for line in _lines(path):
@@ -185,6 +206,62 @@ class Journal:
         """What ends a torn last line, so that the next does not become part of it."""
         size = os.fstat(handle).st_size
         return b"" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
+
+
+_MERGED = 500
+"""Lines that become one object."""
+
+
+class RemoteJournal(Journal):
+    """The journal of an output behind a URL: objects, each written once, since an object store cannot add to one.
+
+    A line is an object at first; of many, and of the last ones of a run, one is made. What is written twice is read twice,
+    which does no harm.
+
+    Args:
+        output: where; pulled.
+        shard: see `Journal`.
+    """
+
+    def __init__(self, output: RemoteOutput, shard: Shard | None = None) -> None:
+        super().__init__(output.root, shard=shard or Shard())
+        self._output = output
+        self._lines: dict[str, bytes] = {}
+        """Those not yet merged, by the names of their objects."""
+        self.take_files()
+
+    @property
+    def output(self) -> RemoteOutput:
+        """See `Journal`."""
+        return self._output
+
+    def again(self) -> "RemoteJournal":
+        """See `Journal`."""
+        return RemoteJournal(self._output, self.shard)
+
+    def append(self, entry: Entry) -> None:
+        """See `Journal`."""
+        if self._is_known(entry):
+            return
+        line = entry.to_json().encode() + b"\n"
+        name = f"{STATE}/journal{self.shard.suffix}-{time.time_ns():020d}-{secrets.token_hex(4)}.jsonl"
+        self._output.put(name, line)
+        self._lines[name] = line
+        self._take(entry)
+        if len(self._lines) >= _MERGED:
+            self._merge()
+
+    def close(self) -> None:
+        """See `Journal`; what cannot be merged now stays as it is."""
+        with contextlib.suppress(OSError):
+            self._merge()
+
+    def _merge(self) -> None:
+        if len(self._lines) > 1:
+            self._output.put(next(iter(self._lines)).replace(".jsonl", "-merged.jsonl"), b"".join(self._lines.values()))
+            for name in self._lines:
+                self._output.drop(name)
+        self._lines.clear()
 
 
 def journal_files(root: Path) -> list[Path]:

@@ -7,13 +7,11 @@ between two evaluations, so that the order of the calls is one that can be reaso
 
 import contextlib
 import datetime
-import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 from .bundle import MIN_SIDE
 from .checkpoint import Checkpoint
@@ -28,9 +26,10 @@ from .painting import Painting, Progress, Result
 from .placement import Item
 from .plan import Task
 from .regions import Guidance
+from .remote import Location
 from .report import Outcome
 from .snapshots import Snapshots
-from .sources import Stamp
+from .sources import absolute, stamp_of
 from .stop import DroppedError, Stop
 from .stylizer import Stylizer
 
@@ -145,11 +144,11 @@ class LocalPainters:
             # What failed ahead may succeed now: the file may be whole by now, or memory free.
             with contextlib.suppress(Exception):
                 photo = ahead[1].result()
-                if Stamp.of(task.item.source.stat()) == photo.stamp:
+                if stamp_of(task.item.source) == photo.stamp:
                     return photo
         return read_photo(*self._source(task))
 
-    def _source(self, task: Task) -> tuple[Path, float]:
+    def _source(self, task: Task) -> tuple[Location, float]:
         return task.item.source, self._procedure.policy.max_megapixels
 
     def _paint(self, task: Task, photo: Photo) -> "Generator[_Event]":
@@ -212,7 +211,7 @@ class LocalPainters:
         item, photo = encoding.task.item, encoding.photo
         return Entry(
             target=item.key,
-            source=os.path.abspath(item.source),  # noqa: PTH100 - links stay what they are
+            source=str(absolute(item.source)),
             outcome=Outcome.PAINTED.value,
             reason="; ".join([result.status, *encoding.notes]),
             finished=now(),

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from .atomic import make_folder, write_atomic
 from .errors import LockedError, UsageError
-from .journal import STATE
+from .output import STATE
 from .shard import Shard
 
 

@@ -1,18 +1,24 @@
 """A bundle as a value, to be sent to a host that has none."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import remote
 from .atomic import make_folder
 from .bundle import MANIFEST, Bundle
 from .errors import BundleError
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,26 @@ class PackedBundle:
             raise BundleError(f"{bundle.path}: cannot be read ({error.strerror or error})") from None
         return cls(bundle.path.absolute(), files)
 
+    @classmethod
+    def fetch(cls, url: "UPath", cache: Path) -> Bundle:
+        """A bundle from behind a URL, kept in a cache, where only its manifest is asked for again.
+
+        Raises:
+            BundleError: there is none, it is damaged, or the cache cannot be written to.
+        """
+        try:
+            manifest = remote.read_bytes(url / MANIFEST)
+            kept = _folder(cache, manifest)
+            if (kept / MANIFEST).exists():
+                return Bundle.load(kept)
+            names = json.loads(manifest)["files"]
+            files = {name: np.frombuffer(remote.read_bytes(url / name), np.uint8) for name in names}
+        except OSError as error:
+            raise BundleError(f"{url}: no bundle there ({error.strerror or error})") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{url / MANIFEST}: not a manifest ({error})") from None
+        return cls(kept, {MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
+
     def unpack(self, cache: Path) -> Bundle:
         """The bundle here: where it came from, if that is this host; else in a cache, once.
 
@@ -47,7 +73,7 @@ class PackedBundle:
             BundleError: it is damaged, or the cache cannot be written to.
         """
         manifest = self.files[MANIFEST].tobytes()
-        folder = cache / "bundles" / f"sent-{hashlib.sha256(manifest).hexdigest()[:24]}"
+        folder = _folder(cache, manifest)
         for place in (self.path, folder):
             try:
                 if (place / MANIFEST).read_bytes() == manifest:
@@ -71,3 +97,7 @@ class PackedBundle:
         except OSError as error:
             raise BundleError(f"{folder}: the bundle cannot be kept there ({error.strerror or error})") from None
         return Bundle.load(folder)
+
+
+def _folder(cache: Path, manifest: bytes) -> Path:
+    return cache / "bundles" / f"sent-{hashlib.sha256(manifest).hexdigest()[:24]}"

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .discovery import Inputs, real
 from .errors import UsageError
 from .images import FORMATS
+from .remote import Location, is_remote, to_location
 from .settings import NAME
 
 NAME_FIELDS = ("stem", "style", "ext")
@@ -22,18 +23,25 @@ class Item:
     Attributes:
         source: the photo.
         target: the painting.
-        root: the output folder, which the journal is in.
+        root: the output folder, which the journal is in; of an output behind a URL, its mirror.
         error: why it cannot be painted, if that was found already.
         style: number of its style, see `Stylizer.styles`.
         style_name: its stem.
+        url: of the painting, where the output is behind one.
     """
 
-    source: Path
+    source: Location
     target: Path
     root: Path
     error: str | None = None
     style: int = 0
     style_name: str = ""
+    url: str = ""
+
+    @property
+    def place(self) -> Location:
+        """Where the painting is to be found."""
+        return to_location(self.url) if self.url else self.target
 
     @property
     def key(self) -> str:
@@ -53,7 +61,12 @@ def temporary(root: Path, key: str) -> Path:
 
 
 def make_items(
-    inputs: Inputs, styles: Sequence[Path], output: Path | None = None, name: str = NAME, each: bool = False
+    inputs: Inputs,
+    styles: Sequence[Location],
+    output: Location | None = None,
+    name: str = NAME,
+    each: bool = False,
+    mirror: Callable[[Location], Path] = lambda output: Path(str(output)),
 ) -> list[Item]:
     """Photos and where their paintings go.
 
@@ -63,35 +76,47 @@ def make_items(
         output: one folder for everything.
         name: template of the output's name, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
         each: whether photos are painted in each style by itself, ``output`` having a folder for each; not in one of all.
+        mirror: gives the folder of this host that belongs to an output folder: itself, but for one behind a URL.
 
     Raises:
         UsageError: the template cannot be meant, an output would lie inside an input folder or replace a photo or the
             style, two photos would have the same output, or an output folder cannot be written to.
     """
     check_name(name)
+    places: dict[Path, Location] = {}
+
+    def mirrored(output: Location) -> Path:
+        root = mirror(output)
+        places[root] = output
+        return root
+
     items: list[Item] = []
     if each:
         for number, path in enumerate(styles):
-            items += _in_style(inputs, number, path.stem, output and output / path.stem, name)
+            items += _in_style(inputs, number, path.stem, output and output / path.stem, name, mirrored)
     else:
-        items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name)
-    _refuse_clashes(items, inputs.folders, styles)
+        items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name, mirrored)
+    _refuse_clashes(items, places, inputs.folders, styles)
     _refuse_unwritable(list(dict.fromkeys(item.target.parent for item in items)))
     return items
 
 
-def _in_style(inputs: Inputs, number: int, style: str, output: Path | None, name: str) -> Iterator[Item]:
-    siblings: dict[Path, Path] = {}
+def _in_style(
+    inputs: Inputs, number: int, style: str, output: Location | None, name: str, mirror: Callable[[Location], Path]
+) -> Iterator[Item]:
+    siblings: dict[Location, Location] = {}
     for photo in inputs.photos:
         if output is None:
             if photo.base not in siblings:
                 siblings[photo.base] = _sibling(photo.base, style)
-            root, below = siblings[photo.base], photo.below
+            place, below = siblings[photo.base], photo.below
         else:
-            root, below = output, photo.below if photo.under_output is None else photo.under_output
+            place, below = output, photo.below if photo.under_output is None else photo.under_output
         source = photo.source
         painted = name.format(stem=source.stem, style=style, ext=source.suffix)
-        yield Item(source, root / below / painted, root, photo.error, number, style)
+        root, target = mirror(place), below / painted
+        url = f"{place}/{target.as_posix()}" if is_remote(place) else ""
+        yield Item(source, root / target, root, photo.error, number, style, url)
 
 
 def check_name(template: str) -> None:
@@ -114,19 +139,23 @@ def check_name(template: str) -> None:
         raise UsageError(f"--name '{template}': must end with {{ext}}, or with one of {', '.join(FORMATS)}")
 
 
-def _sibling(folder: Path, style: str) -> Path:
+def _sibling(folder: Location, style: str) -> Location:
     absolute = real(folder)
+    if is_remote(absolute) and not absolute.parent.path.strip("/"):
+        raise UsageError(f"{folder}: is a bucket, and has no folder beside it; name an output with -o")
     return absolute.parent / f"{absolute.name}-{style}"
 
 
-def _refuse_clashes(items: Sequence[Item], folders: Sequence[Path], styles: Sequence[Path]) -> None:
-    problems = list(_clashes(items, folders, styles))
+def _refuse_clashes(
+    items: Sequence[Item], places: Mapping[Path, Location], folders: Sequence[Location], styles: Sequence[Location]
+) -> None:
+    problems = [*_clashes(items, folders, styles), *_remote_clashes(items, places, folders, styles)]
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UsageError(problems[0] + more)
 
 
-def _clashes(items: Sequence[Item], folders: Sequence[Path], styles: Sequence[Path]) -> Iterator[str]:
+def _clashes(items: Sequence[Item], folders: Sequence[Location], styles: Sequence[Location]) -> Iterator[str]:
     originals = {real(item.source) for item in items if item.error is None} | {real(style) for style in styles}
     inside = set(folders)
     taken: dict[Path, Item] = {}
@@ -146,6 +175,22 @@ def _clashes(items: Sequence[Item], folders: Sequence[Path], styles: Sequence[Pa
             folder = next((parent for parent in target.parents if parent in inside), None)
             if folder is not None:
                 yield f"{item.target.parent}: the output folder lies inside the input {folder}; name another with -o"
+
+
+def _remote_clashes(
+    items: Sequence[Item], places: Mapping[Path, Location], folders: Sequence[Location], styles: Sequence[Location]
+) -> Iterator[str]:
+    """As `_clashes`, of what lies behind URLs."""
+    inside = [f"{folder}/" for folder in folders if is_remote(folder)]
+    for output in places.values():
+        folder = next((folder for folder in inside if is_remote(output) and f"{output}/".startswith(folder)), None)
+        if folder is not None:
+            yield f"{output}: the output lies inside the input {folder}; name another with -o"
+    originals = {str(path) for path in (*(item.source for item in items), *styles) if is_remote(path)}
+    for item in items if originals else ():
+        target = f"{places[item.root]}/{item.key}"
+        if target in originals:
+            yield f"{target}: the output would replace an input; name another with -o"
 
 
 def _refuse_unwritable(folders: Sequence[Path]) -> None:

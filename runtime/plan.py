@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,10 +13,12 @@ from .images import fit, probe_photo
 from .journal import Entry, Journal
 from .masks import MaskFiles
 from .memory import Budget
+from .output import Output, damage, sha256_of
 from .placement import Item
 from .recipe import Recipe
+from .remote import is_remote
 from .settings import MAX_MEGAPIXELS, Settings
-from .sources import Stamp, sha256_file
+from .sources import sha256_file, stamp_of
 
 
 class State(Enum):
@@ -130,21 +133,30 @@ def make_plan(
         masks: of the photos.
     """
     assess = _Assessor(journals, recipe, policy or Policy(), budget, masks or MaskFiles())
-    tasks = []
-    for item in items:
+
+    def task(item: Item) -> Task:
         try:
-            tasks.append(assess(item))
+            return assess(item)
         except (ImageError, OSError) as error:
-            tasks.append(Task(item, State.REFUSED, reason(error, item)))
-    return Plan(tuple(tasks))
+            return Task(item, State.REFUSED, reason(error, item))
+
+    if not any(is_remote(item.source) for item in items):
+        return Plan(tuple(task(item) for item in items))
+    # Each is asked for over the network, which takes long and no work.
+    with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="plan") as pool:
+        return Plan(tuple(pool.map(task, items)))
+
+
+_REQUESTS = 32
+"""Photos behind URLs that are looked at at a time."""
 
 
 def is_known(item: Item, journal: Journal) -> bool:
     """Whether the output, if there is one, is a painting that the journal knows."""
-    entry = journal.painted.get(item.key)
-    if not os.path.lexists(item.target) or (entry is not None and _damage(item.target, entry) is None):
+    entry, output = journal.painted.get(item.key), journal.output
+    if output.look(item.key) is None or (entry is not None and _damage(output, entry) is None):
         return True
-    return _sha256(item.target) in journal.known.get(item.key, set())
+    return sha256_of(output, item.key) in journal.known.get(item.key, set())
 
 
 def reason(error: Exception, item: Item) -> str:
@@ -175,11 +187,11 @@ class _Assessor:
         if policy.force:
             return self._to_do(item, "forced")
         if entry is None:
-            replaces = os.path.lexists(item.target)
+            replaces = journal.output.look(item.key) is not None
             return self._to_do(item, "replaces a file that the journal does not know" if replaces else "new")
-        damage = _damage(item.target, entry)
-        if damage:
-            return self._to_do(item, damage)
+        changed = _damage(journal.output, entry)
+        if changed:
+            return self._to_do(item, changed)
         photo, long_side = self._photo(item, entry)
         asked = self._recipe.fingerprint(photo, long_side, item.target, guidance, item.style)
         if asked == entry.fingerprint or (policy.shrink_to_fit and asked == entry.asked):
@@ -188,7 +200,7 @@ class _Assessor:
 
     def _photo(self, item: Item, entry: Entry) -> tuple[str, int]:
         """Sha256 and long side of the photo; from the journal, if the file is as it was."""
-        if entry.photo_stamp == Stamp.of(item.source.stat()):
+        if entry.photo_stamp == stamp_of(item.source):
             return entry.photo_sha256, entry.long_side
         header = probe_photo(item.source, self._policy.max_megapixels)
         return sha256_file(item.source), max(header.size)
@@ -196,8 +208,10 @@ class _Assessor:
     def _to_do(self, item: Item, why: str) -> Task:
         if len(os.fsencode(item.target.name)) > _NAME_MAX:
             return Task(item, State.REFUSED, f"the output's name would be longer than {_NAME_MAX} bytes")
-        if item.target.is_dir():
-            return Task(item, State.REFUSED, f"there is a folder where the output would go: {item.target}")
+        output = self._journals[item.root].output
+        there = output.look(item.key)
+        if there is not None and there.folder:
+            return Task(item, State.REFUSED, f"there is a folder where the output would go: {output.place(item.key)}")
         header = probe_photo(item.source, self._policy.max_megapixels)
         if self._budget is None or self._budget.fits(header.size):
             return Task(item, State.TODO, why, header.size)
@@ -214,19 +228,5 @@ _NAME_MAX = 255
 """Longest name of a file, in bytes, on the file systems of Linux."""
 
 
-def _damage(target: Path, entry: Entry) -> str | None:
-    """What has become of a painting since it was journalled; None if it is as it was."""
-    try:
-        status = target.lstat()
-    except OSError:
-        return "the painting has been deleted"
-    if (status.st_size, status.st_mtime_ns) == (entry.output_size, entry.output_mtime_ns):
-        return None
-    return None if _sha256(target) == entry.output_sha256 else "the painting has been changed by hand"
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return sha256_file(path)
-    except OSError:
-        return None
+def _damage(output: Output, entry: Entry) -> str | None:
+    return damage(output, entry.target, entry.output_size, entry.output_mtime_ns, entry.output_sha256)

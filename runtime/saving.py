@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .atomic import make_folder, publish, stage
+from .atomic import publish
 from .errors import DiskError, ImageError
-from .journal import STATE, Entry, Journal
+from .journal import Entry, Journal
+from .output import STATE, Found
 from .placement import Item, temporary
 from .plan import is_known
 from .sources import sha256_file
@@ -21,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
-    """Stage, journal, publish, in this order: see `Entry`.
+    """Have a painting committed by its output, and journalled: see `Output.commit` and `Entry`.
 
     Args:
         item: whose output it is.
@@ -37,25 +38,17 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         DiskError: the output folder takes no more.
         ImageError: this file cannot be written.
     """
+
+    def journalled(found: Found) -> None:
+        digest = hashlib.sha256(data).hexdigest()
+        journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
+
     try:
-        make_folder(item.target.parent)
         if keep_existing and not is_known(item, journal):
             return False
-        status = stage(item.temporary, data)
-        line = replace(
-            entry,
-            output_sha256=hashlib.sha256(data).hexdigest(),
-            output_size=status.st_size,
-            output_mtime_ns=status.st_mtime_ns,
-        )
-        try:
-            journal.append(line)
-        except BaseException:
-            item.temporary.unlink(missing_ok=True)
-            raise
-        publish(item.temporary, item.target)
+        journal.output.commit(item.key, item.temporary, data, journalled)
     except OSError as error:
-        text = f"{item.target}: cannot write {len(data):,} bytes ({error.strerror or error})"
+        text = f"{journal.output.place(item.key)}: cannot write {len(data):,} bytes ({error.strerror or error})"
         if error.errno in _NO_ROOM:
             free = shutil.disk_usage(item.root).free
             raise DiskError(f"{text}, {free:,} are free; make room and run again, it goes on from here") from None

@@ -2,48 +2,47 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO, overload
 
-
-@dataclass(frozen=True)
-class Stamp:
-    """What the file system says of a file's content without reading it; equal stamps, equal content.
-
-    The change time is part of it, since a program that edits a file can set back the modification time, but not this.
-
-    Attributes:
-        size: in bytes.
-        mtime_ns, ctime_ns: modification and change, in nanoseconds of the file system's clock. They are compared with
-            each other only, so that a clock that jumps does no harm.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Stamp":
-        """The stamp in a status."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+from . import remote
+from .remote import Location, is_remote
+from .stamp import Stamp
 
 
 class NotRegularError(OSError):
     """A FIFO, a device, a socket or a folder where a file was expected."""
 
 
+class _Object(io.BytesIO):
+    """An object behind a URL, or its first bytes."""
+
+    stamp: Stamp
+
+
 @contextlib.contextmanager
-def open_source(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file for reading.
+def open_source(path: Location, head: int | None = None) -> Iterator[BinaryIO]:
+    """Open a regular file for reading, or fetch an object.
+
+    Args:
+        path: of it.
+        head: bytes that suffice, of an object.
 
     Raises:
-        NotRegularError: it is none; such a file is not waited for, and a device not touched.
+        NotRegularError: it is no regular file; such a one is not waited for, and a device not touched.
         OSError: it cannot be opened.
     """
+    if is_remote(path):
+        before = remote.stamp_of(path)
+        with _Object(remote.read_bytes(path, None if head is None else min(head, before.size))) as content:
+            content.stamp = before
+            yield content
+        return
+    assert isinstance(path, Path), "it is of this host"
     _refuse_others(path.stat())
     # Should it have become a FIFO since then, O_NONBLOCK keeps the open from waiting for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -52,14 +51,37 @@ def open_source(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def sha256_file(path: Path) -> str:
+def stamp_of_open(file: BinaryIO) -> Stamp:
+    """The stamp of what `open_source` gave, as it is now; of an object, as it was before it was fetched."""
+    return file.stamp if isinstance(file, _Object) else Stamp.of(os.fstat(file.fileno()))
+
+
+def stamp_of(path: Location) -> Stamp:
+    """The stamp of a file or an object.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return remote.stamp_of(path) if is_remote(path) else Stamp.of(path.stat())
+
+
+def sha256_file(path: Location) -> str:
     """Hexadecimal sha256 of a file's bytes.
 
     Raises:
         OSError: it cannot be read, or is no regular file.
     """
     with open_source(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+@overload
+def absolute(path: Path) -> Path: ...
+@overload
+def absolute(path: Location) -> Location: ...
+def absolute(path: Location) -> Location:
+    """The same from any working directory; links stay what they are."""
+    return path if is_remote(path) else Path(os.path.abspath(path))  # noqa: PTH100 - follows links
 
 
 def _refuse_others(status: os.stat_result) -> None:

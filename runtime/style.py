@@ -20,6 +20,7 @@ from .errors import ImageError, StyleError
 from .images import Photo, Picture, fit, read_photo, resize, to_pixels
 from .objective import encode
 from .regions import Color, Guidance, Mask, assign
+from .remote import Location
 from .settings import MAX_MEGAPIXELS
 
 Grams = dict[str, NDArray[np.float32]]
@@ -34,7 +35,7 @@ _KEPT = 16
 """Sets kept in memory, 2 MiB each for VGG-19: photos smaller than the size optimised at bring a set each."""
 
 
-def read_style(path: Path, max_megapixels: float = MAX_MEGAPIXELS, role: str = "style") -> Photo:
+def read_style(path: Location, max_megapixels: float = MAX_MEGAPIXELS, role: str = "style") -> Photo:
     """Read a style, or a picture of another ``role``: `read_photo`, with the error of a run that cannot begin.
 
     Raises:

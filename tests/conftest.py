@@ -17,7 +17,7 @@ from PIL import Image
 from nstbatch.cli.report.page import rebuild
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
-from nstbatch.runtime.journal import STATE
+from nstbatch.runtime.output import STATE
 from seams import picture
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,8 @@ from nstbatch.cli.report.files import make_thumbnails
 from nstbatch.cli.report.page import write_page
 from nstbatch.cli.report.server import Server
 from nstbatch.runtime import Journal
-from nstbatch.runtime.journal import STATE, Entry
+from nstbatch.runtime.journal import Entry
+from nstbatch.runtime.output import STATE, FolderOutput
 from seams import picture
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -152,7 +153,7 @@ def fill(root: Path, count: int) -> Journal:
         )
         lines.append(entry.to_json())
         shutil.copy(source, root / f"{i:05d}.png")
-    make_thumbnails(root, entry)
+    make_thumbnails(FolderOutput(root), entry)
     journal.path.write_text("\n".join(lines) + "\n")
     return Journal.read(root)
 

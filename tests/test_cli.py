@@ -17,7 +17,7 @@ from nstbatch.cli.report.files import FOLDER, PAGE
 from nstbatch.exporter import export_bundle
 from nstbatch.runtime import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
-from nstbatch.runtime.journal import STATE
+from nstbatch.runtime.output import STATE
 from process import MAIN
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

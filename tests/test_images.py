@@ -30,7 +30,7 @@ from nstbatch.runtime.images import (
     to_pixels,
     write_picture,
 )
-from nstbatch.runtime.sources import Stamp
+from nstbatch.runtime.stamp import Stamp
 
 SIZE = (64, 48)
 ORIENTATION, MAKE, DATE = 0x0112, 0x010F, 0x9003

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nstbatch.runtime import Journal, hold
 from nstbatch.runtime.errors import LockedError, UsageError
 from nstbatch.runtime.journal import Entry
-from nstbatch.runtime.sources import Stamp
+from nstbatch.runtime.stamp import Stamp
 
 texts = st.text(max_size=30) | st.sampled_from(["caf\udce9", "new\nline", "\x00", "\u2028"])
 entries = st.builds(

@@ -25,7 +25,8 @@ from nstbatch.runtime import Bundle, Journal, hold
 from nstbatch.runtime.curves import POINTS, make_curve
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.images import read_thumbnail
-from nstbatch.runtime.journal import STATE, Entry
+from nstbatch.runtime.journal import Entry
+from nstbatch.runtime.output import STATE
 from process import MAIN
 from seams import Bench, picture
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstbatch.cli import main
+from nstbatch.cli.app import app
 from nstbatch.cli.report.files import Run, read_runs
 from nstbatch.cli.report.page import page_data, read_journal
 from nstbatch.runtime import Bundle, Journal, hold
 from nstbatch.runtime.errors import ExitCode, LockedError, UsageError
-from nstbatch.runtime.journal import STATE
+from nstbatch.runtime.output import STATE
 from nstbatch.runtime.saving import recover
 from nstbatch.runtime.shard import Shard
 from seams import Bench, picture
@@ -143,17 +143,17 @@ def test_three_shards_paint_a_folder_once(
     assert any("shard 2/3: " in note for note in notes)
 
     # All of it is in the report, by whichever it is written; and a run of all photos has nothing to do.
-    assert CliRunner().invoke(main, ["report", str(out)]).exit_code == 0
+    assert CliRunner().invoke(app, ["report", str(out)]).exit_code == 0
     data = page_data(out, read_journal(out), "")
     assert data["painted"] == 7
     assert len(data["runs"]) == 3
     for name, value in ARRAY.items():
         monkeypatch.setenv(name, value)
-    found = CliRunner().invoke(main, command)
+    found = CliRunner().invoke(app, command)
     assert "shard 3/3, by the variables of SLURM: " in found.stderr
     assert found.exit_code == ExitCode.OK
-    found = CliRunner().invoke(main, [*command, "--shard", "1/1"])
-    assert "7 up to date" in found.stderr
+    found = CliRunner().invoke(app, [*command, "--shard", "1/1"])
+    assert "7 up to date" in found.output
 
 
 def test_runs_of_shards_have_lines_of_their_own(tmp_path: Path) -> None:

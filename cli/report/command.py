@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from ..options import PATH, option
+from ...runtime.remote import Location, is_remote
+from ..options import LOCATION, PATH, option
 
 
 @click.command()
-@click.argument("output", type=PATH)
-def report(output: Path) -> None:
+@click.argument("output", type=LOCATION)
+def report(output: Location) -> None:
     """Write report.html of an output folder anew, from its journal, with all thumbnails.
 
     \b
@@ -17,10 +18,22 @@ def report(output: Path) -> None:
 
     A run writes it by itself, unless it is told -q or --no-report.
     """
+    from ...runtime.output import RemoteOutput
+    from ...runtime.shard import Shard
+    from ..outputs import Outputs
     from .page import rebuild
 
     try:
-        click.echo(str(rebuild(output)))
+        if not is_remote(output):
+            click.echo(str(rebuild(output)))
+            return
+        outputs = Outputs()
+        root = outputs.mirror(output)
+        journal = outputs.journal(root, Shard())
+        path = rebuild(root, journal)
+        assert isinstance(journal.output, RemoteOutput), "it is behind a URL"
+        journal.output.push()
+        click.echo(f"{output}/{path.name}")
     except OSError as error:
         raise click.ClickException(f"{output}: {error.strerror or error}") from None
 

@@ -11,7 +11,7 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,13 +20,15 @@ from typing import Any
 from PIL import Image
 
 from ...runtime.atomic import make_folder, write_atomic
-from ...runtime.errors import ImageError
+from ...runtime.errors import NstbatchError
 from ...runtime.images import read_thumbnail
-from ...runtime.journal import REPORT_FILES as FOLDER
-from ...runtime.journal import STATE, Entry
+from ...runtime.journal import Entry
+from ...runtime.output import REPORT, STATE, Output
+from ...runtime.output import REPORT_FILES as FOLDER
+from ...runtime.remote import Location, to_location
 from ...runtime.settings import MAX_MEGAPIXELS
 
-PAGE = "report.html"
+PAGE = REPORT
 _SIDE = 480
 """Long side of a thumbnail, in pixels."""
 
@@ -107,17 +109,19 @@ def thumbnail_names(entry: Entry) -> tuple[str, str]:
     return f"{first}.jpg", f"{second}.jpg"
 
 
-def make_thumbnails(root: Path, entry: Entry) -> None:
+def make_thumbnails(output: Output, entry: Entry) -> None:
     """Make what is missing of an entry's thumbnails; what cannot be read has none."""
-    sources = [Path(entry.source), *([root / entry.target] if entry.outcome == "painted" else [])]
+    sources: list[Callable[[], Location]] = [lambda: to_location(entry.source)]
+    if entry.outcome == "painted":
+        sources.append(lambda: output.place(entry.target))
     for name, source in zip(thumbnail_names(entry), sources, strict=False):
-        path = root / FOLDER / name
+        path = output.root / FOLDER / name
         if path.exists():
             continue
-        with contextlib.suppress(OSError, ImageError):
+        with contextlib.suppress(OSError, NstbatchError):
             # What was painted was not too large; what was not may have been.
             limit = math.inf if entry.outcome == "painted" else MAX_MEGAPIXELS
-            small = jpeg(read_thumbnail(source, _SIDE, limit))
+            small = jpeg(read_thumbnail(source(), _SIDE, limit))
             make_folder(path.parent)
             write_atomic(path, small)
 

@@ -18,9 +18,10 @@ from markupsafe import Markup
 
 from ...runtime.atomic import write_atomic
 from ...runtime.errors import LockedError, UsageError
-from ...runtime.journal import REPORT_FILES as FOLDER
-from ...runtime.journal import STATE, Entry, Journal, journal_files
+from ...runtime.journal import Entry, Journal, journal_files
 from ...runtime.lock import hold
+from ...runtime.output import REPORT_FILES as FOLDER
+from ...runtime.output import STATE, FolderOutput
 from ..text import printable
 from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, run_files, thumbnail_names
 
@@ -31,8 +32,12 @@ PHOTOS, PAINTINGS = "photo", "painting"
 """Paths under which `watch` serves photos, by the names of their paintings, and these."""
 
 
-def write_page(root: Path) -> Path:
+def write_page(root: Path, journal: Journal | None = None) -> Path:
     """Write the page of an output folder from its journal and the thumbnails that are there.
+
+    Args:
+        root: the folder.
+        journal: its journal; None reads it.
 
     Raises:
         UsageError: there is no journal, or a page that is not nstbatch's.
@@ -41,26 +46,31 @@ def write_page(root: Path) -> Path:
     path = root / PAGE
     if not is_ours(path):
         raise UsageError(f"{path}: is there already, and no report of nstbatch; move it away")
-    write_atomic(path, render(root, page_data(root, read_journal(root))).encode())
+    write_atomic(path, render(root, page_data(root, journal or read_journal(root))).encode())
     return path
 
 
-def rebuild(root: Path) -> Path:
+def rebuild(root: Path, journal: Journal | None = None) -> Path:
     """`write_page`, with every thumbnail that is missing, and without those that nothing shows any more.
+
+    Args:
+        root: the folder.
+        journal: its journal; None reads it.
 
     Raises:
         UsageError, OSError: see there.
     """
-    for entry in _entries(read_journal(root)):
-        make_thumbnails(root, entry)
+    journal = journal or read_journal(root)
+    for entry in _entries(journal):
+        make_thumbnails(journal.output, entry)
     # A run that goes on has its thumbnails, and would miss them.
     with contextlib.suppress(LockedError), hold([root]):
-        known = {name for entry in _entries(read_journal(root)) for name in thumbnail_names(entry)}
+        known = {name for entry in _entries(journal.again()) for name in thumbnail_names(entry)}
         for path in (root / FOLDER).glob("*.jpg"):
             if path.name not in known:
                 path.unlink(missing_ok=True)
         discard_temporary(root)
-    return write_page(root)
+    return write_page(root, journal)
 
 
 def read_journal(root: Path) -> Journal:
@@ -98,7 +108,7 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
         "runs": runs,
         "failed": len(journal.failed),
         "painted": len(entries) - len(journal.failed),
-        "rows": [_row(root, entry, live) for entry in entries[:_ROWS]],
+        "rows": [_row(journal, entry, live) for entry in entries[:_ROWS]],
     }
 
 
@@ -145,8 +155,9 @@ def _entries(journal: Journal) -> list[Entry]:
     return [*journal.failed.values(), *sorted(painted, key=lambda entry: entry.finished, reverse=True)]
 
 
-def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:
-    painted = entry.outcome == "painted" and os.path.lexists(root / entry.target)
+def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
+    root = journal.root
+    painted = entry.outcome == "painted" and journal.output.look(entry.target) is not None
     photo_thumbnail, painting_thumbnail = (
         f"{FOLDER}/{name}" if _is_there(root / FOLDER / name) else None for name in thumbnail_names(entry)
     )
@@ -163,11 +174,16 @@ def _row(root: Path, entry: Entry, live: bool) -> dict[str, Any]:
         "evaluations": entry.evaluations,
         "loss": entry.loss if entry.loss is not None and math.isfinite(entry.loss) else None,
         "curve": entry.curve,
-        "photo": _url(source) if _is_there(Path(entry.source)) else None,
+        "photo": _url(source) if _can_be_shown(journal, entry) else None,
         "painting": _url(target) if painted else None,
         "photoThumbnail": photo_thumbnail,
         "paintingThumbnail": painting_thumbnail if painted else None,
     }
+
+
+def _can_be_shown(journal: Journal, entry: Entry) -> bool:
+    """Whether a browser can follow a link from the page to the photo itself."""
+    return isinstance(journal.output, FolderOutput) and "://" not in entry.source and _is_there(Path(entry.source))
 
 
 def _is_there(path: Path) -> bool:

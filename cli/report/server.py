@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ...runtime.images import FORMATS
-from ...runtime.journal import REPORT_FILES as FOLDER
-from ...runtime.journal import STATE, Journal
+from ...runtime.journal import Journal
+from ...runtime.output import REPORT_FILES as FOLDER
+from ...runtime.output import STATE
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 from .watcher import EASEL, STATUS
 

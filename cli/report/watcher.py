@@ -12,7 +12,7 @@ from ...runtime import Journal, Progress, Report, Settings
 from ...runtime.atomic import write_atomic
 from ...runtime.errors import ExitCode, ImageError, UsageError
 from ...runtime.images import Picture, fit, resize
-from ...runtime.journal import STATE
+from ...runtime.output import STATE, RemoteOutput
 from ...runtime.placement import Item
 from ...runtime.plan import Plan, Task
 from ...runtime.report import Outcome, Row
@@ -99,7 +99,7 @@ class ReportWatcher(Watcher):
         entries = journal.painted if row.outcome is Outcome.PAINTED else journal.failed
         entry = entries.get(row.item.key)
         if entry is not None:
-            self._pool.submit(make_thumbnails, row.item.root, entry)
+            self._pool.submit(make_thumbnails, journal.output, entry)
         if self._clock() >= self._page_due:
             # Until it is written, and its time known.
             self._page_due = math.inf
@@ -122,6 +122,9 @@ class ReportWatcher(Watcher):
         for status in self._status:
             status.ended(report, code, error)
         self._pool.submit(self._write, list(self._journals))
+        for journal in self._journals.values():
+            if isinstance(journal.output, RemoteOutput):
+                self._pool.submit(_push, journal.output)
         self._pool.shutdown()
 
     def _write(self, roots: Sequence[Path]) -> None:
@@ -129,5 +132,10 @@ class ReportWatcher(Watcher):
         for root in roots:
             # From the file and not from memory, which the run changes meanwhile.
             with contextlib.suppress(OSError, UsageError):
-                write_page(root)
+                write_page(root, self._journals[root].again())
         self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
+
+
+def _push(output: RemoteOutput) -> None:
+    with contextlib.suppress(OSError):
+        output.push()

@@ -30,7 +30,8 @@ from typing import Any
 import nstbatch.cli.app
 import nstbatch.cli.run
 import nstbatch.runtime.saving
-from nstbatch.runtime.journal import STATE, Journal
+from nstbatch.runtime.journal import Journal
+from nstbatch.runtime.output import STATE
 from seams import SeamEngine, files, picture
 
 MODES = ("before", "after", "half", "power")

@@ -31,7 +31,7 @@ from nstbatch.runtime import (
 )
 from nstbatch.runtime.bundle import Manifest, Parity, WeightsInfo
 from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.journal import STATE
+from nstbatch.runtime.output import STATE
 from nstbatch.runtime.placement import Item
 from nstbatch.runtime.plan import Plan
 from nstbatch.runtime.report import Row
