@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A photo and its place in the tree that the output mirrors.
 

@@ -5,9 +5,11 @@ import heapq
 import json
 import os
 import secrets
+import sys
 import time
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ FORMAT_VERSION = 1
 """Version of a line. Lines of another version are skipped, and their pictures painted anew."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A line of the journal.
 
@@ -88,7 +90,16 @@ class Entry:
         values = {name: value for name, value in raw.items() if name in known}
         if values.get("photo_stamp") is not None:
             values["photo_stamp"] = Stamp(**values["photo_stamp"])
+        # Of a hundred thousand lines most say the same here.
+        for name in _ALIKE & values.keys():
+            if isinstance(values[name], str):
+                values[name] = sys.intern(values[name])
+        if values.get("asked") == values.get("fingerprint"):
+            values["asked"] = values.get("fingerprint", "")
         return cls(**values)
+
+
+_ALIKE = {"outcome", "reason", "finished", "nstbatch", "style", "run"}
 
 
 @dataclass
@@ -101,17 +112,21 @@ class Journal:
         failed: the newest line "failed" of each target that has no newer "painted".
         known: sha256 of every painting that was ever journalled, by target.
         skipped: lines that could not be understood: torn ones, and those of another version.
+        curves: how many of the newest paintings keep their curve, which takes more memory than all else; only a report has a
+            use for it.
         shard: of the run that adds to it. Each has a file of its own, since network file systems do not keep the lines of
             several hosts apart; all are read.
     """
 
     root: Path
     shard: Shard = field(default_factory=Shard)
+    curves: int = 0
     painted: dict[str, Entry] = field(default_factory=dict)
     failed: dict[str, Entry] = field(default_factory=dict)
     known: dict[str, set[str]] = field(default_factory=dict)
     skipped: int = 0
     _handle: int | None = None
+    _with_curves: deque[Entry] = field(default_factory=deque)
 
     @property
     def output(self) -> Output:
@@ -124,7 +139,7 @@ class Journal:
         return self.root / STATE / f"journal{self.shard.suffix}.jsonl"
 
     @classmethod
-    def read(cls, root: Path, shard: Shard | None = None) -> "Journal":
+    def read(cls, root: Path, shard: Shard | None = None, curves: int = 0) -> "Journal":
         """Read the journal of an output folder; an empty one where there is none.
 
         A torn last line, as a power failure leaves it, is skipped like any line that cannot be understood. Of the lines of
@@ -133,11 +148,12 @@ class Journal:
         Args:
             root: the folder.
             shard: of the run that will add to it; None for one of all photos.
+            curves: see the attribute.
 
         Raises:
             OSError: it is there and cannot be read.
         """
-        journal = cls(root, shard=shard or Shard())
+        journal = cls(root, shard=shard or Shard(), curves=curves)
         journal.take_files()
         return journal
 
@@ -152,13 +168,16 @@ class Journal:
         for entry in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda entry: entry.finished):
             self._take(entry)
 
-    def again(self) -> "Journal":
+    def again(self, curves: int = 0) -> "Journal":
         """The same, read anew.
+
+        Args:
+            curves: see the attribute.
 
         Raises:
             OSError: see `read`.
         """
-        return Journal.read(self.root, self.shard)
+        return Journal.read(self.root, self.shard, curves)
 
     def append(self, entry: Entry) -> None:
         """Add a line and make it durable. A failure that is journalled already, word for word, is not added again.
@@ -195,11 +214,21 @@ class Journal:
 
     def _take(self, entry: Entry) -> None:
         if entry.outcome == "painted":
-            self.painted[entry.target] = entry
+            self.painted[entry.target] = self._lightened(entry)
             self.failed.pop(entry.target, None)
             self.known.setdefault(entry.target, set()).add(entry.output_sha256)
         else:
             self.failed[entry.target] = entry
+
+    def _lightened(self, entry: Entry) -> Entry:
+        if not self.curves:
+            return replace(entry, curve=[])
+        self._with_curves.append(entry)
+        if len(self._with_curves) > self.curves:
+            old = self._with_curves.popleft()
+            if self.painted.get(old.target) is old:
+                self.painted[old.target] = replace(old, curve=[])
+        return entry
 
     @staticmethod
     def _line_break(handle: int) -> bytes:
@@ -221,10 +250,11 @@ class RemoteJournal(Journal):
     Args:
         output: where; pulled.
         shard: see `Journal`.
+        curves: likewise.
     """
 
-    def __init__(self, output: RemoteOutput, shard: Shard | None = None) -> None:
-        super().__init__(output.root, shard=shard or Shard())
+    def __init__(self, output: RemoteOutput, shard: Shard | None = None, curves: int = 0) -> None:
+        super().__init__(output.root, shard=shard or Shard(), curves=curves)
         self._output = output
         self._lines: dict[str, bytes] = {}
         """Those not yet merged, by the names of their objects."""
@@ -235,9 +265,9 @@ class RemoteJournal(Journal):
         """See `Journal`."""
         return self._output
 
-    def again(self) -> "RemoteJournal":
+    def again(self, curves: int = 0) -> "RemoteJournal":
         """See `Journal`."""
-        return RemoteJournal(self._output, self.shard)
+        return RemoteJournal(self._output, self.shard, curves)
 
     def append(self, entry: Entry) -> None:
         """See `Journal`."""

@@ -31,7 +31,7 @@ _FETCHES = 16
 """Objects that are fetched at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """What is in a painting's place.
 

@@ -16,7 +16,7 @@ from .settings import NAME
 NAME_FIELDS = ("stem", "style", "ext")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """A photo and where its painting goes.
 

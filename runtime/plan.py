@@ -30,7 +30,7 @@ class State(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """A photo, and what is to be done about it.
 

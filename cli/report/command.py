@@ -21,7 +21,7 @@ def report(output: Location) -> None:
     from ...runtime.output import RemoteOutput
     from ...runtime.shard import Shard
     from ..outputs import Outputs
-    from .page import rebuild
+    from .page import CURVES, rebuild
 
     try:
         if not is_remote(output):
@@ -29,7 +29,7 @@ def report(output: Location) -> None:
             return
         outputs = Outputs()
         root = outputs.mirror(output)
-        journal = outputs.journal(root, Shard())
+        journal = outputs.journal(root, Shard()).again(CURVES)
         path = rebuild(root, journal)
         assert isinstance(journal.output, RemoteOutput), "it is behind a URL"
         journal.output.push()

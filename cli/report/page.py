@@ -25,7 +25,7 @@ from ...runtime.output import STATE, FolderOutput
 from ..text import printable
 from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, run_files, thumbnail_names
 
-_ROWS = 5000
+_ROWS = CURVES = 5000
 """Pictures of a page; of more, those that failed and the newest."""
 
 PHOTOS, PAINTINGS = "photo", "painting"
@@ -82,7 +82,7 @@ def read_journal(root: Path) -> Journal:
     if not (root / STATE).is_dir():
         raise UsageError(f"{root}: is no output folder of nstbatch; it has no journal")
     try:
-        return Journal.read(root)
+        return Journal.read(root, curves=CURVES)
     except OSError as error:
         raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
 

@@ -19,7 +19,7 @@ from ...runtime.report import Outcome, Row
 from ..status import StatusFile
 from ..watch import Watcher
 from .files import Run, discard_temporary, jpeg, make_thumbnails
-from .page import write_page
+from .page import CURVES, write_page
 
 STATUS, EASEL = "status*.json", "easel.jpg"
 """In the folder of what nstbatch remembers: what a run and those of shards do now, and the picture in work."""
@@ -132,7 +132,7 @@ class ReportWatcher(Watcher):
         for root in roots:
             # From the file and not from memory, which the run changes meanwhile.
             with contextlib.suppress(OSError, UsageError):
-                write_page(root, self._journals[root].again())
+                write_page(root, self._journals[root].again(CURVES))
         self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
 
 
