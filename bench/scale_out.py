@@ -65,15 +65,15 @@ Ray's own limits were not met: two workers are not a thousand.
 @click.option("--gpus", default=1000, show_default=True)
 @click.option("--painting", default=3.6, show_default=True, help="Seconds of a picture on a GPU.")
 @click.option(
-    "--saving", default=2.1, show_default=True, help="Milliseconds of a picture: staged, synced, journalled, renamed."
+    "--saving", default=1.2, show_default=True, help="Milliseconds of a picture: staged, synced, journalled, renamed."
 )
-@click.option("--handling", default=6.0, show_default=True, help="Milliseconds of a picture: the driver's CPU, with Ray.")
+@click.option("--handling", default=13.0, show_default=True, help="Milliseconds of a picture: the driver's CPU, with Ray.")
 @click.option(
-    "--thumbnails", default=9.5, show_default=True, help="Milliseconds of a picture in a report; more for large ones."
+    "--thumbnails", default=10.6, show_default=True, help="Milliseconds of a picture in a report; more for large ones."
 )
-@click.option("--planning", default=0.17, show_default=True, help="Milliseconds of a picture: listing, items, plan.")
-@click.option("--reading", default=0.15, show_default=True, help="Milliseconds of a line of the journal.")
-@click.option("--resident", default=4.0, show_default=True, help="KiB of a picture in the driver: plan and journal.")
+@click.option("--planning", default=0.16, show_default=True, help="Milliseconds of a picture: listing, items, plan.")
+@click.option("--reading", default=0.03, show_default=True, help="Milliseconds of a line of the journal.")
+@click.option("--resident", default=2.7, show_default=True, help="KiB of a picture in the driver: plan and journal.")
 @click.option("--page", default=0.15, show_default=True, help="Seconds of a thousand objects of a listing. An assumption.")
 @click.option("--request", default=0.03, show_default=True, help="Seconds of a request to an object store. An assumption.")
 @click.option("--save", is_flag=True, help="Keep the page in bench/results/.")

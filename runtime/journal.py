@@ -222,7 +222,11 @@ class Journal:
 
     def _lightened(self, entry: Entry) -> Entry:
         if not self.curves:
-            return replace(entry, curve=[])
+            return replace(entry, curve=[]) if entry.curve else entry
+        before = self.painted.get(entry.target)
+        if not entry.curve and before is not None and before.output_sha256 == entry.output_sha256:
+            # The same painting once more, by a run that had no use for its curve.
+            entry = replace(entry, curve=before.curve)
         self._with_curves.append(entry)
         if len(self._with_curves) > self.curves:
             old = self._with_curves.popleft()

@@ -103,6 +103,26 @@ def test_lines_of_another_version_and_rubbish_are_skipped(tmp_path: Path) -> Non
     assert found.skipped == 7
 
 
+def test_only_so_many_curves_are_kept_and_of_the_newest(tmp_path: Path) -> None:
+    written = journal_in(tmp_path)
+    for number in (0, 1, 2, 0, 3):
+        curve = [[float(number), 1.0]]
+        written.append(Entry(f"{number}.png", "a", "painted", "", "", "", output_sha256=f"{number}", curve=curve))
+    assert not any(entry.curve for entry in written.painted.values()), "a run has no use for them"
+    # As of a picture that had failed, and is sound again.
+    written.append(written.painted["3.png"])
+    written.close()
+    found = Journal.read(tmp_path, curves=3)
+    assert {key: entry.curve for key, entry in found.painted.items()} == {
+        "0.png": [[0.0, 1.0]],
+        "1.png": [],
+        "2.png": [],
+        "3.png": [[3.0, 1.0]],
+    }
+    assert found.again(curves=9).painted["1.png"].curve == [[1.0, 1.0]]
+    assert not found.again().painted["1.png"].curve
+
+
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     assert Journal.read(tmp_path / "nowhere").painted == {}
 

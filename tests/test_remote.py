@@ -21,7 +21,7 @@ from nstbatch.runtime.journal import RemoteJournal
 from nstbatch.runtime.output import STATE, RemoteOutput
 from nstbatch.runtime.remote import to_location
 from nstbatch.runtime.shard import Shard
-from seams import Bench, SeamEngine, paint, picture
+from seams import SeamEngine, paint, picture
 
 OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
 
@@ -435,9 +435,3 @@ def test_a_bundle_that_is_not_there(store: Store, samples: Path, tmp_path: Path)
         found = nstbatch(folder, "--style", samples / "starry.jpg", "--bundle", f"{store.url}/broken", *OPTIONS)
         assert found.exit_code == ExitCode.FATAL
         assert f"{store.url}/broken" in found.output
-
-
-def test_a_bench_needs_no_url(tmp_path: Path) -> None:
-    picture(tmp_path / "in" / "a.png")
-    bench = Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out")
-    assert bench.items(tmp_path / "in")[0].url == ""
