@@ -5,6 +5,7 @@ system, or behind a URL. Paintings come back through Ray's object store, and the
 """
 
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -62,6 +63,9 @@ ATTEMPTS = 3
 
 _STARTS = 3
 """Workers that may end in a row before they have begun."""
+
+_REACH = 10.0
+"""Seconds within which a cluster's address answers."""
 
 _PATIENCE = 600.0
 """Seconds to wait for the first worker: a cluster that scales may have to start a node."""
@@ -248,6 +252,10 @@ class RayPainters:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local: dict[str, Any] = {} if address else {"include_dashboard": False}
         try:
+            host, _, port = (address or "").rpartition(":")
+            if port.isdecimal() and "/" not in host:
+                # Ray itself would try for minutes.
+                socket.create_connection((host, int(port)), _REACH).close()
             self._ray.init(address=address, log_to_driver=False, logging_level="error", **local)
         except Exception as error:  # Ray's exceptions share no base but Exception
             where = f"--ray-address {address}" if address else "Ray"

@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -277,6 +278,15 @@ def test_what_a_worker_cannot_make_is_told(bench: Bench) -> None:
 
     with pytest.raises(ProviderError, match="no such GPU"), _ray(broken, style=bench.style, device=7):
         pass
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(UsageError, match=f"--ray-address {address}: no cluster there"):
+            RayPainters(make, address=address)  # type: ignore[arg-type]
 
 
 def test_a_crew_that_fits_the_cluster() -> None:
