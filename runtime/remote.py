@@ -82,7 +82,8 @@ def write_bytes(path: "UPath", data: bytes) -> None:
 
     def put() -> None:
         # SFTP and its like have folders that must be there; an object store has none, and says nothing.
-        path.fs.makedirs(path.parent.path, exist_ok=True) if _has_folders(path) else None
+        if _has_folders(path):
+            path.fs.makedirs(path.parent.path, exist_ok=True)
         path.fs.pipe_file(path.path, data)
 
     persist(path, put)

@@ -94,7 +94,18 @@ def test_a_gpu_that_is_not_there() -> None:
 
 
 def test_two_wheels_of_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.31.1")
+    folders = {"onnxruntime": "/site", "onnxruntime-gpu": "/kit"}
+
+    class Distribution:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def locate_file(self, module: str) -> str:
+            return f"{folders[self.name]}/{module}"
+
+    monkeypatch.setattr("importlib.metadata.distribution", Distribution)
+    assert OVERWRITTEN not in reasons("cuda", "13", load=host())
+    folders["onnxruntime-gpu"] = "/site"
     assert reasons("cuda", "13", load=host()) == [OVERWRITTEN]
 
 

@@ -41,7 +41,7 @@ def test_a_silent_fallback_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     real = onnxruntime.InferenceSession
 
-    def quiet(model: bytes, options: object, providers: list[str]) -> onnxruntime.InferenceSession:
+    def quiet(model: bytes, options: object, providers: list[str], **_: object) -> onnxruntime.InferenceSession:
         return real(model, options, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", quiet)
@@ -166,7 +166,7 @@ def test_the_session_gets_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
     made = []
 
     class Session:
-        def __init__(self, model: object, options: object, providers: list[tuple[str, dict[str, str]]]) -> None:
+        def __init__(self, model: object, options: object, providers: list[tuple[str, dict[str, str]]], **_: object) -> None:
             made.append(providers[0])
 
         def get_providers(self) -> list[str]:

@@ -98,7 +98,7 @@ class Made:
         self.options: list[dict[str, str]] = []
         self.overrides: list[set[str]] = []
 
-    def session(self, _: object, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+    def session(self, _: object, options: Any, providers: list[tuple[str, dict[str, str]]], **__: object) -> Any:
         self.providers.append([name for name, _ in providers])
         self.options.append(providers[0][1])
         path = providers[0][1].get("trt_engine_cache_path")

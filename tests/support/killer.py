@@ -29,7 +29,7 @@ from typing import Any
 
 import nstbatch.cli.app
 import nstbatch.cli.run
-import nstbatch.runtime.saving
+import nstbatch.runtime.output
 from nstbatch.runtime.journal import Journal
 from nstbatch.runtime.output import STATE
 from seams import SeamEngine, files, picture
@@ -221,7 +221,7 @@ def _late(monkey: Any) -> None:
         publish(temporary, path)
         append(*waiting.pop())
 
-    monkey.Journal.append = lambda journal, entry: waiting.append((journal, entry))
+    Journal.append = lambda journal, entry: waiting.append((journal, entry))
     monkey.publish = later
 
 
@@ -327,7 +327,7 @@ def main(folder: Path, scenario: str, sabotage: str | None = None) -> dict[str, 
     """Try every kill point of a scenario, with a sabotage until one shows it; the counts."""
     began = time.monotonic()
     if sabotage is not None:
-        SABOTAGES[sabotage](nstbatch.runtime.saving)
+        SABOTAGES[sabotage](nstbatch.runtime.output)
     trial = Trial(folder, scenario)
     total: dict[str, int] = {}
     points = 0
