@@ -42,10 +42,12 @@ def to_location(text: str) -> Location:
     Raises:
         UsageError: its kind of URL is not known, or takes a package that is not installed.
     """
-    if not _URL.match(text):
+    scheme = _URL.match(text)
+    if scheme is None:
         return Path(text)
-    if text.lower().startswith("file://"):
-        return Path(text[len("file://") :])
+    text = scheme[0].lower() + text[scheme.end() :]
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://"))
     try:
         from upath import UPath
 

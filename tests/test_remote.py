@@ -411,6 +411,11 @@ def test_a_url_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(UsageError, match=r"gcsfs.*pip install 'nstbatch\[remote\]'"):
         to_location("gs://bucket/photos")
     assert to_location("file:///srv/photos") == Path("/srv/photos")
+    assert to_location("photos") == Path("photos")
+
+
+def test_a_scheme_in_capitals_is_the_same() -> None:
+    assert str(to_location("MEMORY://bucket/Photos")) == "memory://bucket/Photos"
 
 
 @pytest.mark.slow
