@@ -94,7 +94,8 @@ class Batch:
     def _rows(self, started: Callable[[Task], None]) -> Iterator[Row]:
         painters = self._painters
         for task, following in self._plan.with_following():
-            while not painters.free:
+            # Workers that died may never be replaced: a stop is to end that, too.
+            while not painters.free and (painters.busy or self._stop.reason is None):
                 yield from self._received(wait=True)
             if task.state is not State.TODO:
                 yield from self._received(wait=False)

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from .bundle import Bundle
-from .errors import LostWorkerError, NstbatchError, ProviderError, UsageError
+from .errors import LostWorkerError, ProviderError, UsageError
 from .fleet import travelling
 from .images import Photo
 from .local import LocalPainters
@@ -66,6 +66,9 @@ _STARTS = 3
 
 _REACH = 10.0
 """Seconds within which a cluster's address answers."""
+
+_GLANCE = 1.0
+"""Most seconds of a wait for workers, after which a stop is looked for."""
 
 _PATIENCE = 600.0
 """Seconds to wait for the first worker: a cluster that scales may have to start a node."""
@@ -161,7 +164,7 @@ class RayPainters:
                 self._start()
             began = clock()
             while self._facts is None:
-                self._look(timeout=_PATIENCE)
+                self._look(timeout=_GLANCE)
                 if clock() - began > _PATIENCE:
                     raise ProviderError(f"no worker began within {_PATIENCE:.0f} s; {self._wanted()}")
         except BaseException:
@@ -226,7 +229,7 @@ class RayPainters:
 
     def receive(self, *, wait: bool) -> list[Ending]:
         """See `Painters`."""
-        self._look(timeout=None if wait and not self._ended else 0)
+        self._look(timeout=_GLANCE if wait and not self._ended else 0)
         while self._idle and self._again and self._stop.reason is None:
             self.submit(self._again.popleft(), None)
         if self._stop.reason is not None:
@@ -266,7 +269,7 @@ class RayPainters:
         actor = worker.remote(self._make, self.crew.cpus)
         self._starting[actor.facts.remote()] = actor
 
-    def _look(self, timeout: float | None) -> None:
+    def _look(self, timeout: float) -> None:
         """Take what has come, and wait so many seconds for something to."""
         refs = [*self._working, *self._starting]
         if not refs:
@@ -356,7 +359,7 @@ class _Worker:
             endings: list[Ending] = []
             while not endings:
                 endings = painters.receive(wait=True)
-        except NstbatchError as error:
+        except Exception as error:  # what a photo sets off has been met: no picture can be painted
             return False, travelling(error)
         (ending,) = endings
         if isinstance(ending, Unpainted):

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from fleets import SETTINGS, dying, failing, make, slow, strange
 from nstbatch.runtime import Batch, Fleet, Journal, LocalPainters, Painters, Policy, Procedure, Report, Stop, hold, make_plan
 from nstbatch.runtime.cluster import ATTEMPTS, Crew, RayPainters
 from nstbatch.runtime.errors import ProviderError, UsageError
+from nstbatch.runtime.painters import Ending
 from nstbatch.runtime.report import Outcome
 from nstbatch.runtime.stop import StopReason
 from seams import Bench, files, outcomes, picture
@@ -278,6 +280,21 @@ def test_what_a_worker_cannot_make_is_told(bench: Bench) -> None:
 
     with pytest.raises(ProviderError, match="no such GPU"), _ray(broken, style=bench.style, device=7):
         pass
+
+
+def test_a_stop_ends_a_wait_for_workers_that_never_come(bench: Bench, tmp_path: Path) -> None:
+    class Deserted(LocalPainters):
+        @property
+        def free(self) -> bool:
+            return False
+
+        def receive(self, *, wait: bool) -> list[Ending]:
+            time.sleep(0.01)
+            return []
+
+    report = run(bench, Deserted(make(style=bench.style)), tmp_path / "in", duration=0.2)
+    assert report.stopped is StopReason.DEADLINE
+    assert report.left == 5
 
 
 def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
