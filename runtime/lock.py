@@ -48,9 +48,9 @@ def hold(
 def _hold_one(root: Path, wait: bool, told: Callable[[str], None], shard: Shard) -> Iterator[None]:
     state = root / STATE
     holder = state / f"holder{shard.suffix}.json"
-    locks: list[FileLock | _SharedLock] = [FileLock(state / "lock")]
+    locks: list[FileLock | _SharedLock] = [_file_lock(state / "lock")]
     if not shard.whole:
-        locks = [_SharedLock(state / "lock"), FileLock(state / f"lock{shard.suffix}")]
+        locks = [_SharedLock(state / "lock"), _file_lock(state / f"lock{shard.suffix}")]
     with contextlib.ExitStack() as held:
         try:
             make_folder(state)
@@ -77,6 +77,16 @@ def _hold_one(root: Path, wait: bool, told: Callable[[str], None], shard: Shard)
                 holder.unlink(missing_ok=True)
 
 
+def _file_lock(path: Path) -> FileLock:
+    # With a mode that only the owner may write, filelock 4.3 does not first try the folder out with a file of its own, which
+    # a kill would leave in the user's output.
+    return FileLock(path, mode=_MODE)
+
+
+_MODE = 0o644
+"""Permissions of the lock's file."""
+
+
 class _SharedLock:
     """The lock of a file that several hold at a time, and that `FileLock` of the same file excludes."""
 
@@ -86,7 +96,7 @@ class _SharedLock:
 
     def acquire(self, timeout: float = -1) -> None:
         """Take it: at once with ``timeout=0``, or `Timeout`."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | (fcntl.LOCK_NB if timeout == 0 else 0))
         except BlockingIOError:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,6 +58,15 @@ def small() -> Callable[[Path, int], np.ndarray]:
         return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
 
     return read
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as a terminal's programs do, and have every child do so.
+
+    A shell starts background jobs with it ignored, and so do some CI services; children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _FIGURES = pytest.StashKey[dict[str, str]]()
