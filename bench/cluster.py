@@ -16,10 +16,18 @@ import click
 import psutil
 
 from common import load_bundle, machine, markdown, pairs, read, write
-from nstbatch.runtime import Batch, Journal, LocalPainters, Painters, Stylizer, discover, hold, make_items, make_plan
-from nstbatch.runtime.cluster import MakeElsewhere, RayPainters
-from nstbatch.runtime.images import from_pixels
-from nstbatch.runtime.style import read_style
+from nstbatch.runtime.batch.batch import Batch
+from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.style import read_style
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.pixels import from_pixels
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.plan import make_plan
+from nstbatch.runtime.workers.interface import Painters
+from nstbatch.runtime.workers.local import LocalPainters
+from nstbatch.runtime.workers.ray_cluster import MakeElsewhere, RayPainters
 
 
 @click.command(help=__doc__)

@@ -19,11 +19,11 @@ from torch import Tensor
 from nstbatch.exporter import load_weights
 from nstbatch.exporter.objective import Objective
 from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.runtime import Bundle, BundleSpec, Painting, Progress
-from nstbatch.runtime.bundle import CHANNELS
-from nstbatch.runtime.lockstep import LockStep
-from nstbatch.runtime.presets import LossWeights
-from nstbatch.runtime.sessions import import_onnxruntime
+from nstbatch.runtime.bundle.spec import CHANNELS, Bundle, BundleSpec
+from nstbatch.runtime.engine.sessions import import_onnxruntime
+from nstbatch.runtime.painting.lockstep import LockStep
+from nstbatch.runtime.painting.painting import Painting, Progress
+from nstbatch.runtime.recipe.presets import LossWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -65,7 +65,7 @@ def read(path: Path, long_side: int) -> Array:
 
 def load_bundle(named: Path | None) -> Bundle:
     """The bundle to measure: ``named``, or the cache's default, exported if it is not there."""
-    from nstbatch.cli.cache import find_bundle
+    from nstbatch.cli.actions.bundles import find_bundle
 
     return find_bundle(named, print)
 

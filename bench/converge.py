@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from common import GATYS, RESULTS, Array, load_bundle, machine, markdown, pairs, read, torch_lbfgs, write
-from nstbatch.runtime import LBFGS
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.images import Picture, from_pixels, to_pixels
-from nstbatch.runtime.level import RANGE
-from nstbatch.runtime.objective import Objective, Targets, balance, encode
-from nstbatch.runtime.precondition import FrequencyPreconditioner
-from nstbatch.runtime.stylizer import Stylizer
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.optimizer.choose import RANGE
+from nstbatch.runtime.optimizer.lbfgs import LBFGS
+from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import Picture
+from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
 
 MARKS = (10, 20, 50, 100, 150, 200, 300)
 

@@ -21,16 +21,21 @@ from PIL import Image
 
 from common import machine, markdown, pairs, write
 from nstbatch.cli.report.page import rebuild
-from nstbatch.runtime import Batch, Journal, Procedure, Settings, Stop, discover, hold, make_items, make_plan
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.images import Picture, encode_picture
-from nstbatch.runtime.journal import Entry
-from nstbatch.runtime.local import now
-from nstbatch.runtime.painters import Ending, Painted, Told
-from nstbatch.runtime.plan import State, Task
-from nstbatch.runtime.recipe import Recipe
-from nstbatch.runtime.sources import absolute, sha256_file, stamp_of
-from nstbatch.runtime.stylizer import Facts
+from nstbatch.runtime.batch.batch import Batch
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.files.location import absolute
+from nstbatch.runtime.files.reading import sha256_file, stamp_of
+from nstbatch.runtime.output.journal import Entry, Journal, now
+from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.stylizer import Facts
+from nstbatch.runtime.pictures.photo import Picture, encode_picture
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.plan import State, Task, make_plan
+from nstbatch.runtime.recipe.fingerprint import Recipe
+from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.stop import Stop
+from nstbatch.runtime.workers.interface import Ending, Painted, Procedure, Told
 
 
 class ReadyPainters:

@@ -30,12 +30,13 @@ from common import (
     torch_objective,
     write,
 )
-from nstbatch.runtime import LBFGS, Bundle
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
-from nstbatch.runtime.precondition import FrequencyPreconditioner
-from nstbatch.runtime.settings import Settings
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.optimizer.lbfgs import LBFGS
+from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
+from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.recipe.settings import Settings
 
 _PEAK = """
 import re, sys

@@ -48,15 +48,17 @@ from common import (
     torch_objective,
     write,
 )
-from nstbatch.cli.cache import DEFAULT, find_bundle
-from nstbatch.runtime import Bundle, Stylizer
-from nstbatch.runtime.binding import Buffer
-from nstbatch.runtime.engine import Engine, Evaluate
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.images import Picture, from_pixels, to_pixels
-from nstbatch.runtime.lockstep import LockStep
-from nstbatch.runtime.objective import Objective, Targets, balance, encode
-from nstbatch.runtime.providers import MIXED
+from nstbatch.cli.actions.bundles import DEFAULT, find_bundle
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.binding import Buffer
+from nstbatch.runtime.engine.engine import Engine, Evaluate
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.providers import MIXED
+from nstbatch.runtime.painting.lockstep import LockStep
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import Picture
+from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
 
 
 class Clocked(Engine):

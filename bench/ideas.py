@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from common import GATYS, Array, load_bundle, machine, markdown, pairs, read, write
 from converge import Recorder, with_torch
-from nstbatch.runtime import LBFGS
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.level import RANGE
-from nstbatch.runtime.objective import Objective, Targets, balance, encode
-from nstbatch.runtime.painting import enlarge
-from nstbatch.runtime.precondition import FrequencyPreconditioner, Preconditioner
-from nstbatch.runtime.schedule import DAMPING
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.optimizer.choose import RANGE
+from nstbatch.runtime.optimizer.lbfgs import LBFGS
+from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner, Preconditioner
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting.schedule import DAMPING
+from nstbatch.runtime.pictures.pixels import enlarge
 
 STEPS = 300
 """Of torch's L-BFGS."""

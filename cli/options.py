@@ -43,7 +43,7 @@ class _Location(_Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if "://" not in str(value) or not isinstance(value, str):
             return value if not isinstance(value, str | Path) else super().convert(value, param, ctx)
-        from ..runtime.remote import to_location
+        from ..runtime.files.location import to_location
 
         return to_location(value)
 
@@ -137,7 +137,7 @@ class _Shard(click.ParamType[Any]):
     name = "shard"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from ..runtime.shard import Shard
+        from ..runtime.output.shard import Shard
 
         return value if isinstance(value, Shard) else Shard.parse(str(value))
 
@@ -163,7 +163,7 @@ DEVICES = _Devices()
 
 def explicit(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """Options by name, without those fields of `Settings` that were left to their defaults: a preset has its own."""
-    from ..runtime.settings import Settings
+    from ..runtime.recipe.settings import Settings
 
     of_preset = {field.name for field in fields(Settings)} - {"preset"}
     return {name: value for name, value in options.items() if name not in of_preset or is_chosen(context, name)}

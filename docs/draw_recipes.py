@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nstbatch.runtime.presets import DEFAULT, PRESETS
+from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples"

@@ -10,10 +10,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from ..runtime.atomic import sync_folder
-from ..runtime.bundle import CHANNELS, MANIFEST, Bundle, BundleSpec, Manifest
+from ..runtime.bundle.spec import CHANNELS, MANIFEST, Bundle, BundleSpec, Manifest
 from ..runtime.errors import UsageError
-from ..runtime.sources import sha256_file
+from ..runtime.files.atomic import sync_folder
+from ..runtime.files.reading import sha256_file
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import VARIATIONS, Objective
 from .vectors import vector_graphs

@@ -19,7 +19,7 @@ from onnx.external_data_helper import set_external_data
 from onnx_ir.passes import PassManager
 from onnx_ir.passes import common as passes
 
-from ..runtime.bundle import WEIGHTS
+from ..runtime.bundle.spec import WEIGHTS
 from .trace import trace
 
 OPSET = 18

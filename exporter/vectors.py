@@ -7,7 +7,7 @@ float64, as on the host; products with the history are float32 matrix products.
 import torch
 from torch import Tensor
 
-from ..runtime.bundle import ARITHMETIC
+from ..runtime.bundle.spec import ARITHMETIC
 from .graphs import GraphSpec, Shape
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..runtime.bundle import Parity
+from ..runtime.bundle.spec import Parity
 from ..runtime.errors import ExportError
 from .graphs import GraphSpec
 from .objective import Objective

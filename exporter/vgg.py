@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..runtime.bundle import CONVOLUTIONS, PADDINGS, POOLINGS
+from ..runtime.bundle.spec import CONVOLUTIONS, PADDINGS, POOLINGS
 from ..runtime.errors import UsageError
 
 _TAP = re.compile(r"(?P<kind>relu|conv)(?P<block>[1-5])_(?P<index>[1-4])")

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..runtime.bundle import CHANNELS, WeightsInfo
+from ..runtime.bundle.spec import CHANNELS, WeightsInfo
 from ..runtime.errors import WeightsError
-from ..runtime.sources import sha256_file
+from ..runtime.files.reading import sha256_file
 from .vgg import Weights, layers
 
 Arrays = Mapping[str, Tensor]

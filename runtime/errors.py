@@ -4,6 +4,12 @@ from enum import IntEnum
 from typing import ClassVar
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; the name of its class where it says nothing."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.strip().partition("\n")[0].split()) or type(error).__name__
+
+
 class ExitCode(IntEnum):
     """Exit codes of the command line; frozen, so that a crontab may rely on them."""
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 from nstbatch.cli.report.page import rebuild
 from nstbatch.exporter import export_bundle
-from nstbatch.runtime import Bundle, BundleSpec
-from nstbatch.runtime.output import STATE
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.output.folder import STATE
+from places import ROOT
 from seams import picture
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 

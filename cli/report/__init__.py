@@ -1,1 +1,1 @@
-"""A page to look at: what is in an output folder, and what is being painted there now."""
+"""The report of an output folder: its page, its thumbnails, and the server that shows it while it grows."""

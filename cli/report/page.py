@@ -16,14 +16,16 @@ from urllib.parse import quote_from_bytes
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ...runtime.atomic import write_atomic
-from ...runtime.errors import LockedError, UsageError
-from ...runtime.journal import Entry, Journal, journal_files
-from ...runtime.lock import hold
-from ...runtime.output import REPORT_FILES as FOLDER
-from ...runtime.output import STATE, FolderOutput
+from ...runtime.errors import LockedError, UsageError, first_line
+from ...runtime.files.atomic import write_atomic
+from ...runtime.output.folder import REPORT_FILES as FOLDER
+from ...runtime.output.folder import STATE, FolderOutput
+from ...runtime.output.journal import Entry, Journal, journal_files
+from ...runtime.output.lock import hold
+from ...runtime.output.runs import read_runs, run_files
 from ..text import printable
-from .files import GENERATOR, PAGE, discard_temporary, is_ours, make_thumbnails, read_runs, run_files, thumbnail_names
+from .files import GENERATOR, PAGE, discard_temporary, is_ours
+from .thumbnails import make_thumbnails, thumbnail_names
 
 _ROWS = CURVES = 5000
 """Pictures of a page; of more, those that failed and the newest."""
@@ -84,7 +86,7 @@ def read_journal(root: Path) -> Journal:
     try:
         return Journal.read(root, curves=CURVES)
     except OSError as error:
-        raise UsageError(f"{root}: its journal cannot be read ({error.strerror or error})") from None
+        raise UsageError(f"{root}: its journal cannot be read ({first_line(error)})") from None
 
 
 def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[str, Any]:

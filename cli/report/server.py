@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from ...runtime.images import FORMATS
-from ...runtime.journal import Journal
-from ...runtime.output import REPORT_FILES as FOLDER
-from ...runtime.output import STATE
+from ...runtime.output.folder import REPORT_FILES as FOLDER
+from ...runtime.output.folder import STATE
+from ...runtime.output.journal import Journal
+from ...runtime.pictures.photo import FORMATS
+from ..watchers.report import EASEL, STATUS
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
-from .watcher import EASEL, STATUS
 
 LOOPBACK = "127.0.0.1"
 

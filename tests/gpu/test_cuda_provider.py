@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from nstbatch.exporter import export_bundle
-from nstbatch.runtime import Bundle, BundleSpec, Stylizer
-from nstbatch.runtime.agreement import check_agreement
-from nstbatch.runtime.engine import Engine
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.providers import start_provider
+from nstbatch.runtime.engine.sessions import PROVIDERS, import_onnxruntime, provider_chain
 from nstbatch.runtime.errors import ProviderError
-from nstbatch.runtime.images import read_picture
-from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
-from nstbatch.runtime.providers import start_provider
-from nstbatch.runtime.sessions import PROVIDERS, import_onnxruntime, provider_chain
+from nstbatch.runtime.painting.agreement import check_agreement
+from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import read_picture
 
 
 def _has_cuda() -> bool:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nstbatch.runtime import Stylizer
 from nstbatch.runtime.errors import OutOfMemoryError, ProviderError
+from nstbatch.runtime.painting.stylizer import Stylizer
 from seams import SeamEngine
 
 SETTINGS: dict[str, Any] = {"size": 40, "iterations": 4, "scales": "32,40"}

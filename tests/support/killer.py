@@ -27,11 +27,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nstbatch.cli.actions.paint
 import nstbatch.cli.app
-import nstbatch.cli.run
-import nstbatch.runtime.output
-from nstbatch.runtime.journal import Journal
-from nstbatch.runtime.output import STATE
+import nstbatch.runtime.output.folder
+from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.journal import Journal
 from seams import SeamEngine, files, picture
 
 MODES = ("before", "after", "half", "power")
@@ -182,7 +182,7 @@ def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before")
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.stdout = os.fdopen(1, "w", buffering=1)
             # No handlers of the parent, no bundle: an engine that is exact, and quick.
-            nstbatch.cli.run.find_bundle = lambda *_: _BundleOfSeams()  # type: ignore[assignment,return-value]
+            nstbatch.cli.actions.paint.find_bundle = lambda *_: _BundleOfSeams()  # type: ignore[assignment,return-value]
             disk = Disk(top, fatal, mode)
             sys.argv = ["nstbatch", *arguments]
             os.environ["NSTBATCH_CACHE_DIR"] = str(top / "cache")
@@ -327,7 +327,7 @@ def main(folder: Path, scenario: str, sabotage: str | None = None) -> dict[str, 
     """Try every kill point of a scenario, with a sabotage until one shows it; the counts."""
     began = time.monotonic()
     if sabotage is not None:
-        SABOTAGES[sabotage](nstbatch.runtime.output)
+        SABOTAGES[sabotage](nstbatch.runtime.output.folder)
     trial = Trial(folder, scenario)
     total: dict[str, int] = {}
     points = 0

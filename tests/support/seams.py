@@ -10,33 +10,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nstbatch.cli.report.files import FOLDER, PAGE
-from nstbatch.runtime import (
-    Batch,
-    Budget,
-    Bundle,
-    BundleSpec,
-    Fleet,
-    Journal,
-    LocalPainters,
-    Policy,
-    Procedure,
-    Report,
-    Stop,
-    Stylizer,
-    discover,
-    hold,
-    make_items,
-    make_plan,
-    recover,
-)
-from nstbatch.runtime.bundle import Manifest, Parity, WeightsInfo
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.output import STATE
-from nstbatch.runtime.placement import Item
-from nstbatch.runtime.plan import Plan
-from nstbatch.runtime.report import Row
-from nstbatch.runtime.settings import NAME
-from nstbatch.runtime.stop import DroppedError
+from nstbatch.runtime.batch.batch import Batch
+from nstbatch.runtime.batch.outcome import Report, Row
+from nstbatch.runtime.batch.saving import recover
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest, Parity, WeightsInfo
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.planning.budget import Budget
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.placement import Item, make_items
+from nstbatch.runtime.planning.plan import Plan, Policy, make_plan
+from nstbatch.runtime.recipe.settings import NAME
+from nstbatch.runtime.stop import DroppedError, Stop
+from nstbatch.runtime.workers.fleet import Fleet
+from nstbatch.runtime.workers.interface import Procedure
+from nstbatch.runtime.workers.local import LocalPainters
 
 Feeds = Mapping[str, NDArray[np.float32]]
 

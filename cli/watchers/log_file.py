@@ -1,0 +1,81 @@
+"""``--log-file``: a line for everything that happens, with its time, for people who come later."""
+
+import contextlib
+import logging
+import logging.handlers
+from pathlib import Path
+
+from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.errors import ExitCode, UsageError, first_line
+from ...runtime.planning.plan import Plan, Task
+from ...runtime.recipe.settings import Settings
+from ..text import printable
+from .terminal import describe
+from .watcher import Watcher
+
+
+class _Handler(logging.handlers.WatchedFileHandler):
+    """Opens the file anew when logrotate has moved it; a log that cannot be written does not stop the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: there is nobody left to tell."""
+
+
+class LogFile(Watcher):
+    """Adds lines to a file.
+
+    Args:
+        path: the file; made if it is missing.
+        verbose: whether pictures that were up to date are logged, too.
+
+    Raises:
+        UsageError: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, verbose: bool = False) -> None:
+        try:
+            if _is_no_text(path):
+                raise UsageError(f"--log-file {path}: is there already, and no log; name another")
+            handler = _Handler(path, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--log-file {path}: {first_line(error)}") from None
+        formatter = logging.Formatter("%(asctime)s [%(process)d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
+        handler.setFormatter(formatter)
+        # Not from logging.getLogger: a logger of this run alone, whatever the process logs besides.
+        self._logger = logging.Logger("nstbatch", logging.DEBUG if verbose else logging.INFO)
+        self._logger.addHandler(handler)
+
+    def note(self, text: str) -> None:
+        """See `Watcher`."""
+        self._logger.info("%s", printable(text))
+
+    def planned(self, plan: Plan, settings: Settings) -> None:
+        """See `Watcher`."""
+        self._logger.info("plan: %s", plan)
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        self._logger.debug("%s: begun (%s)", printable(str(task.item.source)), task.reason)
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        levels = {Outcome.FAILED: logging.ERROR, Outcome.DROPPED: logging.WARNING, Outcome.PAINTED: logging.INFO}
+        self._logger.log(levels.get(row.outcome, logging.DEBUG), "%s", describe(row))
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        if error is not None:
+            self._logger.error("%s", printable(error))
+        self._logger.info("exit %d: %s", code, report)
+        for handler in self._logger.handlers:
+            with contextlib.suppress(OSError):
+                handler.close()
+
+
+def _is_no_text(path: Path) -> bool:
+    """Whether lines would be added to a picture, or another file of bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(64)
+    return b"\0" in head or head[:1] >= b"\x80" or head[:6] in (b"GIF87a", b"GIF89a")

@@ -1,0 +1,131 @@
+"""``--status-file``: what a run does now, in one small JSON file, for monitoring."""
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.errors import ExitCode, UsageError, first_line
+from ...runtime.files.atomic import publish, stage
+from ...runtime.painting.painting import Progress
+from ...runtime.pictures.photo import Picture
+from ...runtime.planning.placement import Item
+from ...runtime.planning.plan import Plan, Task
+from ...runtime.recipe.settings import Settings
+from .events import PROGRESS_EVERY, VERSION, counts
+from .pace import Pace
+from .watcher import Watcher
+
+
+class StatusFile(Watcher):
+    """Keeps the file. It is whole at every moment; once the run has begun, a disk that is full does not stop it.
+
+    Args:
+        path: the file.
+        report: of the run, which others fill.
+        clock: seconds, never set back.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._report = report
+        self._clock = clock
+        self._began = clock()
+        self._last = self._began
+        self._pace = Pace(Plan(()), Settings(), clock)
+        self._status: dict[str, Any] = {
+            "v": VERSION,
+            "state": "planning",
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "started": _now(),
+            "current": None,
+            "fraction": None,
+            "seconds_left": None,
+            "exit_code": None,
+            "error": None,
+        }
+        try:
+            if not _is_ours(path):
+                raise UsageError(f"--status-file {path}: is there already, and no status of nstbatch; name another")
+            self._write()
+        except OSError as error:
+            raise UsageError(f"--status-file {path}: {first_line(error)}") from None
+
+    def planned(self, plan: Plan, settings: Settings) -> None:
+        """See `Watcher`."""
+        self._pace = Pace(plan, settings, self._clock)
+        self._update(state="running")
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        self._pace.started(task.item)
+        self._update(current=str(task.item.source), fraction=0.0)
+
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
+        """See `Watcher`."""
+        self._pace.progress(item, progress.fraction)
+        if self._clock() - self._last >= PROGRESS_EVERY:
+            self._update(current=str(item.source), fraction=round(progress.fraction, 4), seconds_left=self._left)
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
+            return
+        self._pace.finished(row.item, row.outcome)
+        # The next may be in work already: this one was encoded meanwhile.
+        over = self._status["current"] == str(row.item.source)
+        self._update(seconds_left=self._left, **({"current": None, "fraction": None} if over else {}))
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        self._update(state="ended", current=None, fraction=None, seconds_left=None, exit_code=int(code), error=error)
+
+    @property
+    def _left(self) -> int | None:
+        left = self._pace.seconds_left
+        return None if left is None else round(left)
+
+    def _update(self, **fields: Any) -> None:
+        self._status |= fields
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
+        self._last = self._clock()
+        status = self._status | {
+            "updated": _now(),
+            "seconds": round(self._last - self._began, 1),
+            "total": self._report.total,
+            "left": self._report.left,
+            **counts(self._report),
+        }
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        stage(temporary, (json.dumps(status, indent=2) + "\n").encode())
+        publish(temporary, self._path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nothing is lost when the file is replaced: it is missing, empty, or an earlier status."""
+    if not os.path.lexists(path):
+        return True
+    if not path.is_file():
+        return False
+    text = path.read_bytes()
+    try:
+        return not text or "exit_code" in json.loads(text)
+    except (ValueError, TypeError):
+        return False
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

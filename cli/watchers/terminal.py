@@ -1,0 +1,204 @@
+"""What a run says to people: a progress bar on a terminal, one line a picture otherwise."""
+
+import contextlib
+import datetime
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.errors import ExitCode, UsageError
+from ...runtime.files.location import Location
+from ...runtime.painting.painting import Progress
+from ...runtime.pictures.photo import Picture, read_thumbnail
+from ...runtime.planning.placement import Item
+from ...runtime.planning.plan import Plan, State, Task
+from ...runtime.recipe.settings import Settings
+from ..text import printable, say, tell
+from .pace import Pace
+from .watcher import Watcher
+
+
+@contextmanager
+def steps(note: Callable[[str], None] = say) -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done now: in place on a terminal, by ``note`` otherwise."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda text: status.update(escape(printable(text)))
+    else:
+        yield note
+
+
+def describe(row: Row) -> str:
+    """A photo's line."""
+    source, reason = printable(str(row.item.source)), printable(row.reason)
+    if row.outcome is Outcome.PAINTED:
+        target = printable(row.item.url or str(row.item.target))
+        return f"{source} -> {target}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
+    return f"{source}: {row.outcome.value}: {reason}"
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """The last values as a row of blocks, on a log scale from the least of them to the largest."""
+    logs = [math.log(value) for value in values[-width:] if value > 0 and math.isfinite(value)]
+    if not logs:
+        return ""
+    low, span = min(logs), max(logs) - min(logs)
+    return "".join(_BLOCKS[round((len(_BLOCKS) - 1) * (value - low) / span) if span else 0] for value in logs)
+
+
+class RunDisplay(Watcher):
+    """A run on the terminal: a bar for all of it, and a line for each picture in work.
+
+    Args:
+        verbosity: below 0 only what failed; 0 what was painted, too; above, also what was not touched, and why.
+        machine: whether stdout belongs to a program, and is left alone.
+        preview: whether each painting is shown, where the terminal can show pictures.
+        clock: seconds, never set back.
+    """
+
+    def __init__(
+        self,
+        verbosity: int = 0,
+        machine: bool = False,
+        preview: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._verbosity = verbosity
+        self._machine = machine
+        self._clock = clock
+        self._console = Console(stderr=True)
+        self._live: Live | None = None
+        if self._console.is_terminal and verbosity >= 0:
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+        self._drawn = -math.inf
+        self._show = preview_of(self._console) if preview and self._live is not None else None
+        self._pace = Pace(Plan(()), Settings(), clock)
+        self._todo = 0
+        self._settled = 0
+        self._losses: dict[Item, list[float]] = {}
+        """Of the pictures in work."""
+        self._states: dict[Item, Progress] = {}
+
+    def note(self, text: str) -> None:
+        """See `Watcher`."""
+        if self._verbosity >= 0:
+            self._print(f"nstbatch: {printable(text)}", err=True)
+
+    def planned(self, plan: Plan, settings: Settings) -> None:
+        """See `Watcher`."""
+        if self._verbosity > 0:
+            self.note(f"plan: {plan}")
+        self._todo = plan.count(State.TODO)
+        self._pace = Pace(plan, settings, self._clock)
+        if self._live is not None and self._todo:
+            self._live.start()
+            self._refresh()
+
+    def started(self, task: Task) -> None:
+        """See `Watcher`."""
+        self._pace.started(task.item)
+        self._losses[task.item] = []
+        if self._verbosity > 0:
+            self._print(f"{printable(str(task.item.source))}: begun ({printable(task.reason)})")
+        self._refresh()
+
+    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
+        """See `Watcher`."""
+        self._pace.progress(item, progress.fraction)
+        self._losses[item].append(progress.loss)
+        self._states[item] = progress
+        self._refresh()
+
+    def finished(self, row: Row) -> None:
+        """See `Watcher`."""
+        self._pace.finished(row.item, row.outcome)
+        self._settled += self._losses.pop(row.item, None) is not None
+        self._states.pop(row.item, None)
+        untouched = row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT)
+        failed = row.outcome is Outcome.FAILED
+        if failed or self._verbosity >= untouched:
+            self._print(describe(row), err=failed or row.outcome is Outcome.DROPPED)
+        if self._show is not None and row.outcome is Outcome.PAINTED:
+            self._show(row.item.place)
+        self._refresh(now=True)
+
+    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
+        """See `Watcher`."""
+        if self._live is not None:
+            self._live.stop()
+        if self._verbosity >= 0 and report.total:
+            self._print(str(report))
+
+    def _refresh(self, now: bool = False) -> None:
+        # An evaluation may take a millisecond.
+        if self._live is None or not self._live.is_started or not (now or self._clock() - self._drawn >= _DRAW_EVERY):
+            return
+        self._drawn = self._clock()
+        self._live.update(self._render(), refresh=True)
+
+    def _render(self) -> Table:
+        table = Table.grid(padding=(0, 1))
+        left, rate = self._pace.seconds_left, self._pace.per_hour
+        parts = [f"{self._settled}/{self._todo}"]
+        parts += [f"{rate:.3g} an hour"] if rate is not None else []
+        parts += [f"{datetime.timedelta(seconds=round(left))} left"] if left is not None else []
+        table.add_row(Text("all"), ProgressBar(total=1, completed=self._pace.fraction, width=_BAR), Text(", ".join(parts)))
+        for item, losses in self._losses.items():
+            state = self._states.get(item)
+            name = Text(printable(item.source.name), overflow="ellipsis", no_wrap=True)
+            told = f"{state.size} px, loss {state.loss:.4g} {sparkline(losses)}" if state is not None else ""
+            bar = ProgressBar(total=1, completed=0.0 if state is None else state.fraction, width=_BAR)
+            table.add_row(name, bar, Text(told))
+        return table
+
+    def _print(self, line: str, err: bool = False) -> None:
+        if self._machine and not err:
+            return
+        if self._live is not None and self._live.is_started:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            tell(line, err)
+
+
+_DRAW_EVERY = 0.25
+"""Seconds."""
+
+_BAR = 30
+"""Columns of a bar."""
+
+
+def preview_of(console: Console) -> Callable[[Location], None]:
+    """What shows a picture on a terminal: by its protocol for pictures (sixel, kitty), or else by coloured half blocks.
+
+    Raises:
+        UsageError: the library for it is not installed.
+    """
+    try:
+        # It asks the terminal what it can do when it is imported.
+        from textual_image.renderable import Image
+    except ImportError:
+        raise UsageError("--preview takes another package: `pip install 'nstbatch[preview]'`") from None
+    except Exception:  # a terminal that cannot be asked has errors of many kinds
+        return lambda _: None
+
+    def show(path: Location) -> None:
+        with contextlib.suppress(Exception):  # likewise; a preview costs no picture
+            console.print(Image(read_thumbnail(path, _PREVIEW_SIDE, math.inf), width=_PREVIEW_COLUMNS, height="auto"))
+
+    return show
+
+
+_PREVIEW_SIDE, _PREVIEW_COLUMNS = 480, 48

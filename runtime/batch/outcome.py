@@ -1,0 +1,83 @@
+"""What became of a run: a row for each photo, the summary, the exit code."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..errors import ExitCode
+from ..planning.placement import Item
+from ..stop import StopReason
+
+
+class Outcome(Enum):
+    """What became of a photo; the value is the word for the user."""
+
+    PAINTED = "painted"
+    UP_TO_DATE = "up to date"
+    KEPT = "kept"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo's line of the report.
+
+    Attributes:
+        item: the photo and its output.
+        outcome: what became of it.
+        reason: the optimiser's status, or why it was not painted, in a sentence.
+        loss: lowest loss of the last level, None if it was not painted.
+        seconds: wall time.
+        evaluations: of loss and gradient.
+    """
+
+    item: Item
+    outcome: Outcome
+    reason: str
+    loss: float | None = None
+    seconds: float = 0.0
+    evaluations: int = 0
+
+
+@dataclass
+class Report:
+    """The outcome of a run; owns the exit code and the summary.
+
+    Attributes:
+        total: tasks of the plan.
+        rows: of those that were reached.
+        stopped: why the run ended early, None if it did not.
+        seconds: wall time; None for the sum of the rows', which is more where pictures are painted at a time.
+    """
+
+    total: int = 0
+    rows: list[Row] = field(default_factory=list)
+    stopped: StopReason | None = None
+    seconds: float | None = None
+
+    def count(self, outcome: Outcome) -> int:
+        """Number of rows of an outcome."""
+        return sum(row.outcome is outcome for row in self.rows)
+
+    @property
+    def left(self) -> int:
+        """Number of photos that the run did not get to, or dropped."""
+        return self.total - len(self.rows) + self.count(Outcome.DROPPED)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The reason of an early end before `SOME_FAILED`, and that before `OK`."""
+        if self.stopped is not None:
+            return self.stopped.exit_code
+        return ExitCode.SOME_FAILED if self.count(Outcome.FAILED) else ExitCode.OK
+
+    def __str__(self) -> str:
+        painted = self.count(Outcome.PAINTED)
+        spent = sum(row.seconds for row in self.rows)
+        seconds = spent if self.seconds is None else self.seconds
+        parts = [f"{painted} painted", f"{self.count(Outcome.FAILED)} failed"]
+        parts += [f"{self.count(o)} {o.value}" for o in (Outcome.UP_TO_DATE, Outcome.KEPT) if self.count(o)]
+        parts += [f"{self.left} left ({self.stopped.value})"] if self.stopped else []
+        text = f"{', '.join(parts)} in {seconds:.0f} s"
+        each = sum(row.seconds for row in self.rows if row.outcome is Outcome.PAINTED)
+        return text + f" ({seconds * each / (spent or 1) / painted:.1f} s a picture)" if painted else text

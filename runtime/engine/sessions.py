@@ -1,0 +1,206 @@
+"""Sessions of ONNX Runtime: the one place that makes them, with every option that they get."""
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from ..errors import ProviderError, first_line
+from .cuda import reasons
+
+PROVIDERS: dict[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+"""Names of the command line and ONNX Runtime's names for them."""
+
+ON_GPU = ("cuda", "tensorrt")
+"""Those that compute on a numbered device."""
+
+STATIC = ("openvino", *ON_GPU)
+"""Providers that are quicker when a session knows its shape. OpenVINO by 8 % in float32 and 20 % in bfloat16 at 512 pixels;
+CUDA's convolutions keep one plan, for the last shape; TensorRT builds an engine for each. The CPU provider not at all."""
+
+
+_FATAL = 4
+"""Level of ONNX Runtime's log."""
+
+
+def make_session(
+    model: str | bytes,
+    provider: str,
+    threads: int,
+    *,
+    precision: str = "float32",
+    device: int = 0,
+    dimensions: Mapping[str, int] | None = None,
+    engine_options: Mapping[str, str] | None = None,
+    graphs: bool = False,
+) -> Any:
+    """A session on the provider that was asked for, or none at all.
+
+    Args:
+        model: path of a graph, or the graph.
+        provider: a key of `PROVIDERS`.
+        threads: of a CPU.
+        precision: one of the provider's `precisions`.
+        device: number of the GPU.
+        dimensions: sizes of the graph's free dimensions by name, where they are known.
+        engine_options: more options of TensorRT.
+        graphs: whether CUDA may capture the graph.
+
+    Raises:
+        ProviderError: the provider is not installed, or does not start.
+    """
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # A memory pattern is one block for all of a shape's tensors, kept for each shape: at 512 x 512 it saves no time and
+    # takes 0.7 GiB more.
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    for name, size in (dimensions or {}).items():
+        options.add_free_dimension_override_by_name(name, size)
+    chain = provider_chain(provider, precision, device, engine_options, graphs=graphs)
+    if provider == "openvino":
+        options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
+        chain = []
+    elif PROVIDERS[provider] not in ort.get_available_providers():
+        raise ProviderError(
+            f"provider '{provider}' is not in the installed onnxruntime {ort.__version__}; {_MEND[provider]}"
+        )
+    elif provider in ON_GPU and hasattr(ort, "preload_dlls"):
+        # CUDA's and cuDNN's wheels lie in site-packages, where the loader does not look by itself. What it prints is for
+        # interactive use, and stdout may carry events.
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+    try:
+        # Its own fallback would print to stdout, and hide the reason.
+        session = ort.InferenceSession(model, options, providers=chain, enable_fallback=False)
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        advice = "".join(f"; {reason}" for reason in _reasons(provider, device))
+        raise ProviderError(f"provider '{provider}' cannot load the graph: {first_line(error)}{advice}") from None
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        why = "; ".join(_reasons(provider, device)) or _MEND[provider]
+        raise ProviderError(f"provider '{provider}' did not start, and onnxruntime fell back; {why}")
+    return session
+
+
+def provider_chain(
+    provider: str,
+    precision: str,
+    device: int,
+    engine_options: Mapping[str, str] | None = None,
+    *,
+    graphs: bool = False,
+) -> list[tuple[str, dict[str, str]]]:
+    """ONNX Runtime's providers and their options, first to last.
+
+    Args:
+        provider: a key of `PROVIDERS`, but for ``openvino``, which is a plugin and no part of such a list.
+        precision: one of the provider's `precisions`.
+        device: number of the GPU.
+        engine_options: see `make_session`.
+        graphs: see there.
+    """
+    cpu = (PROVIDERS["cpu"], dict[str, str]())
+    if provider not in ON_GPU:
+        return [cpu]
+    number = {"device_id": str(device)}
+    cuda = (
+        PROVIDERS["cuda"],
+        {
+            **number,
+            # On by default: what is called float32 has to be it.
+            # An fp16 bundle's Gram matrices lose nothing by it: TF32 has float16's 10 bits of mantissa.
+            "use_tf32": "1" if precision in ("tf32", "fp16") else "0",
+            # Not DEFAULT, which takes a slow algorithm whatever the shape.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            # An arena that doubles takes twice what an estimate of memory can know of.
+            "arena_extend_strategy": "kSameAsRequested",
+            **({"enable_cuda_graph": "1"} if graphs else {}),
+        },
+    )
+    if provider == "cuda":
+        return [cuda, cpu]
+    # TensorRT 10 takes float16 in a graph for an error unless it may choose float16 itself.
+    half = {"trt_fp16_enable": "1"} if precision == "fp16" else {}
+    return [(PROVIDERS["tensorrt"], number | half | dict(engine_options or {})), cuda, cpu]
+
+
+def openvino_options(precision: str, threads: int) -> dict[str, str]:
+    """Options of OpenVINO's plugin, which would choose bfloat16 by itself where the CPU has it."""
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    hints = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": str(threads)}
+    return {"load_config": json.dumps({"CPU": hints})}
+
+
+def openvino_device() -> Any:
+    """The CPU as OpenVINO's plugin for ONNX Runtime sees it.
+
+    Raises:
+        ProviderError: the plugin is not installed, does not fit this onnxruntime, or knows no CPU.
+    """
+    ort = import_onnxruntime()
+    try:
+        import onnxruntime_ep_openvino as plugin
+
+        try:
+            ort.register_execution_provider_library("openvino", plugin.get_library_path())
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            if "already registered" not in str(error):
+                raise
+        found = [device for device in ort.get_ep_devices() if device.ep_name == plugin.get_ep_name()]
+    except Exception as error:
+        raise ProviderError(f"provider 'openvino' does not start ({first_line(error)}); {_MEND['openvino']}") from None
+    cpus = [device for device in found if device.device.type == ort.OrtHardwareDeviceType.CPU]
+    if not cpus:
+        raise ProviderError(
+            "provider 'openvino' knows no device on this host: it takes a CPU of Intel's; use --provider cpu"
+        )
+    return cpus[0]
+
+
+def import_onnxruntime() -> ModuleType:
+    """The module ``onnxruntime``.
+
+    Raises:
+        ProviderError: it is not installed.
+    """
+    # From 1.31 on, ONNX Runtime sends telemetry on Linux, too, keeps a device ID in the user's cache, and complains on
+    # stderr where it cannot. That is not for a cron job to do; who wants it sets the variable to 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(
+            f"onnxruntime is not installed ({error}); run `pip install 'nstbatch[cpu]'`, "
+            f"or `pip install 'nstbatch[gpu]'` on a host with an NVIDIA GPU"
+        ) from None
+    # What ends a call is raised as well. The rest is for its developers: with CUDA, a line for every convolution that
+    # cuDNN tries in vain, which cron would mail.
+    onnxruntime.set_default_logger_severity(_FATAL)
+    return onnxruntime  # type: ignore[no-any-return]
+
+
+def cuda_major() -> str:
+    """Major version of CUDA that the installed onnxruntime is built for; the newest where it does not tell."""
+    return str(getattr(import_onnxruntime(), "cuda_version", "") or "13").partition(".")[0]
+
+
+def _reasons(provider: str, device: int) -> list[str]:
+    return reasons(provider, cuda_major(), device) if provider in ON_GPU else []
+
+
+_MEND = {
+    "cpu": "run `pip install 'nstbatch[cpu]'`",
+    "openvino": "run `pip install 'nstbatch[cpu,openvino]'` on a host with a CPU of Intel's, or use --provider cpu",
+    "cuda": "install `nstbatch[gpu]` (not beside [cpu]) on a host with an NVIDIA driver of 580 or newer, "
+    "or use --provider cpu",
+    "tensorrt": "install `nstbatch[gpu]` and `tensorrt-cu13>=10.13,<11`, or use --provider cuda",
+}

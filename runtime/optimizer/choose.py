@@ -1,0 +1,28 @@
+"""Choose and make the optimizer that the settings ask for."""
+
+from ..engine.engine import Engine
+from ..pictures.pixels import Pixels
+from ..recipe.settings import Settings
+from .first_order import FIRST_ORDER
+from .interface import Optimizer, Rate
+from .lbfgs import LBFGS
+from .preconditioner import FrequencyPreconditioner
+
+RANGE = (0.0, 255.0)
+"""Of pixels. An optimum without bounds lies far outside of it, and loses most of what was gained when it is cut off."""
+
+
+def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: float) -> Optimizer:
+    """The optimiser that settings ask for.
+
+    Args:
+        engine: that evaluates.
+        settings: of the optimisation.
+        start: the first iterate, ``[1, 3, H, W]``.
+        unit: what losses and gradients are divided by, see `Objective`.
+    """
+    if settings.optimizer != "lbfgs":
+        rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
+        return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
+    preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
+    return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=engine.make_vectors)

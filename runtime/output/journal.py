@@ -1,0 +1,257 @@
+"""The journal of an output folder: what was painted from what, one line a picture, only ever added to."""
+
+import datetime
+import heapq
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..files.atomic import sync_folder, write_all
+from ..files.stamp import Stamp
+from .curves import Curve
+from .folder import STATE, FolderOutput, Output
+from .shard import Shard
+
+FORMAT_VERSION = 1
+"""Version of a line. Lines of another version are skipped, and their pictures painted anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the journal.
+
+    A line that says "painted" is written when the painting is complete on disk under a temporary name, and before it gets
+    its own: so there is no painting without its line, and a run that was killed in between is completed by the next.
+
+    Attributes:
+        target: output, relative to the output folder, with ``/`` between folders.
+        source: the photo, an absolute path.
+        outcome: ``painted`` or ``failed``.
+        reason: the optimiser's status, or why it failed.
+        finished: when, ISO 8601, UTC. For people; nothing depends on it.
+        nstbatch: version of the program.
+        fingerprint: of what was painted, see `Recipe`.
+        asked: of what was asked for; another one if the size was shrunk to fit into memory.
+        photo_sha256: of the bytes that were painted.
+        photo_stamp: of the file they were read from.
+        long_side: of the photo, in pixels.
+        output_sha256, output_size, output_mtime_ns: of the painting's file.
+        loss: lowest loss of the last level.
+        evaluations: of loss and gradient, over all levels.
+        seconds: wall time.
+        style: name of the style, for people.
+        curve: see `Curve`.
+        run: `Run.id` of the run.
+    """
+
+    target: str
+    source: str
+    outcome: str
+    reason: str
+    finished: str
+    nstbatch: str
+    fingerprint: str = ""
+    asked: str = ""
+    photo_sha256: str = ""
+    photo_stamp: Stamp | None = None
+    long_side: int = 0
+    output_sha256: str = ""
+    output_size: int = 0
+    output_mtime_ns: int = 0
+    loss: float | None = None
+    evaluations: int = 0
+    seconds: float = 0.0
+    style: str = ""
+    curve: Curve = field(default_factory=list)
+    run: str = ""
+
+    def to_json(self) -> str:
+        """The line, without its end. Names that are not UTF-8 are kept as lone surrogates, escaped."""
+        return json.dumps({"v": FORMAT_VERSION, **asdict(self)}, sort_keys=False)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "Entry":
+        """Inverse of `to_json`. Fields that are not known are skipped.
+
+        Raises:
+            ValueError, TypeError, KeyError: the line is torn, or of another version.
+        """
+        raw: dict[str, Any] = json.loads(line)
+        if not isinstance(raw, dict) or raw.get("v") != FORMAT_VERSION:
+            raise ValueError("not a line of this version")
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in raw.items() if name in known}
+        if values.get("photo_stamp") is not None:
+            values["photo_stamp"] = Stamp(**values["photo_stamp"])
+        # Of a hundred thousand lines most say the same here.
+        for name in _ALIKE & values.keys():
+            if isinstance(values[name], str):
+                values[name] = sys.intern(values[name])
+        if values.get("asked") == values.get("fingerprint"):
+            values["asked"] = values.get("fingerprint", "")
+        return cls(**values)
+
+
+_ALIKE = {"outcome", "reason", "finished", "nstbatch", "style", "run"}
+
+
+@dataclass
+class Journal:
+    """The journal of one output folder, as it was when it was read, and what was added since.
+
+    Attributes:
+        root: the output folder.
+        painted: the newest line "painted" of each target.
+        failed: the newest line "failed" of each target that has no newer "painted".
+        known: sha256 of every painting that was ever journalled, by target.
+        skipped: lines that could not be understood: torn ones, and those of another version.
+        curves: how many of the newest paintings keep their curve, which takes more memory than all else; only a report has a
+            use for it.
+        shard: of the run that adds to it. Each has a file of its own, since network file systems do not keep the lines of
+            several hosts apart; all are read.
+    """
+
+    root: Path
+    shard: Shard = field(default_factory=Shard)
+    curves: int = 0
+    painted: dict[str, Entry] = field(default_factory=dict)
+    failed: dict[str, Entry] = field(default_factory=dict)
+    known: dict[str, set[str]] = field(default_factory=dict)
+    skipped: int = 0
+    _handle: int | None = None
+    _with_curves: deque[Entry] = field(default_factory=deque)
+
+    @property
+    def output(self) -> Output:
+        """Where the paintings are."""
+        return FolderOutput(self.root)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.root / STATE / f"journal{self.shard.suffix}.jsonl"
+
+    @classmethod
+    def read(cls, root: Path, shard: Shard | None = None, curves: int = 0) -> "Journal":
+        """Read the journal of an output folder; an empty one where there is none.
+
+        A torn last line, as a power failure leaves it, is skipped like any line that cannot be understood. Of the lines of
+        several shards, that count was changed in between, the newest is the one that finished last.
+
+        Args:
+            root: the folder.
+            shard: of the run that will add to it; None for one of all photos.
+            curves: see the attribute.
+
+        Raises:
+            OSError: it is there and cannot be read.
+        """
+        journal = cls(root, shard=shard or Shard(), curves=curves)
+        journal.take_files()
+        return journal
+
+    def take_files(self) -> None:
+        """Take the lines of every file.
+
+        Raises:
+            OSError: see `read`.
+        """
+        files = [self._entries(path) for path in journal_files(self.root)]
+        # Each file's own order stays, whatever a clock has done.
+        for entry in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda entry: entry.finished):
+            self._take(entry)
+
+    def again(self, curves: int = 0) -> "Journal":
+        """The same, read anew.
+
+        Args:
+            curves: see the attribute.
+
+        Raises:
+            OSError: see `read`.
+        """
+        return Journal.read(self.root, self.shard, curves)
+
+    def append(self, entry: Entry) -> None:
+        """Add a line and make it durable. A failure that is journalled already, word for word, is not added again.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written to. A torn line may stay; it does no harm.
+        """
+        if self._is_known(entry):
+            return
+        if self._handle is None:
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            # The file may be new: without this, its lines outlive a power failure, and its name does not.
+            sync_folder(self.path.parent)
+        write_all(self._handle, self._line_break(self._handle) + entry.to_json().encode() + b"\n")
+        os.fsync(self._handle)
+        self._take(entry)
+
+    def close(self) -> None:
+        """Close the file; `append` opens it again."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _is_known(self, entry: Entry) -> bool:
+        last = self.failed.get(entry.target) if entry.outcome == "failed" else None
+        return last is not None and (last.reason, last.source) == (entry.reason, entry.source)
+
+    def _entries(self, path: Path) -> Iterator[Entry]:
+        for line in _lines(path):
+            try:
+                yield Entry.from_json(line)
+            except (ValueError, TypeError, KeyError):
+                self.skipped += 1
+
+    def _take(self, entry: Entry) -> None:
+        if entry.outcome == "painted":
+            self.painted[entry.target] = self._lightened(entry)
+            self.failed.pop(entry.target, None)
+            self.known.setdefault(entry.target, set()).add(entry.output_sha256)
+        else:
+            self.failed[entry.target] = entry
+
+    def _lightened(self, entry: Entry) -> Entry:
+        if not self.curves:
+            return replace(entry, curve=[]) if entry.curve else entry
+        before = self.painted.get(entry.target)
+        if not entry.curve and before is not None and before.output_sha256 == entry.output_sha256:
+            # The same painting once more, by a run that had no use for its curve.
+            entry = replace(entry, curve=before.curve)
+        self._with_curves.append(entry)
+        if len(self._with_curves) > self.curves:
+            old = self._with_curves.popleft()
+            if self.painted.get(old.target) is old:
+                self.painted[old.target] = replace(old, curve=[])
+        return entry
+
+    @staticmethod
+    def _line_break(handle: int) -> bytes:
+        """What ends a torn last line, so that the next does not become part of it."""
+        size = os.fstat(handle).st_size
+        return b"" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
+
+
+def journal_files(root: Path) -> list[Path]:
+    """The journals of an output folder: one, or one for each shard."""
+    return sorted((root / STATE).glob("journal*.jsonl"))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from (line for line in file if line.strip())
+    except FileNotFoundError:
+        return
+
+
+def now() -> str:
+    """For the journal: this moment, ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

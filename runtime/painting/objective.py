@@ -1,0 +1,183 @@
+"""The weighted objective of one photo, as a function of its pixels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.spec import BundleSpec
+from ..engine.binding import Array, Buffer
+from ..engine.engine import Engine
+from ..pictures.regions import Guidance
+from ..recipe.presets import PRESETS, LossWeights, Shapes
+from ..recipe.settings import Settings
+
+Weights = tuple[NDArray[np.float64], NDArray[np.float64], float]
+"""Of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a picture is compared with, by input name of the gradient graph.
+
+    Attributes:
+        contents: ``content.<tap>`` to features ``[1, C, h, w]``.
+        grams: ``gram.<tap>`` to Gram matrices ``[1, C, C]``; of regions, ``[1, R, C, C]``.
+        masks: of regions, ``mask.<tap>`` to masks ``[1, R, h, w]``.
+        shares: of each region in the picture, ``[R]``; None without regions.
+    """
+
+    contents: Mapping[str, Array]
+    grams: Mapping[str, Array]
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    shares: NDArray[np.float64] | None = None
+
+    def metrics(self, damping: float | None = None) -> dict[str, Array]:
+        """``metric.<tap>`` to the metric Q, of the shape of Gram matrices, in which these are compared.
+
+        Of a region it is multiplied by the root of its share: its term counts by that.
+
+        Args:
+            damping: d of Q = d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
+                smaller it is, the more alike count the directions of feature space, those in which the style has little
+                energy and those in which it has most. None for Q = I, the objective of Gatys et al.
+        """
+        result = {}
+        for name, gram in self.grams.items():
+            identity = np.eye(gram.shape[-1])
+            if damping is None:
+                metric = identity
+            else:
+                A = gram[0].astype(np.float64)
+                largest = np.linalg.eigvalsh(A)[..., -1:, None]
+                metric = damping * np.linalg.inv(A / np.where(largest, largest, 1.0) + damping * identity)
+            if self.shares is not None:
+                metric = np.sqrt(self.shares)[:, None, None] * metric
+            result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
+        return result
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation gives. Loss and gradient are in the same unit: both are divided by the largest weight.
+
+    Attributes:
+        loss: the weighted sum, taken in float64.
+        gradient: its gradient, ``[1, 3, H, W]``, where the image is.
+        terms: the weighted terms ``[k + l + 1]``; their sum is not divided.
+    """
+
+    loss: float
+    gradient: Any
+    terms: NDArray[np.float64]
+
+
+class Objective:
+    """Loss and gradient of a picture against its targets.
+
+    Args:
+        engine: runs the gradient graph.
+        targets: features and Gram matrices to reach.
+        weights: of the graph's terms.
+        damping: see `Targets.metrics`.
+        precision: see `Engine.run`.
+
+    Attributes:
+        fixed: every input of the gradient graph but the image, by name.
+        weights: all of them, ``[k + l + 1]``; ``unit`` is the largest.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        targets: Targets,
+        weights: Weights,
+        damping: float | None = None,
+        precision: str = "float32",
+    ) -> None:
+        content, style, tv = weights
+        self.engine = engine
+        self.precision = precision
+        self.damping = damping
+        self.weights = np.concatenate([content, style, [tv]])
+        # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
+        self.unit = float(self.weights.max()) or 1.0
+        self.fixed: dict[str, Array] = {
+            **targets.contents,
+            **targets.grams,
+            **targets.metrics(damping),
+            **targets.masks,
+            "content_weight": (content / self.unit).astype(np.float32),
+            "style_weight": (style / self.unit).astype(np.float32),
+            "tv_weight": np.array(tv / self.unit, np.float32),
+        }
+        self._evaluate = engine.bind("gradient", self.fixed, precision)
+        self._gradient: Buffer | None = None
+
+    def __call__(self, image: Any) -> Evaluated:
+        """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255: an array, or a `Buffer` on the engine's device.
+
+        The gradient of a `Buffer` is one that the next evaluation writes to.
+        """
+        if isinstance(image, Buffer):
+            if self._gradient is None:
+                self._gradient = image.place.empty(image.shape)
+            (losses,) = self._evaluate({"image": image}, {"gradient": self._gradient})
+            gradient: Array | Buffer = self._gradient
+        else:
+            losses, gradient = self._evaluate({"image": image})
+        return self.weigh(losses[0], gradient)
+
+    def losses(self, image: Array) -> Array:
+        """The graph's unweighted losses of ``image``, ``[k + l + 1]``."""
+        losses: Array = self._evaluate({"image": image})[0][0]
+        return losses
+
+    def weigh(self, losses: Array, gradient: Any) -> Evaluated:
+        """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
+        terms = self.weights * losses.astype(np.float64)
+        return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
+
+
+def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Targets:
+    """Features and Gram matrices of an image.
+
+    Args:
+        engine: runs the graph.
+        image: ``[1, 3, H, W]``, RGB, 0..255.
+        guidance: where its regions are, for a bundle that has them; None for one region that is all of it.
+    """
+    spec = engine.bundle.manifest.spec
+    masks, shares = {}, None
+    if spec.regions:
+        guidance = guidance or Guidance.whole()
+        masks, shares = guidance.masks(spec, *image.shape[2:]), guidance.shares
+    values = engine.run("encode", {"image": image} | masks)
+    k = len(spec.content_taps)
+    return Targets(
+        contents={f"content.{tap}": value for tap, value in zip(spec.content_taps, values[:k], strict=True)},
+        grams={f"gram.{tap}": value for tap, value in zip(spec.style_taps, values[k:], strict=True)},
+        masks=masks,
+        shares=shares,
+    )
+
+
+def weigh(settings: Settings, spec: BundleSpec, height: int, width: int) -> Weights:
+    """Weights of the graph's unweighted terms, for an image of that size."""
+    shapes = Shapes.of(spec, height, width)
+    weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
+    content, style, tv = PRESETS[settings.preset].balance(weights, shapes)
+    factors = dict(settings.layer_weights)
+
+    def weighted(values: list[float], taps: Sequence[str]) -> NDArray[np.float64]:
+        return np.array(values) * [factors.get(tap, 1.0) for tap in taps]
+
+    return weighted(content, spec.content_taps), weighted(style, spec.style_taps), tv
+
+
+def balance(weights: LossWeights, targets: Targets) -> Weights:
+    """Weights of the graph's unweighted terms by the formula of ``gatys``, which knows no size but the channels'."""
+    alike = [tuple((value.shape[1], 0, 0) for value in group.values()) for group in (targets.contents, targets.grams)]
+    content, style, tv = PRESETS["gatys"].balance(weights, Shapes(0, 0, *alike))
+    return np.array(content), np.array(style), tv

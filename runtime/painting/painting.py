@@ -1,0 +1,306 @@
+"""The optimisation of one photo, by Gatys et al. (2016), a step at a time."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..pictures.colors import take_chroma
+from ..pictures.photo import Picture
+from ..pictures.pixels import enlarge, fit, from_pixels, resize, to_pixels
+from ..pictures.regions import Guidance
+from ..recipe.settings import Settings, chroma_share
+from .level import Level, Pixels
+from .objective import Evaluated, Objective
+from .schedule import evaluation_work
+
+if TYPE_CHECKING:
+    from .stylizer import Stylizer
+
+_NOISE = 20.0
+"""Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a picture is.
+
+    Attributes:
+        fraction: of the work done, 0..1; see `evaluation_work`.
+        size: long side of the level, in pixels.
+        loss: weighted sum of the last evaluation.
+        evaluations: so far.
+    """
+
+    fraction: float
+    size: int
+    loss: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted photo.
+
+    Attributes:
+        picture: the painting at the photo's own size, with the photo's alpha and EXIF block.
+        losses: a row for each evaluation, the weighted terms ``[k + l + 1]``: content, style, TV; their sum is the loss.
+        sizes: long side, in pixels, of each row's level.
+        whitened: whether a row's style terms are in the whitened metric of early work, see `make_schedule`.
+        status: why it ended, in a sentence.
+        seconds: wall time, decoding and resampling included.
+        evaluation_seconds: the part of it that ONNX Runtime took.
+        content_terms: how many of the terms are the content's, k.
+    """
+
+    picture: Picture
+    losses: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    whitened: NDArray[np.bool_]
+    status: str
+    seconds: float
+    evaluation_seconds: float
+    content_terms: int
+
+    @property
+    def image(self) -> Image.Image:
+        """The painting as an image of mode RGB, or RGBA where the photo has alpha."""
+        image = self.picture.rgb
+        if self.picture.alpha is not None:
+            image = image.copy()
+            image.putalpha(self.picture.alpha)
+        return image
+
+    @property
+    def loss(self) -> float:
+        """Lowest loss of the last level, of the objective itself."""
+        last = self.losses[(self.sizes == self.sizes[-1]) & ~self.whitened]
+        return float(np.nanmin(last.sum(1)))
+
+
+class Painting:
+    """The optimisation of one photo, an evaluation at a time, that can be put aside and taken up again.
+
+    Args:
+        stylizer: whose engine and style to use.
+        picture: the photo.
+        settings: see the attribute.
+        guidance: where the photo's regions are, and what is kept of it.
+        style: number of its style.
+
+    Attributes:
+        settings: those it is painted by.
+    """
+
+    def __init__(
+        self,
+        stylizer: "Stylizer",
+        picture: Picture,
+        settings: Settings,
+        guidance: Guidance | None = None,
+        style: int = 0,
+    ) -> None:
+        self._began = time.perf_counter()
+        self.settings = settings
+        self._stylizer = stylizer
+        self._picture = picture
+        self._guidance = guidance
+        self._style = stylizer.style_for(picture, style)
+        self._levels = settings.levels(max(picture.size))
+        self._shapes = [fit(picture.size, level) for level in self._levels]
+        self._rows: list[NDArray[np.float64]] = []
+        self._sizes: list[int] = []
+        self._whitened: list[bool] = []
+        self._evaluating = 0.0
+        """Seconds of evaluations before this level, or before this run."""
+        self._index = 0
+        self._level: Level | None = None
+
+    def step(self) -> Progress:
+        """One evaluation.
+
+        Raises:
+            NonFiniteError: the loss is not finite at the start.
+            DroppedError: the engine was cancelled; nothing has changed.
+        """
+        objective, point = self.ask()
+        began = time.perf_counter()
+        evaluated = objective(point)
+        return self.tell(evaluated, time.perf_counter() - began)
+
+    def ask(self) -> tuple[Objective, Any]:
+        """What to evaluate next, and where: the first half of a step, for who evaluates several at a time.
+
+        Raises:
+            DroppedError: the engine was cancelled; nothing has changed.
+        """
+        level = self._level
+        if level is None:
+            level = self._first_level()
+        elif level.done:
+            level = self._next_level(level)
+        self._level = level
+        return level.ask()
+
+    def tell(self, evaluated: Evaluated, seconds: float) -> Progress:
+        """Take what `ask` asked for, and how long it took: the second half of a step.
+
+        Raises:
+            NonFiniteError: the loss is not finite at the start.
+        """
+        level = self._level
+        assert level is not None, "what is told has been asked for"
+        level.tell(evaluated, seconds)
+        self._rows.append(evaluated.terms)
+        self._whitened.append(level.whitened)
+        size = max(self._shapes[self._index])
+        self._sizes.append(size)
+        work = [evaluation_work(*shape) for shape in self._shapes]
+        part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
+        return Progress(part / sum(work), size, float(evaluated.terms.sum()), len(self._rows))
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a `result`."""
+        return self._level is not None and self._level.done and self._index + 1 == len(self._levels)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything would be lost with it."""
+        return bool(self._rows)
+
+    def close(self) -> None:
+        """Nothing: a painting elsewhere, see `RemotePainting`, leaves its place to another."""
+
+    def snapshot(self) -> Picture:
+        """The painting so far, at the size of its last level; `begun` must be true."""
+        level = self._level
+        assert level is not None, "a painting that is begun has a level"
+        return Picture(self._finish(level.image, self._shapes[-1]))
+
+    def result(self) -> Result:
+        """The painting at the photo's size; `done` must be true."""
+        return self.ending()()
+
+    def ending(self) -> Callable[[], Result]:
+        """What is left to do when `done` is true, as a function that holds the pixels and not the optimiser's vectors."""
+        level = self._level
+        assert level is not None, "a painting that is done has had a level"
+        image, status, picture = level.image.copy(), level.status, self._picture
+        rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
+        evaluating = self._evaluating + level.evaluation_seconds
+        seconds, finish = time.perf_counter() - self._began, self._finish
+        content_terms = len(self._stylizer.engine.bundle.manifest.spec.content_taps)
+
+        def end() -> Result:
+            began = time.perf_counter()
+            painted = finish(image, picture.size)
+            return Result(
+                picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
+                losses=rows,
+                sizes=sizes,
+                whitened=whitened,
+                status=status,
+                seconds=seconds + time.perf_counter() - began,
+                evaluation_seconds=evaluating,
+                content_terms=content_terms,
+            )
+
+        return end
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that `resume` needs to end with the same pixels, by name; `begun` must be true. No vector is copied."""
+        level = self._level
+        assert level is not None, "a painting that is begun has a level"
+        seconds = time.perf_counter() - self._began, self._evaluating + level.evaluation_seconds
+        return {
+            "place": np.array(self._index),
+            "seconds": np.array(seconds),
+            "losses": np.array(self._rows),
+            "sizes": np.array(self._sizes),
+            "whitened": np.array(self._whitened),
+            **level.state(),
+        }
+
+    def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state` of the same photo, style, bundle and settings.
+
+        Raises:
+            KeyError, ValueError, IndexError: it is of another kind.
+        """
+        self._index = int(state["place"])
+        content = self._content(self._index)
+        level = self._begin_level(self._index, content, content)
+        level.restore(state)
+        level.evaluation_seconds = 0.0
+        self._level = level
+        before, self._evaluating = (float(value) for value in state["seconds"])
+        self._began -= before
+        self._rows, self._sizes = list(state["losses"]), [int(size) for size in state["sizes"]]
+        self._whitened = [bool(value) for value in state["whitened"]]
+
+    @property
+    def _finish(self) -> Callable[[Pixels, tuple[int, int]], Image.Image]:
+        """What makes an image of pixels, in a size; it holds the photo, and not the optimiser's vectors."""
+        photo, share = self._picture.rgb, chroma_share(self.settings.colors)
+        keep = None if self._guidance is None else self._guidance.keep
+
+        def finish(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
+            painted = resize(from_pixels(pixels), size)
+            if share < 1:
+                painted = take_chroma(painted, resize(photo, size), share)
+            if keep is not None:
+                painted = Image.composite(resize(photo, size), painted, keep.resize(size, Image.Resampling.BILINEAR))
+            return painted
+
+        return finish
+
+    def _first_level(self) -> Level:
+        content = self._content(0)
+        return self._begin_level(0, content, self._start(content))
+
+    def _next_level(self, level: Level) -> Level:
+        content = self._content(self._index + 1)
+        following = self._begin_level(self._index + 1, content, self._refine(level, content))
+        # Only now: where the engine was cancelled, the level that is over is still this one.
+        self._index += 1
+        self._evaluating += level.evaluation_seconds
+        return following
+
+    def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
+        pixels = [width * height for width, height in self._shapes]
+        grams = self._style.grams(self.settings.style_levels(self._levels)[index])
+        cost = pixels[index] / pixels[-1]
+        return Level(self._stylizer, self.settings, content, start, grams, cost, self._guidance)
+
+    def _content(self, index: int) -> Pixels:
+        """The photo at a level's shape."""
+        return to_pixels(resize(self._picture.rgb, self._shapes[index]))
+
+    def _start(self, content: Pixels) -> Pixels:
+        """The first iterate, of ``content``'s shape."""
+        if self.settings.init == "content":
+            return content
+        if self.settings.init == "noise":
+            noise = np.random.default_rng(self.settings.seed).standard_normal(content.shape, np.float32)
+            mean: Pixels = content.mean((2, 3), keepdims=True)
+            return mean + np.float32(_NOISE) * noise
+        start = self._stylizer.start
+        picture = self._style.image.rgb if start is None else start.picture.rgb
+        return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
+
+    def _refine(self, level: Level, content: Pixels) -> Pixels:
+        """The first iterate of the next level, for the photo ``content``, from the painting at ``level``.
+
+        A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
+        which enlarging cannot give: without it the content loss starts high.
+        """
+        size = content.shape[3], content.shape[2]
+        enlarged = enlarge(level.image, size)
+        if self.settings.init != "content":
+            return enlarged
+        return enlarged + (content - enlarge(level.content, size))

@@ -1,0 +1,68 @@
+"""How much memory a picture takes, before it takes it."""
+
+from dataclasses import dataclass
+
+from ..bundle.memory import FLOAT, evaluation_bytes, weights_bytes
+from ..bundle.spec import MIN_SIDE, BundleSpec
+from ..pictures.pixels import fit
+from ..recipe.settings import Settings
+
+_PROCESS = 180 * 2**20
+"""Interpreter, libraries and ONNX Runtime, in bytes."""
+
+
+_DECODED = 30
+"""Bytes for each pixel of the photo itself, decoded, turned, converted, enlarged, encoded; and of those before and after it,
+taken to be as large, which are encoded and decoded meanwhile."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Memory that a run may use, and what pictures need of it.
+
+    Attributes:
+        spec: of the bundle.
+        settings: of the optimisation.
+        free: bytes, what this process has already included.
+        overlap: pictures that are painted at a time, taken to be as large.
+        regions: of the style's masks; 0 for a bundle without.
+    """
+
+    spec: BundleSpec
+    settings: Settings
+    free: int
+    overlap: int = 1
+    regions: int = 0
+
+    def need(self, size: tuple[int, int], limit: int | None = None) -> int:
+        """Bytes that a photo of this width and height takes at its largest level, ``limit`` at most.
+
+        An estimate: graphs and optimiser grow with the pixels of the level, pictures with those of the photo.
+        """
+        level = self.settings.levels(max(size))[-1]
+        width, height = fit(size, level if limit is None else min(level, limit))
+        decoded = _DECODED * size[0] * size[1]
+        return _PROCESS + weights_bytes(self.spec) + self.overlap * (decoded + width * height * self._per_pixel())
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Whether a photo of this width and height can be painted as the settings ask."""
+        return self.need(size) <= self.free
+
+    def largest(self, size: tuple[int, int]) -> int | None:
+        """The largest level, in pixels of the long side, that a photo of this width and height can be painted at.
+
+        None if there is none.
+        """
+        low, high = MIN_SIDE - 1, max(size)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.need(size, middle) <= self.free:
+                low = middle
+            else:
+                high = middle - 1
+        return low if low >= MIN_SIDE else None
+
+    def _per_pixel(self) -> int:
+        # 2m + 6 vectors of the optimiser, see `HostVectors`; the image, its gradient and the photo besides.
+        driver = 3 * FLOAT * (2 * self.settings.history + 12)
+        return evaluation_bytes(self.spec, 1, self.regions) + driver

@@ -1,0 +1,274 @@
+"""The photos that a user means: by file, folder, glob, or list."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError, first_line
+from ..files import remote
+from ..files.location import Location, absolute, is_remote, real, to_location
+from ..output.folder import REPORT_FILES, STATE
+from ..output.snapshots import SUFFIX
+from ..pictures.photo import FORMATS
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+_NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A photo and its place in the tree that the output mirrors.
+
+    Attributes:
+        source: the photo.
+        base: the folder whose tree is mirrored: the folder that was named, or the one that the file is in.
+        below: folder of the photo below ``base``.
+        under_output: the same, where an output folder is named; None if it does not differ.
+        under_output: folder below an output folder that was named, where it is not ``below``.
+        error: why it cannot be painted; it becomes a row of the report.
+    """
+
+    source: Location
+    base: Location
+    below: PurePath
+    under_output: PurePath | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was found.
+
+    Attributes:
+        photos: in order, each once.
+        folders: the folders that were named, of photos and of masks, links followed; no output may lie inside.
+    """
+
+    photos: tuple[Found, ...]
+    folders: tuple[Location, ...]
+
+
+def discover(
+    inputs: Sequence[Location],
+    listed: Sequence[Location] = (),
+    *,
+    styles: Sequence[Location],
+    masks: Sequence[Path] = (),
+    recursive: bool = False,
+) -> Inputs:
+    """Find photos.
+
+    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
+    (below it) folders that are outputs of nstbatch, or hold its thumbnails and snapshots, are left out. Links to files are
+    followed, links to folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
+    its first wildcard.
+
+    Args:
+        inputs: photos, folders and patterns. What is missing is an error.
+        listed: photos and folders of a list; what is missing is a row of the report. A relative path's folder is mirrored
+            in the output.
+        styles: the style pictures.
+        masks: masks, and folders of them.
+        recursive: whether folders are searched below the first level.
+
+    Raises:
+        UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
+    """
+    originals = {real(path) for path in (*styles, *masks)}
+    folders: list[Location] = [real(path) for path in masks if path.is_dir()]
+    found: list[Found] = []
+    for path in inputs:
+        if is_remote(path):
+            beneath, photo = _behind_url(path, recursive)
+            folders += [path] if photo is None else []
+            found += beneath if photo is None else [photo]
+            continue
+        assert isinstance(path, Path), "it is of this host"
+        if path.is_dir():
+            folders.append(real(path))
+            found += _walk(path, recursive)
+        elif os.path.lexists(path):
+            if path.suffix.lower() not in FORMATS:
+                raise UsageError(f"{path}: {_NO_FORMAT}")
+            found.append(Found(path, path.parent, PurePath()))
+        elif glob.has_magic(str(path)):
+            base = _fixed_part(path)
+            if not base.is_dir():
+                raise UsageError(f"{path}: no such folder as {base}")
+            folders.append(real(base))
+            found += _matches(path, base)
+        else:
+            raise UsageError(f"{path}: no such file or folder")
+    for path in listed:
+        if is_remote(path):
+            found.append(Found(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
+            continue
+        assert isinstance(path, Path), "it is of this host"
+        if path.is_dir():
+            folders.append(real(path))
+            inside = _walk(path, recursive)
+            found += [replace(photo, under_output=path / photo.below) for photo in inside] if _is_mirrored(path) else inside
+        else:
+            found.append(_listed(path))
+    photos: dict[str, Found] = {}
+    for photo in found:
+        followed = real(photo.source)
+        if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
+            # By absolute path, so that a photo named in two ways is painted once.
+            photos.setdefault(str(absolute(photo.source)), photo)
+    return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))
+
+
+def find_styles(paths: Sequence[Location]) -> list[Location]:
+    """Pictures, and those of folders, in order of their names; hidden ones are left out.
+
+    Raises:
+        UsageError: a folder cannot be read, or has no pictures.
+    """
+    found: list[Location] = []
+    for path in paths:
+        inside: list[Location] = [path]
+        if is_remote(path):
+            beneath, photo = _behind_url(path, recursive=False)
+            inside = [path] if photo is not None else [each.source for each in beneath]
+        elif isinstance(path, Path) and path.is_dir():
+            inside = [photo.source for photo in _walk(path, recursive=False)]
+        if not inside:
+            raise UsageError(f"{path}: no pictures there to take a style from")
+        found += inside
+    return found
+
+
+def read_list(data: bytes) -> list[Location]:
+    """Paths and URLs of a list, a line each; or, if there is a NUL, one before each, as ``find -print0`` writes them."""
+    separator = b"\0" if b"\0" in data else b"\n"
+    names = (name if separator == b"\0" else name.removesuffix(b"\r") for name in data.split(separator))
+    return [to_location(os.fsdecode(name)) for name in names if name.strip()]
+
+
+def _behind_url(path: "UPath", recursive: bool) -> tuple[list[Found], Found | None]:
+    """The photos below a URL; or the photo that it is.
+
+    Raises:
+        UsageError: there is nothing, or nothing that can be listed or written.
+    """
+    try:
+        beneath = _listed_photos(path, recursive)
+        if beneath or remote.is_folder(path):
+            return beneath, None
+        if not remote.exists(path):
+            raise UsageError(f"{path}: no such object, and none below it")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({first_line(error)})") from None
+    if not _is_format(path):
+        raise UsageError(f"{path}: {_NO_FORMAT}")
+    return [], Found(path, path.parent, PurePath())
+
+
+def _listed_photos(path: "UPath", recursive: bool) -> list[Found]:
+    names, outputs = [], set()
+    try:
+        for name, stamp in remote.listing(path, recursive=recursive):
+            place = PurePath(name)
+            if STATE in place.parts[:-1]:
+                outputs.add(PurePath(*place.parts[: place.parts.index(STATE)]))
+            elif stamp is not None and _is_format(place) and not any(_is_hidden(part) for part in place.parts):
+                names.append(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    outputs.discard(PurePath())
+    kept = (place for place in names if outputs.isdisjoint(place.parents))
+    return [Found(path / place.as_posix(), path, place.parent) for place in sorted(kept)]
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") or _is_made(part)
+
+
+def _is_format(path: "PurePath | UPath") -> bool:
+    return PurePath(path.name).suffix.lower() in FORMATS
+
+
+def _walk(top: Path, recursive: bool) -> Iterator[Found]:
+    # A stack and not recursion: a tree may be deeper than Python's.
+    ahead = [PurePath()]
+    while ahead:
+        below = ahead.pop()
+        folder = top / below
+        try:
+            if below.parts and (folder / STATE).exists():
+                continue
+            entries = sorted(os.scandir(folder), key=lambda item: item.name)
+        except OSError as error:
+            if not below.parts:
+                raise UsageError(f"{folder}: cannot be read ({error.strerror})") from None
+            yield Found(folder, top, below.parent, error=f"folder cannot be read ({error.strerror})")
+            continue
+        deeper = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if _is_made(entry.name):
+                    continue
+                deeper.append(below / entry.name)
+            elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
+                yield Found(folder / entry.name, top, below)
+        if recursive:
+            ahead += reversed(deeper)
+
+
+def _is_made(folder: str) -> bool:
+    """Whether it is the name of a folder that nstbatch makes besides paintings."""
+    return folder == REPORT_FILES or folder.endswith(SUFFIX)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links is the run's to report
+        return False
+
+
+def _matches(pattern: Path, base: Path) -> Iterator[Found]:
+    outputs: dict[PurePath, bool] = {}
+    for path in sorted(base.glob(str(pattern.relative_to(base)))):
+        below = path.relative_to(base)
+        if (
+            path.suffix.lower() not in FORMATS
+            or path.is_dir()
+            or any(part.startswith(".") or _is_made(part) for part in below.parts)
+        ):
+            continue
+        folders = list(below.parents)[:-1]
+        for folder in folders:
+            if folder not in outputs:
+                outputs[folder] = (base / folder / STATE).exists()
+        if not any(outputs[folder] for folder in folders):
+            yield Found(path, base, below.parent)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder before the first wildcard; brackets in the name of a folder that exists are none."""
+    parts = pattern.parts
+    count = next(i for i, part in enumerate(parts) if glob.has_magic(part) and not Path(*parts[: i + 1]).exists())
+    return Path(*parts[:count])
+
+
+def _listed(path: Path) -> Found:
+    error = None
+    if not os.path.lexists(path):
+        error = "no such file"
+    elif path.suffix.lower() not in FORMATS:
+        error = _NO_FORMAT
+    return Found(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
+
+
+def _is_mirrored(path: Path) -> bool:
+    """Whether the folders that a list names are made in the output, too: of relative paths."""
+    return not path.is_absolute() and ".." not in path.parts

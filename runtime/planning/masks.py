@@ -1,0 +1,85 @@
+"""The masks of a batch's photos, as files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from ..errors import ImageError
+from ..files.reading import sha256_file
+from ..pictures.photo import FORMATS
+from ..pictures.regions import Color, Guidance, Mask, digest, guide
+from ..recipe.settings import FEATHER, MAX_MEGAPIXELS
+from .placement import Item
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Where the masks of photos are.
+
+    Of a folder, a photo's mask is the picture of its stem, in the folders that the output has, or else at the top; a file is
+    every photo's mask.
+
+    Attributes:
+        regions: of the style; none where it has no masks.
+        content: file or folder of the masks that say where regions are; None if there are none.
+        protect: the same of the masks that say what is kept.
+        feather: see `FEATHER`.
+        max_megapixels: masks with more are refused.
+    """
+
+    regions: Sequence[Color] = ()
+    content: Path | None = None
+    protect: Path | None = None
+    feather: float = FEATHER
+    max_megapixels: float = MAX_MEGAPIXELS
+    _listings: dict[Path, dict[str, list[str]]] = field(default_factory=dict, compare=False)
+    """Names of the pictures in a folder, by stem."""
+
+    def digest(self, item: Item) -> str:
+        """A sha256 of a photo's masks and all that is made of them; empty if it has none.
+
+        Raises:
+            ImageError: it has none in the folder.
+            OSError: a mask cannot be read.
+        """
+        found = [None if path is None else sha256_file(path) for path in self._of(item)]
+        return digest(self.regions, found, self.feather)
+
+    def read(self, item: Item, size: tuple[int, int]) -> Guidance | None:
+        """What a photo's masks say; None if it has none.
+
+        Args:
+            item: the photo.
+            size: its width and height.
+
+        Raises:
+            ImageError: a mask is missing, cannot be read, or cannot be meant for the photo.
+        """
+        content, protect = (None if path is None else Mask.read(path, self.max_megapixels) for path in self._of(item))
+        if content is None and protect is None:
+            return None
+        return guide(size, self.regions, content, protect, self.feather)
+
+    def _of(self, item: Item) -> list[Path | None]:
+        return [None if place is None else self._find(place, item) for place in (self.content, self.protect)]
+
+    def _find(self, place: Path, item: Item) -> Path:
+        if not place.is_dir():
+            return place
+        stem = item.source.stem
+        for below in dict.fromkeys((PurePath(item.key).parent, PurePath())):
+            names = self._listing(place / below).get(stem, [])
+            if len(names) > 1:
+                raise ImageError(f"{place / below}: {' and '.join(names)} are both masks of it; leave one")
+            if names:
+                return place / below / names[0]
+        raise ImageError(f"{place}: has no mask of it, such as {stem}.png")
+
+    def _listing(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._listings:
+            listing: dict[str, list[str]] = {}
+            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+                if path.suffix.lower() in FORMATS and not path.name.startswith("."):
+                    listing.setdefault(path.stem, []).append(path.name)
+            self._listings[folder] = listing
+        return self._listings[folder]

@@ -1,0 +1,74 @@
+"""Fingerprints: what decides the pixels of an output, in one hash."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..pictures.photo import FORMATS
+from .settings import Settings
+
+VERSION = 3
+"""Version of the recipe. It goes up when the same photo, style, bundle and options come out as other pixels than before;
+every output is then out of date."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides an output's pixels, but for the photo.
+
+    Which provider computes, and on how many threads, changes pixels by rounding only and is left out.
+
+    Attributes:
+        styles: what decides the Gram matrices of each style, a sha256.
+        bundle: `Bundle.id`.
+        settings: of the optimisation.
+        start: sha256 of the picture that ``settings.init`` names, None if it names none.
+    """
+
+    styles: tuple[str, ...]
+    bundle: str
+    settings: Settings
+    start: str | None = None
+
+    def at_most(self, size: int) -> "Recipe":
+        """The same recipe with no level above ``size``."""
+        return replace(self, settings=self.settings.at_most(size))
+
+    def fingerprint(self, photo: str, long_side: int, target: Path, guidance: str = "", style: int = 0) -> str:
+        """Hexadecimal sha256 of everything that decides the pixels of ``target``, and of nothing else.
+
+        An option counts by its effect: a size above that of the photo does not, nor does the seed of noise that is not
+        there.
+
+        Args:
+            photo: sha256 of the photo's bytes.
+            long_side: of the photo, in pixels.
+            target: the output; its extension says the format.
+            guidance: `Guidance.digest` of its masks.
+            style: number of its style.
+        """
+        settings = self.settings
+        parts = {
+            "recipe": VERSION,
+            "photo": photo,
+            "style": self.styles[style],
+            "bundle": self.bundle,
+            "levels": settings.levels(long_side),
+            "style_levels": settings.style_levels(settings.levels(long_side)),
+            "iterations": settings.iterations,
+            "weights": [settings.preset, settings.content_weight, settings.style_weight, settings.tv_weight],
+            "layers": sorted(settings.layer_weights),
+            "colors": settings.colors_parts,
+            "start": self.start or settings.init,
+            "seed": settings.seed if settings.init == "noise" else None,
+            "optimizer": settings.optimizer_parts,
+            "average": settings.average,
+            "precision": settings.precision,
+            "whitens": settings.whitens,
+            "tolerance": settings.tolerance,
+            "format": FORMATS[target.suffix.lower()],
+        }
+        if guidance:
+            parts["guidance"] = guidance
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

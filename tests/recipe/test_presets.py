@@ -1,0 +1,263 @@
+"""Each preset against its source's formula, written down again in NumPy and float64."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nstbatch.cli.actions.bundles import find_bundle
+from nstbatch.cli.app import app
+from nstbatch.exporter import export_bundle
+from nstbatch.exporter.objective import VARIATIONS, Objective
+from nstbatch.exporter.vgg import TruncatedVGG, Weights, layers
+from nstbatch.runtime.bundle.spec import CHANNELS, TVS, Bundle, BundleSpec
+from nstbatch.runtime.errors import BundleError, UsageError
+from nstbatch.runtime.painting.objective import weigh
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
+from nstbatch.runtime.recipe.presets import layers as parse_layers
+from nstbatch.runtime.recipe.settings import Settings
+
+Array = np.ndarray
+
+
+def raw_gram(F: Array) -> Array:
+    """F Fᵀ of features ``[C, h, w]``."""
+    flat = F.reshape(len(F), -1)
+    return flat @ flat.T
+
+
+def gatys(image: Array, content: list[Any], style: list[Any]) -> float:
+    # nn.MSELoss()(r42, target) and, of G.div_(h*w), weights [1e3/n**2 for n in [64,128,256,512,512]].
+    total = sum(((F - P) ** 2).mean() for F, P in content)
+    for F, A in style:
+        C, h, w = F.shape
+        total += 1e3 / C**2 * ((raw_gram(F) / (h * w) - raw_gram(A) / (A.shape[1] * A.shape[2])) ** 2).mean()
+    return total
+
+
+def gatys_paper(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(0.5 * ((F - P) ** 2).sum() for F, P in content)
+    for F, A in style:
+        C, N = F.shape[0], F.shape[1] * F.shape[2]
+        total += 1000 / 5 * ((raw_gram(F) - raw_gram(A)) ** 2).sum() / (4 * N**2 * C**2)
+    return total
+
+
+def neurons(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(0.5 * ((F - P) ** 2).sum() for F, P in content)
+    return total + 1000 * sum(((raw_gram(F) - raw_gram(A)) ** 2).sum() / (4 * F.size**2) for F, A in style)
+
+
+def keras_terms(a: float, b: float, c: float, image: Array, content: list[Any], style: list[Any]) -> float:
+    _, H, W = image.shape
+    total = a * sum(((F - P) ** 2).sum() for F, P in content)
+    total += b / 5 * sum(((raw_gram(F) - raw_gram(A)) ** 2).sum() / (4.0 * 3**2 * (H * W) ** 2) for F, A in style)
+    down = (image[:, : H - 1, : W - 1] - image[:, 1:, : W - 1]) ** 2
+    right = (image[:, : H - 1, : W - 1] - image[:, : H - 1, 1:]) ** 2
+    return total + c * ((down + right) ** 1.25).sum()
+
+
+def slides(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(((F - P) ** 2).sum() / (4 * F.size) for F, P in content)
+    for F, A in style:
+        C, h, w = F.shape
+        total += ((raw_gram(F) - raw_gram(A)) ** 2).sum() / (4 * C**2 * (h * w) ** 2)
+    return total
+
+
+def d2l(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(((F - P) ** 2).mean() for F, P in content)
+    total += 1e4 * sum(((raw_gram(F) / F.size - raw_gram(A) / A.size) ** 2).mean() for F, A in style)
+    Y = (image / 255 - np.array([0.485, 0.456, 0.406])[:, None, None]) / np.array([0.229, 0.224, 0.225])[:, None, None]
+    return total + 10 * 0.5 * (np.abs(Y[:, 1:] - Y[:, :-1]).mean() + np.abs(Y[:, :, 1:] - Y[:, :, :-1]).mean())
+
+
+def tf_vgg19(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(1e-5 * 0.5 * ((F - P) ** 2).sum() for F, P in content)
+    for F, A in style:
+        total += ((raw_gram(F) / F[0].size - raw_gram(A) / A[0].size) ** 2).mean()
+    return total + (np.diff(image, axis=1) ** 2).mean() + (np.diff(image, axis=2) ** 2).mean()
+
+
+def neural_style(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = 5 * sum(((F - P) ** 2).mean() for F, P in content)
+    total += 100 * sum(((raw_gram(F) / F.size - raw_gram(A) / A.size) ** 2).mean() for F, A in style)
+    return total + 1e-3 * (np.abs(np.diff(image, axis=1)).sum() + np.abs(np.diff(image, axis=2)).sum())
+
+
+def pastiche(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = 0.01 * sum(((F - P) ** 2).mean() for F, P in content)
+    return total + sum(
+        10.0 / len(F) ** 2 * ((raw_gram(F) / F[0].size - raw_gram(A) / A[0].size) ** 2).mean() for F, A in style
+    )
+
+
+def pytorch_tutorial(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(((F - P) ** 2).mean() for F, P in content)
+    return total + 1e6 * sum(((raw_gram(F) / F.size - raw_gram(A) / A.size) ** 2).mean() for F, A in style)
+
+
+def ours(image: Array, content: list[Any], style: list[Any]) -> float:
+    total = sum(((F - P) ** 2).mean() for F, P in content)
+    return total + sum(
+        10 / len(F) ** 2 * ((raw_gram(F) / F[0].size - raw_gram(A) / A[0].size) ** 2).mean() for F, A in style
+    )
+
+
+FORMULAS: dict[str, Callable[[Array, list[Any], list[Any]], float]] = {
+    "nstbatch": ours,
+    "gatys": gatys,
+    "gatys-paper": gatys_paper,
+    "first-conv": neurons,
+    "keras": lambda *a: keras_terms(0.025, 1.0, 1e-4, *a),
+    "keras-v3": lambda *a: keras_terms(2.5e-8, 1e-6, 1e-6, *a),
+    "slides": slides,
+    "d2l": d2l,
+    "lecture-vgg16": neurons,
+    "tf-vgg19": tf_vgg19,
+    "neural-style": neural_style,
+    "pastiche": pastiche,
+    "pytorch-tutorial": pytorch_tutorial,
+}
+
+
+def random_network(spec: BundleSpec, seed: int = 0) -> TruncatedVGG:
+    """A network of the preset's shape whose features keep their size, in float64: a formula does not ask for weights."""
+    draw = torch.Generator().manual_seed(seed)
+    inputs, convolutions = 3, {}
+    for block, index in layers(spec.network):
+        outputs = CHANNELS[block - 1]
+        weight = torch.randn(outputs, inputs, 3, 3, generator=draw, dtype=torch.float64) * (2 / (9 * inputs)) ** 0.5
+        convolutions[block, index] = weight, torch.randn(outputs, generator=draw, dtype=torch.float64)
+        inputs = outputs
+    mean = torch.tensor([120.0, 110.0, 100.0], dtype=torch.float64)
+    return TruncatedVGG(
+        spec.network, spec.pooling, dict.fromkeys((*spec.content_taps, *spec.style_taps)), Weights(convolutions, mean)
+    )
+
+
+def test_every_preset_has_a_formula_here() -> None:
+    assert set(FORMULAS) == set(PRESETS)
+    assert DEFAULT in PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_loss_and_gradient_are_those_of_the_source(name: str) -> None:
+    preset = PRESETS[name]
+    spec, settings = preset.spec, Settings.of(preset=name)
+    network = random_network(spec)
+    objective = Objective(network, spec.content_taps, spec.style_taps, spec.tv)
+    rng = np.random.default_rng(1)
+    photo, style, image, direction = (torch.from_numpy(rng.uniform(0, 255, (1, 3, 35, 42))) for _ in range(4))
+    with torch.no_grad():
+        contents, _ = objective.encode(photo)
+        _, grams = objective.encode(style)
+    weights = weigh(settings, spec, 35, 42)
+    metrics = [torch.eye(gram.shape[1], dtype=torch.float64)[None] for gram in grams]
+    found, gradient = objective.losses_and_gradient(
+        image, contents, grams, metrics, *(torch.from_numpy(np.asarray(w, np.float64)) for w in weights)
+    )
+    terms = found[0].detach().numpy() * np.concatenate([*weights[:2], [weights[2]]])
+
+    def source(point: torch.Tensor) -> float:
+        with torch.no_grad():
+            here, there, at = network(point), network(style), network(photo)
+        content = [(here[tap][0].numpy(), at[tap][0].numpy()) for tap in spec.content_taps]
+        styles = [(here[tap][0].numpy(), there[tap][0].numpy()) for tap in spec.style_taps]
+        return FORMULAS[name](point[0].numpy(), content, styles)
+
+    assert terms.sum() == pytest.approx(source(image), rel=1e-9)
+    # Along a random direction; a step so small that hardly a ReLU or a maximum flips.
+    step = 1e-6
+    slope = (source(image + step * direction) - source(image - step * direction)) / (2 * step)
+    assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-3)
+
+
+def test_kinds_of_total_variation_have_one_list() -> None:
+    assert set(VARIATIONS) == set(TVS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["normalised", "sums", "power"])
+def test_each_kind_is_traced(kind: str, tmp_path: Path, samples: Path) -> None:
+    # The exporter's own check compares loss and gradient with autograd in float64, and refuses to write what differs.
+    # "squares" is every other bundle's, "absolute" the larger part of "normalised".
+    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",), tv=kind)
+    bundle = export_bundle(spec, tmp_path / "b")
+    assert Bundle.load(bundle.path).manifest.spec == spec
+    options = {"provider": "cpu", "size": 40, "iterations": 15, "scales": "1", "style_weight": 0.0, "content_weight": 0.0}
+    result = Stylizer(bundle, samples / "starry.jpg", tv_weight=1.0, **options)(samples / "photos" / "town.jpg")
+    assert result.loss < 0.5 * result.losses[0].sum(), "minimised alone, it smooths"
+
+
+def test_a_preset_sets_what_is_not_chosen() -> None:
+    settings = Settings.of(preset="gatys", style_weight=2.0)
+    assert (settings.style_weight, settings.content_weight, settings.iterations) == (2.0, 1.0, 500)
+    assert not settings.whitens
+    assert Settings.of() == Settings()
+    with pytest.raises(UsageError, match="choose one of: nstbatch, gatys"):
+        Settings.of(preset="monet")
+
+
+@pytest.mark.parametrize("text", ["relu3_1", "relu3_1=x", "relu3_1=-1", "relu3_1=nan", "=1=2"])
+def test_layer_weights_that_cannot_be_meant(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not like relu3_1=0\.2"):
+        parse_layers(text)
+
+
+def test_a_layer_weight_multiplies_its_terms() -> None:
+    spec = BundleSpec()
+    content, style, tv = weigh(Settings(), spec, 40, 48)
+    other = weigh(Settings.of(layer_weight="relu3_1=0.2, relu4_2=3"), spec, 40, 48)
+    np.testing.assert_allclose(other[0], 3 * content)
+    np.testing.assert_allclose(other[1], style * [1, 1, 0.2, 1, 1])
+    assert other[2] == tv
+
+
+def test_what_the_bundle_has_not_is_refused(bundle: Bundle, samples: Path) -> None:
+    with pytest.raises(UsageError, match="layer weight of 'relu3_2': the bundle compares relu4_2, relu1_1"):
+        Stylizer(bundle, samples / "starry.jpg", provider="cpu", layer_weight="relu3_2=1")
+    with pytest.raises(UsageError, match=r"of kind 'sums', of bundle .*`nstbatch export --preset neural-style`"):
+        Stylizer(bundle, samples / "starry.jpg", provider="cpu", preset="neural-style")
+
+
+def test_presets_are_listed() -> None:
+    result = CliRunner().invoke(app, ["presets"])
+    assert result.exit_code == 0
+    for name, preset in PRESETS.items():
+        assert name in result.output
+        assert preset.formula in result.output
+        assert preset.source in result.output
+
+
+def test_from_the_command_line(
+    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
+) -> None:
+    arguments = (samples / "photos" / "town.jpg", "--style", samples / "starry.jpg", "--bundle", bundle.path)
+    options = ("-o", tmp_path / "out", "--size", 40, "--preset", "gatys")
+    result = nstbatch(*arguments, *options, "--iterations", 3)
+    assert result.returncode == 0, result.stderr
+    assert "1 painted" in result.stdout
+    # What the preset says and what is said here come to the same.
+    same = ("--style-weight", 1000, "--scales", 1, "--whitening", "off", "--iterations", 3)
+    assert "1 up to date" in nstbatch(*arguments, *options, *same).stdout
+    assert "1 painted" in nstbatch(*arguments, *options, "--iterations", 3, "--layer-weight", "relu1_1=2").stdout
+    refused = nstbatch(*arguments, *options, "--style-taps", "relu1_1")
+    assert refused.returncode == 2
+    assert "--bundle" in refused.stderr
+
+
+def test_a_host_without_torch_is_told_the_whole_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "nstbatch.exporter", None)
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path))
+    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/ --content-taps relu5_2 --tv power`"):
+        find_bundle(None, lambda _: None, PRESETS["keras"].spec)
+    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/`"):
+        find_bundle(None, lambda _: None)
