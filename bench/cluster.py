@@ -17,14 +17,16 @@ import psutil
 
 from common import load_bundle, machine, markdown, pairs, read, write
 from nstbatch.runtime.batch.batch import Batch
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
-from nstbatch.runtime.painting.style import read_style
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.pixels import from_pixels
+from nstbatch.runtime.pictures.styles import Styles
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.placement import Destination, make_items
 from nstbatch.runtime.planning.plan import make_plan
+from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.workers.interface import Painters
 from nstbatch.runtime.workers.local import LocalPainters
 from nstbatch.runtime.workers.ray_cluster import MakeElsewhere, RayPainters
@@ -46,10 +48,15 @@ def main(size: int, count: int, iterations: int, rounds: int, save: bool) -> Non
         for number in range(count):
             from_pixels(read(photo_path, size + number)).save(folder / "in" / f"{number}.png")
         began = time.perf_counter()
-        local = LocalPainters(Stylizer(bundle, style_path, provider="cpu", threads=2, **settings))
+        local = LocalPainters(Stylizer.open(bundle, style_path, provider="cpu", threads=2, **settings))
         starts = [time.perf_counter() - began]
         began = time.perf_counter()
-        make = MakeElsewhere(bundle, [read_style(style_path)], folder / "cache", provider="cpu", **settings)
+        make = MakeElsewhere(
+            bundle,
+            Styles.read([style_path]),
+            Settings(size=size, iterations=iterations),
+            Host(provider="cpu", cache=folder / "cache"),
+        )
         with RayPainters(make, workers=2, threads=1) as ray:
             starts.append(time.perf_counter() - began)
             engines: list[tuple[str, Painters, int]] = [
@@ -106,7 +113,7 @@ def main(size: int, count: int, iterations: int, rounds: int, save: bool) -> Non
 def run(painters: Painters, folder: Path, style: Path, name: str) -> tuple[float, float, float]:
     """Wall seconds, those in which pictures were painted, and those of the CPU that this process took."""
     output = folder / name
-    items = make_items(discover([folder / "in"], styles=[style]), [style], output)
+    items = make_items(discover([folder / "in"], styles=[style]), [style], Destination(output=output))
     with hold([output]):
         journals = {output: Journal.read(output)}
         plan = make_plan(items, journals, painters.facts.recipe)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from nstbatch.exporter import load_weights
 from nstbatch.exporter.objective import Objective
 from nstbatch.exporter.vgg import TruncatedVGG
+from nstbatch.exporter.weights import load_weights
 from nstbatch.runtime.bundle.spec import CHANNELS, Bundle, BundleSpec
 from nstbatch.runtime.engine.sessions import import_onnxruntime
 from nstbatch.runtime.painting.lockstep import LockStep
@@ -67,7 +67,7 @@ def load_bundle(named: Path | None) -> Bundle:
     """The bundle to measure: ``named``, or the cache's default, exported if it is not there."""
     from nstbatch.cli.actions.bundles import find_bundle
 
-    return find_bundle(named, print)
+    return find_bundle(named, note=print, step=print)
 
 
 def torch_objective(spec: BundleSpec) -> Objective:

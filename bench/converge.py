@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 
 from common import GATYS, RESULTS, Array, load_bundle, machine, markdown, pairs, read, torch_lbfgs, write
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.optimizer.choose import RANGE
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
@@ -113,7 +113,7 @@ def with_scipy(record: Recorder, start: Array) -> None:
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to use.")
 @click.option("--save", is_flag=True, help="Keep table and plot in bench/results/.")
 def main(size: int, evaluations: int, bundle: Path | None, save: bool) -> None:
-    engine = Engine(load_bundle(bundle), "cpu")
+    engine = Engine(load_bundle(bundle), Host(provider="cpu"))
     methods: dict[str, Callable[[Recorder, Array], None]] = {
         "nstbatch, plain, m 20": lambda r, x: ours(r, x, precondition=False, history=20),
         "nstbatch, plain, m 30": lambda r, x: ours(r, x, precondition=False, history=30),
@@ -131,7 +131,7 @@ def main(size: int, evaluations: int, bundle: Path | None, save: bool) -> None:
         rows = []
         for name, method in methods.items():
             record = Recorder(
-                Objective(engine, targets, weights), image.shape, float(max(weights[0].max(), weights[1].max())), evaluations
+                Objective(engine, targets, weights), image.shape, max(*weights.content, *weights.style), evaluations
             )
             with contextlib.suppress(StopIteration):
                 method(record, image.copy())
@@ -172,7 +172,7 @@ def coarse_to_fine(
         scales.insert(0, scales[0] // 2)
     cost = sum((s / size) ** 2 for s in scales)
     iterations = int(evaluations / cost)
-    stylizer = Stylizer(
+    stylizer = Stylizer.open(
         engine,
         style,
         whitening=whitening,
@@ -184,7 +184,7 @@ def coarse_to_fine(
         tv_weight=GATYS.tv,
     )
     result = stylizer(Picture(from_pixels(image)))
-    last = result.losses[(result.sizes == max(result.sizes)) & ~result.whitened]
+    last = result.losses.terms[(result.sizes == max(result.sizes)) & ~result.whitened]
     before = round(iterations * cost) - len(last)
     best = np.minimum.accumulate(last.sum(1))
     split = last[int(np.argmin(last.sum(1)))]

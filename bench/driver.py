@@ -30,12 +30,12 @@ from nstbatch.runtime.output.lock import hold
 from nstbatch.runtime.painting.stylizer import Facts
 from nstbatch.runtime.pictures.photo import Picture, encode_picture
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import make_items
-from nstbatch.runtime.planning.plan import State, Task, make_plan
-from nstbatch.runtime.recipe.fingerprint import Recipe
+from nstbatch.runtime.planning.placement import Destination, make_items
+from nstbatch.runtime.planning.plan import Task, TaskState, make_plan
+from nstbatch.runtime.recipe.fingerprint import Recipe, Subject
 from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.stop import Stop
-from nstbatch.runtime.workers.interface import Ending, Painted, Procedure, Told
+from nstbatch.runtime.workers.interface import Ending, Painted, Procedure, ProgressListener
 
 
 class ReadyPainters:
@@ -53,12 +53,12 @@ class ReadyPainters:
     def busy(self) -> bool:
         return bool(self._ended)
 
-    def open(self, procedure: Procedure, stop: Stop, progress: Told) -> None:
+    def open(self, procedure: Procedure, stop: Stop, progress: ProgressListener) -> None:
         pass
 
     def submit(self, task: Task, following: Task | None) -> None:
         item, recipe = task.item, self.facts.recipe
-        fingerprint = recipe.fingerprint(self._sha256, max(task.size), item.target, "", item.style)
+        fingerprint = recipe.fingerprint(Subject(self._sha256, task.size.long_side, item.format, style=item.style))
         entry = Entry(
             target=item.key,
             source=str(absolute(item.source)),
@@ -116,13 +116,13 @@ def main(count: int, size: int, with_report: bool, folder: Path | None, save: bo
             with stage(f"{run} run: listing"):
                 inputs = discover([photos], styles=[style])
             with stage(f"{run} run: items"):
-                items = make_items(inputs, [style], output)
+                items = make_items(inputs, [style], Destination(output=output))
             with hold([output]):
                 with stage(f"{run} run: reading the journal"):
                     journals = {output: Journal.read(output)}
                 with stage(f"{run} run: plan"):
                     plan = make_plan(items, journals, painters.facts.recipe)
-                assert plan.count(State.TODO) == (count if run == "first" else 0), "all or none"
+                assert plan.count(TaskState.TODO) == (count if run == "first" else 0), "all or none"
                 with stage(f"{run} run: saving" if run == "first" else "second run: nothing to do"):
                     ended = sum(1 for _ in Batch(plan, painters, journals).run())
                 assert ended == count, "a row for each"

@@ -32,10 +32,11 @@ from common import (
 )
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.recipe.presets import LossWeights
 from nstbatch.runtime.recipe.settings import Settings
 
 _PEAK = """
@@ -84,7 +85,7 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
     """A row of the table."""
     photo_path, style_path = next(iter(pairs().values()))
     image, style = (read(path, 2 * size)[:, :, :size, :size].copy() for path in (photo_path, style_path))
-    engine = Engine(bundle, provider, threads)
+    engine = Engine(bundle, Host(provider=provider, threads=threads))
     targets = Targets(encode(engine, image[:, :, ::-1].copy()).contents, encode(engine, style).grams)
     settings = Settings()
     weights = balance(LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight), targets)
@@ -94,7 +95,7 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
     theirs = torch_objective(spec)
     contents = [torch.from_numpy(v) for v in targets.contents.values()]
     grams = [torch.from_numpy(v) for v in targets.grams.values()]
-    flat = torch.from_numpy(np.concatenate(weights[:2])).float()
+    flat = torch.from_numpy(np.array([*weights.content, *weights.style])).float()
     pixels = torch.from_numpy(image.copy()).requires_grad_()
 
     def eager() -> None:

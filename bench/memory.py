@@ -23,12 +23,13 @@ from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
 
 _PAINT = """
 import re, sys
 from nstbatch.runtime.painting.stylizer import Stylizer
 bundle, style, photo, size, threads, provider = sys.argv[1:]
-stylizer = Stylizer(bundle, style, size=int(size), iterations=15, scales="1", provider=provider, threads=int(threads))
+stylizer = Stylizer.open(bundle, style, size=int(size), iterations=15, scales="1", provider=provider, threads=int(threads))
 stylizer(photo)
 # Not getrusage: its peak is inherited from the process that started this one.
 print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024)
@@ -67,7 +68,7 @@ def main(sizes: str, pictures: int, bundle: Path | None, provider: str, save: bo
 
 def peak(bundle: Bundle, size: int, provider: str, threads: int, folder: Path) -> list[str]:
     """A row of the table."""
-    photo = (round(_PHOTO * size), round(_PHOTO * size * 3 / 4))
+    photo = Size(round(_PHOTO * size), round(_PHOTO * size * 3 / 4))
     path = folder / f"{size}.png"
     noise(photo, size).save(path)
     done = subprocess.run(
@@ -80,7 +81,7 @@ def peak(bundle: Bundle, size: int, provider: str, threads: int, folder: Path) -
     found = int(done.stdout)
     return [
         str(size),
-        f"{photo[0]} x {photo[1]}",
+        str(photo),
         f"{found / 2**20:.0f}",
         f"{estimate / 2**20:.0f}",
         f"{estimate / found:.2f}",
@@ -99,7 +100,7 @@ def many(bundle: str, count: int, provider: str, threads: int) -> list[tuple[int
     with tempfile.TemporaryDirectory() as folder:
         style = Path(folder) / "style.png"
         noise((160, 120), 0).save(style)
-        stylizer = Stylizer(bundle, style, size=160, iterations=1, provider=provider, threads=threads, cache=folder)
+        stylizer = Stylizer.open(bundle, style, size=160, iterations=1, provider=provider, threads=threads, cache=folder)
         found = []
         for done, (width, height) in enumerate(shapes, start=1):
             stylizer(Picture(noise((int(width), int(height)), done)))

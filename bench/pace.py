@@ -14,12 +14,12 @@ from PIL import Image
 from common import ROOT, load_bundle, machine, markdown, write
 from nstbatch.cli.watchers.pace import Pace
 from nstbatch.runtime.batch.batch import Batch
-from nstbatch.runtime.engine.providers import available_cores
+from nstbatch.runtime.engine.host import available_cores
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.placement import Destination, make_items
 from nstbatch.runtime.planning.plan import make_plan
 from nstbatch.runtime.workers.local import LocalPainters
 
@@ -45,13 +45,13 @@ def photos(folder: Path, count: int, size: int) -> None:
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
 def main(size: int, count: int, iterations: int, overlap: int, save: bool) -> None:
     style = ROOT / "samples" / "starry.jpg"
-    stylizer = Stylizer(load_bundle(None), style, provider="cpu", size=size, iterations=iterations)
+    stylizer = Stylizer.open(load_bundle(None), style, provider="cpu", size=size, iterations=iterations)
     told: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder, output = Path(name) / "in", Path(name) / "out"
         folder.mkdir()
         photos(folder, count, size)
-        items = make_items(discover([folder], styles=[style]), [style], output)
+        items = make_items(discover([folder], styles=[style]), [style], Destination(output=output))
         with hold([output]):
             journals = {output: Journal.read(output)}
             plan = make_plan(items, journals, stylizer.facts.recipe)

@@ -31,9 +31,9 @@ from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.images import Picture
 bundle, style, photo, size, provider = sys.argv[1:]
 size = int(size)
-stylizer = Stylizer(bundle, style, provider=provider, size=size, scales="1", iterations=14)
+stylizer = Stylizer.open(bundle, style, provider=provider, size=size, scales="1", iterations=14)
 picture = Picture(Image.open(photo).convert("RGB").resize((size, size * 3 // 4)))
-painting = stylizer.begin(picture)
+painting = stylizer.begin(PhotoJob(picture))
 times = []
 while not painting.done:
     began = time.perf_counter()

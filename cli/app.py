@@ -8,6 +8,7 @@ import click
 from click_default_group import DefaultGroup
 
 from ..runtime.errors import ExitCode, NstbatchError
+from ..runtime.files.cache import CACHE_VARIABLE
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.losses import losses
@@ -17,7 +18,7 @@ from .commands.presets import presets
 from .commands.report import report, watch
 from .commands.sweep import sweep
 from .commands.warmup import warmup
-from .options import CACHE_VARIABLE, PREFIX
+from .options import PREFIX
 from .text import say
 
 
@@ -43,15 +44,19 @@ for command in (paint, report, watch, sweep, losses, export, presets, doctor, pa
     app.add_command(command)
 
 
-def run() -> int:
-    """Run the command line; results and errors become exit codes."""
+def run(tools: object = None) -> int:
+    """Run the command line; results and errors become exit codes.
+
+    Args:
+        tools: `Tools` of a test; None for the program's own.
+    """
     # What Pillow logs of damaged files is in the errors that it raises.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", module=r"PIL\b")
     for name in _unknown_variables():
         say(f"{name} is set, and is none of the options")
     try:
-        return app.main(standalone_mode=False) or 0
+        return app.main(standalone_mode=False, obj=tools) or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code

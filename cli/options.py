@@ -10,9 +10,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-PREFIX = "NSTBATCH_"
+from ..runtime.recipe.keywords import Options
 
-CACHE_VARIABLE = PREFIX + "CACHE_DIR"
+PREFIX = "NSTBATCH_"
 
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -51,7 +51,7 @@ class _Location(_Path):
 LOCATION = _Location(path_type=Path)
 
 
-def names(text: str) -> tuple[str, ...]:
+def split_names(text: str) -> tuple[str, ...]:
     """Names that are separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -161,7 +161,7 @@ class _Devices(click.ParamType[tuple[int, ...]]):
 DEVICES = _Devices()
 
 
-def explicit(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+def explicit(context: click.Context, options: Options) -> Options:
     """Options by name, without those fields of `Settings` that were left to their defaults: a preset has its own."""
     from ..runtime.recipe.settings import Settings
 

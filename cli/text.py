@@ -8,10 +8,10 @@ import click
 
 def say(text: str) -> None:
     """A note about the run, on stderr."""
-    tell(f"nstbatch: {printable(text)}", err=True)
+    print_line(f"nstbatch: {printable(text)}", err=True)
 
 
-def tell(line: str, err: bool = False) -> None:
+def print_line(line: str, err: bool = False) -> None:
     """A line of the report, on stdout or stderr. Where it cannot be written (`| head`, a full disk) the run goes on."""
     try:
         click.echo(line, err=err)

@@ -43,7 +43,7 @@ def export_bundle(
         folder: where to; must not exist yet, or be empty.
         weights: source of the weights, see `load_weights`; None takes ``spec.weights``.
         preprocessing: see `load_weights`.
-        progress: is told each step in a few words.
+        progress: is called with each step in a few words.
 
     Raises:
         UsageError: the folder holds something already, or the spec names what the network has not.

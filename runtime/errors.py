@@ -30,7 +30,7 @@ class NstbatchError(Exception):
 
 
 class UsageError(NstbatchError):
-    """An option or argument that cannot be meant."""
+    """An option or argument that is not allowed."""
 
     exit_code = ExitCode.USAGE
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 from nstbatch.cli.report.page import rebuild
-from nstbatch.exporter import export_bundle
+from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.folder import STATE
 from places import ROOT

@@ -1,33 +1,66 @@
-"""The cache folder, and the bundle that a run uses."""
+"""The bundle that a command uses: named, in the cache, or exported into the cache now."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock
 
 from ...runtime.bundle.packed import PackedBundle
 from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.errors import BundleError, UsageError
+from ...runtime.files.cache import CACHE_VARIABLE, cache_dir
 from ...runtime.files.location import Location, is_remote
 from ...runtime.recipe.presets import PRESETS
+from ...runtime.recipe.provider import Precision
 from ...runtime.recipe.settings import Settings
-from ..options import CACHE_VARIABLE, names
-from ..text import say
+from ..options import split_names
 
 DEFAULT = BundleSpec()
-"""What a run computes unless it is told otherwise."""
+"""What a run computes unless another bundle is asked for."""
 
 
-def cache_dir() -> Path:
-    """``NSTBATCH_CACHE_DIR``, else the platform's cache folder for nstbatch."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("nstbatch")
+@dataclass(frozen=True, kw_only=True)
+class BundleChoice:
+    """The options that choose a bundle.
+
+    Attributes:
+        bundle: folder or URL of one; None for that of the others, from the cache.
+        content_taps, style_taps: names of layers, separated by commas; None for the preset's.
+        pooling, padding: None for the preset's.
+    """
+
+    bundle: Location | None = None
+    content_taps: str | None = None
+    style_taps: str | None = None
+    pooling: str | None = None
+    padding: str | None = None
+
+    def spec(self, settings: Settings, regions: bool = False) -> BundleSpec:
+        """The bundle that is asked for, where none is named.
+
+        Args:
+            settings: of the optimisation.
+            regions: whether there are masks.
+
+        Raises:
+            UsageError: a bundle is named, and something else of it.
+        """
+        options = {name: getattr(self, name) for name in ("content_taps", "style_taps", "pooling", "padding")}
+        chosen: dict[str, Any] = {name: value for name, value in options.items() if value}
+        if self.bundle is not None and chosen:
+            option = "--" + next(iter(chosen)).replace("_", "-")
+            raise UsageError(f"{option} asks for another bundle than --bundle names; leave one of them out")
+        for name in {"content_taps", "style_taps"} & chosen.keys():
+            chosen[name] = split_names(chosen[name])
+        if settings.precision == Precision.FP16:
+            chosen["precision"] = settings.precision
+        if regions:
+            chosen["regions"] = True
+        return replace(PRESETS[settings.preset].spec, **chosen)
 
 
 def cached_bundle_path(spec: BundleSpec) -> Path:
@@ -35,42 +68,20 @@ def cached_bundle_path(spec: BundleSpec) -> Path:
     return cache_dir() / "bundles" / spec.key
 
 
-OF_BUNDLE = ("content_taps", "style_taps", "pooling", "padding")
-"""Options that ask for another bundle than the preset's."""
-
-
-def choose_spec(settings: Settings, named: Location | None, regions: bool = False, **options: str | None) -> BundleSpec:
-    """The bundle that options ask for, where they name none.
-
-    Args:
-        settings: of the optimisation.
-        named: folder of a bundle.
-        regions: whether there are masks.
-        options: those of `OF_BUNDLE`; None for the preset's.
-
-    Raises:
-        UsageError: a bundle is named, and something else of it.
-    """
-    chosen: dict[str, Any] = {name: value for name, value in options.items() if value}
-    if named is not None and chosen:
-        option = "--" + next(iter(chosen)).replace("_", "-")
-        raise UsageError(f"{option} asks for another bundle than --bundle names; leave one of them out")
-    for name in {"content_taps", "style_taps"} & chosen.keys():
-        chosen[name] = names(chosen[name])
-    if settings.precision == "fp16":
-        chosen["precision"] = "fp16"
-    if regions:
-        chosen["regions"] = True
-    return replace(PRESETS[settings.preset].spec, **chosen)
-
-
-def find_bundle(named: Location | None, step: Callable[[str], None], spec: BundleSpec = DEFAULT) -> Bundle:
+def find_bundle(
+    named: Location | None,
+    spec: BundleSpec = DEFAULT,
+    *,
+    note: Callable[[str], None] = lambda _: None,
+    step: Callable[[str], None] = lambda _: None,
+) -> Bundle:
     """The bundle a run uses: ``named``, else that of ``spec`` from the cache, exported now if it is not there yet.
 
     Args:
-        named: folder of a bundle.
-        spec: what to compute, where no folder is named.
-        step: is told what an export is doing.
+        named: folder or URL of a bundle.
+        spec: what to compute, where none is named.
+        note: is called with what the user should know.
+        step: is called with what an export is doing.
 
     Raises:
         BundleError: ``named`` is no bundle, or torch is needed and not installed.
@@ -91,16 +102,16 @@ def find_bundle(named: Location | None, step: Callable[[str], None], spec: Bundl
         lock.acquire()
     except OSError as error:
         raise UsageError(
-            f"cache {cache_dir()}: cannot be written to ({error.strerror}); name a folder in NSTBATCH_CACHE_DIR"
+            f"cache {cache_dir()}: cannot be written to ({error.strerror}); name a folder in {CACHE_VARIABLE}"
         ) from None
     try:
         if path.exists():
             try:
                 return Bundle.load(path)
             except BundleError as error:
-                say(f"{error}; replacing it")
+                note(f"{error}; replacing it")
                 shutil.rmtree(path)
-        say(f"no bundle in the cache: exporting {spec.network} to {path}, once")
+        note(f"no bundle in the cache: exporting {spec.network} to {path}, once")
         return _export(spec, path, step)
     finally:
         lock.release()

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ...runtime.engine.engine import Engine
+from ...runtime.engine.host import Host
 from ...runtime.engine.providers import installed_providers, precisions, probe, start_provider, thread_count
 from ...runtime.engine.sessions import ON_GPU, cuda_major
 from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
+from ...runtime.files.cache import cache_dir
 from ...runtime.painting.agreement import check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
-from .bundles import cache_dir, cached_bundle_path
+from .bundles import cached_bundle_path
 
 _PACKAGES = (
     "nstbatch",
@@ -41,27 +43,27 @@ _TRIAL_SIDE = 512
 _TRIAL_SECONDS = 1.0
 
 
-def diagnose(provider: str, bundle: Path | None, device: int | None, threads: int | None) -> ExitCode:
-    """Tell everything on stdout, and problems on stderr."""
+def diagnose(host: Host, bundle: Path | None) -> ExitCode:
+    """Print what there is on stdout, and problems on stderr."""
     problems: list[str] = []
-    _tell("python", f"{platform.python_version()} on {platform.platform()}")
+    _print("python", f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
-        _tell(name, _version(name))
+        _print(name, _version(name))
     if overwritten():
         problems.append(OVERWRITTEN)
-    _tell("threads", f"{thread_count(threads)} of {os.cpu_count()}")
-    _tell("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
+    _print("threads", f"{thread_count(host.threads)} of {os.cpu_count()}")
+    _print("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
     found = _report_bundle(bundle, problems)
-    _report_providers(provider, device, problems)
+    _report_providers(host, problems)
     if found is not None and not problems:
-        _report_trial(found, provider, device, threads, problems)
+        _report_trial(found, host, problems)
     for problem in problems:
-        _tell("problem", problem, err=True)
+        _print("problem", problem, err=True)
     return ExitCode.PROVIDER if problems else ExitCode.OK
 
 
-def _tell(subject: str, text: str, *, err: bool = False) -> None:
+def _print(subject: str, text: str, *, err: bool = False) -> None:
     click.echo(f"{subject:<{_WIDTH}} {text}", err=err)
 
 
@@ -83,7 +85,7 @@ def _cache_state(folder: Path) -> str:
 def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
     path = named or cached_bundle_path(BundleSpec())
     if named is None and not path.exists():
-        _tell("bundle", "none in the cache; the first run exports one")
+        _print("bundle", "none in the cache; the first run exports one")
         return None
     try:
         bundle = Bundle.load(path)
@@ -91,10 +93,10 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
         problems.append(str(error))
         return None
     spec, parity, weights = bundle.manifest.spec, bundle.manifest.parity, bundle.manifest.weights
-    _tell("bundle", str(path))
-    _tell("", f"{spec.network}, {spec.pooling} pooling, weights: {weights.source} ({weights.licence})")
-    _tell("", f"content {', '.join(spec.content_taps)}; style {', '.join(spec.style_taps)}")
-    _tell(
+    _print("bundle", str(path))
+    _print("", f"{spec.network}, {spec.pooling} pooling, weights: {weights.source} ({weights.licence})")
+    _print("", f"content {', '.join(spec.content_taps)}; style {', '.join(spec.style_taps)}")
+    _print(
         "",
         f"parity with float64 autograd ({parity.cases} cases): loss {parity.loss:.1e}, "
         f"gradient {parity.gradient:.1e}, features {parity.features:.1e}",
@@ -102,48 +104,48 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
     return bundle
 
 
-def _report_providers(wanted: str, device: int | None, problems: list[str]) -> None:
+def _report_providers(host: Host, problems: list[str]) -> None:
     try:
         installed = installed_providers()
-        if wanted in ON_GPU or set(ON_GPU) & set(installed):
-            _report_gpu(device or 0)
+        if host.provider in ON_GPU or set(ON_GPU) & set(installed):
+            _report_gpu(host.device or 0)
         for name in installed:
             try:
-                probe(name, device or 0)
+                probe(name, host.device or 0)
             except ProviderError as error:
-                _tell("provider", f"{name}: {error}")
+                _print("provider", f"{name}: {error}")
             else:
-                _tell("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
-        start_provider(wanted, device=device)
+                _print("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
+        start_provider(host.provider, device=host.device)
     except ProviderError as error:
         problems.append(str(error))
 
 
 def _report_gpu(device: int) -> None:
-    host = CudaHost.find(cuda_major())
-    serves = "no driver" if host.driver is None else f"driver serves CUDA {host.driver[0]}.{host.driver[1]}"
-    cudnn = "no cuDNN" if host.cudnn is None else f"cuDNN {'.'.join(map(str, host.cudnn))}"
-    _tell("gpu", f"{host.devices} to be seen; {serves}, onnxruntime needs {cuda_major()}; {cudnn}")
-    if host.missing:
-        _tell("", f"missing: {', '.join(host.missing)}")
-    free = free_memory(device) if host.devices else None
+    cuda = CudaHost.find(cuda_major())
+    serves = "no driver" if cuda.driver is None else f"driver serves CUDA {cuda.driver[0]}.{cuda.driver[1]}"
+    cudnn = "no cuDNN" if cuda.cudnn is None else f"cuDNN {'.'.join(map(str, cuda.cudnn))}"
+    _print("gpu", f"{cuda.devices} to be seen; {serves}, onnxruntime needs {cuda_major()}; {cudnn}")
+    if cuda.missing:
+        _print("", f"missing: {', '.join(cuda.missing)}")
+    free = free_memory(device) if cuda.devices else None
     if free is not None:
-        _tell("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
+        _print("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
 
 
-def _report_trial(bundle: Bundle, provider: str, device: int | None, threads: int | None, problems: list[str]) -> None:
+def _report_trial(bundle: Bundle, host: Host, problems: list[str]) -> None:
     image = np.random.default_rng(0).uniform(0, 255, (1, 3, _TRIAL_SIDE, _TRIAL_SIDE)).astype(np.float32)
     try:
-        engine = Engine(bundle, provider, threads, device=device)
+        engine = Engine(bundle, host)
         if engine.provider != "cpu":
             for found in check_agreement(engine, engine.precisions):
                 off = f"loss {found.loss:.1e}, gradient {found.gradient:.1e} off the CPU provider's"
-                _tell("agreement", f"{engine.provider} in {found.precision}: {off}")
+                _print("agreement", f"{engine.provider} in {found.precision}: {off}")
         targets = encode(engine, image)
         weights = balance(LossWeights(content=1, style=10, tv=0), targets)
         for precision in engine.precisions:
             rate = _rate(Objective(engine, targets, weights, precision=precision), image)
-            _tell("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
+            _print("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
     except NstbatchError as error:
         problems.append(str(error))
 

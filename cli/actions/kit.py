@@ -20,6 +20,9 @@ from ...runtime.errors import ExportError, UsageError, first_line
 
 _NAME = "nstbatch"
 
+_TESTED = Path(__file__).resolve().parent.parent / "constraints.txt"
+"""The versions that the tests have passed with. What is not in it, such as CUDA's libraries, is the newest that fits."""
+
 _NO_SOURCE = shutil.ignore_patterns(".*", "build", "*.egg-info")
 
 _NOT_PACKED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
@@ -27,7 +30,7 @@ _NOT_PACKED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
 @dataclass(frozen=True)
-class Host:
+class KitTarget:
     """Where a kit is for.
 
     Attributes:
@@ -50,10 +53,10 @@ class Host:
         return [*tags, f"manylinux2014_{self.machine}", f"manylinux2010_{self.machine}", f"manylinux1_{self.machine}"]
 
 
-Run = Callable[[Sequence[str]], str]
+RunCommand = Callable[[Sequence[str]], str]
 
 
-def make_kit(bundle: Bundle, folder: Path, host: Host, *, download: bool, run: Run | None = None) -> Path:
+def make_kit(bundle: Bundle, folder: Path, host: KitTarget, *, download: bool, run: RunCommand | None = None) -> Path:
     """Write a kit: ``bundle/``, the wheel of nstbatch, ``requirements.txt`` with hashes, and ``README.txt``.
 
     Args:
@@ -88,7 +91,7 @@ def make_kit(bundle: Bundle, folder: Path, host: Host, *, download: bool, run: R
     return wheel
 
 
-def write_wheel(folder: Path, run: Run) -> Path:
+def write_wheel(folder: Path, run: RunCommand) -> Path:
     """The wheel of the nstbatch that runs: from its installed files, or from its source if it is installed in place."""
     distribution = importlib.metadata.distribution(_NAME)
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
@@ -116,9 +119,10 @@ def write_wheel(folder: Path, run: Run) -> Path:
     return target
 
 
-def _resolve(wheel: Path, host: Host, run: Run) -> Iterator[str]:
+def _resolve(wheel: Path, host: KitTarget, run: RunCommand) -> Iterator[str]:
     """Lines of a requirements file: each distribution that nstbatch needs on the host, with the hash of its file."""
     arguments = ["install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-", "--target", str(wheel.parent)]
+    arguments += ["--constraint", str(_TESTED)]
     report = json.loads(run([*arguments, *_target(host), f"{wheel}[{host.extra}]"]))
     for entry in sorted(report["install"], key=lambda entry: str(entry["metadata"]["name"]).lower()):
         metadata, archive = entry["metadata"], entry["download_info"]["archive_info"]
@@ -126,7 +130,7 @@ def _resolve(wheel: Path, host: Host, run: Run) -> Iterator[str]:
             yield f"{metadata['name']}=={metadata['version']} --hash=sha256:{archive['hashes']['sha256']}"
 
 
-def _target(host: Host) -> list[str]:
+def _target(host: KitTarget) -> list[str]:
     platforms = [part for tag in host.platforms for part in ("--platform", tag)]
     return ["--only-binary=:all:", "--python-version", host.python, *platforms]
 
@@ -143,7 +147,7 @@ def _pip(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
-def _readme(wheel: Path, host: Host, *, download: bool) -> str:
+def _readme(wheel: Path, host: KitTarget, *, download: bool) -> str:
     fetch = ""
     if not download:
         target = " ".join(_target(host))

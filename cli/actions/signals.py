@@ -14,7 +14,7 @@ _CLOSE = b"\0"
 
 
 @contextlib.contextmanager
-def stopping(stop: Stop, *, drop: bool, told: Callable[[str], None]) -> Iterator[None]:
+def stopping(stop: Stop, *, drop: bool, note: Callable[[str], None]) -> Iterator[None]:
     """Let signals make requests to ``stop``.
 
     A thread of its own takes them: Python runs handlers in the main thread only, between two of its instructions, and an
@@ -23,12 +23,12 @@ def stopping(stop: Stop, *, drop: bool, told: Callable[[str], None]) -> Iterator
     Args:
         stop: the run.
         drop: whether the picture in work is given up.
-        told: is told what happens, for the user.
+        note: is called with what happens, for the user.
     """
     handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    thread = threading.Thread(target=_take, args=(reading, stop, drop, told), name="signals", daemon=True)
+    thread = threading.Thread(target=_take, args=(reading, stop, drop, note), name="signals", daemon=True)
     # Python writes a signal's number to the pipe at once; the handlers only keep it from doing what it would by default.
     before = {number: signal.signal(number, lambda *_: None) for number in handled}
     previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -51,7 +51,7 @@ def _leave(*_: object) -> None:
     os._exit(ExitCode.INTERRUPTED)
 
 
-def _take(reading: int, stop: Stop, drop: bool, told: Callable[[str], None]) -> None:
+def _take(reading: int, stop: Stop, drop: bool, note: Callable[[str], None]) -> None:
     taken = 0
     while (byte := os.read(reading, 1)) != _CLOSE:
         if byte[0] not in _SIGNALS:
@@ -60,6 +60,6 @@ def _take(reading: int, stop: Stop, drop: bool, told: Callable[[str], None]) -> 
         if taken > 1:
             _leave()
         what = "dropping" if drop else "finishing"
-        # First the request: to tell may take long, if nobody reads.
+        # First the request: the note may take long, if nobody reads.
         stop.request(StopReason.INTERRUPTED, drop=drop)
-        told(f"interrupted: {what} the picture in work; once more to leave at once")
+        note(f"interrupted: {what} the picture in work; once more to leave at once")

@@ -1,72 +1,74 @@
 """What ``nstbatch sweep`` does."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ...runtime.errors import ExitCode, UsageError
+from ...runtime.errors import ExitCode
 from ...runtime.pictures.contact_sheet import contact_sheet
 from ...runtime.pictures.photo import Picture, write_picture
-from ..commands.sweep import LEFT_OUT, SWEEPABLE
-from ..text import tell
-from .paint import run
+from ...runtime.recipe.keywords import Options
+from ..text import print_line
+from .paint import paint
 
 SHEET = "sheet.png"
 
 
-def paint_grid(photo: Path, output: Path | None, options: dict[str, Any]) -> ExitCode:
-    """Paint every combination of the options' values, and the sheet.
+@dataclass(frozen=True)
+class Axis:
+    """An option that is given several values.
+
+    Attributes:
+        name: of the option.
+        values: that it takes, one after the other.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+
+    def label(self, value: Any) -> str:
+        """What the sheet says of a value."""
+        return f"{self.name.replace('_', ' ')} {value}"
+
+
+def paint_sheet(photo: Path, output: Path | None, across: Axis, down: Axis | None, options: Options) -> ExitCode:
+    """Paint every combination of the values of one or two options, and the sheet.
 
     Args:
         photo: what to paint.
         output: folder; None for one beside the photo.
-        options: of `run`; each of `SWEEPABLE` that is there is a tuple of values.
+        across: makes the columns.
+        down: makes the rows; None for one row.
+        options: the others, of `paint`.
 
     Returns:
         The worst exit code of the runs.
-
-    Raises:
-        UsageError: no option has several values, or more than two have.
     """
-    given = {name: options.pop(name) for name in SWEEPABLE if isinstance(options.get(name), tuple)}
-    several = [name for name, values in given.items() if len(values) > 1]
-    if not 1 <= len(several) <= 2:
-        known = ", ".join("--" + name.replace("_", "-") for name in SWEEPABLE)
-        raise UsageError(f"a sweep takes one or two options with several values, got {len(several)}; of {known}")
-    across, down = several[0], several[1] if len(several) > 1 else None
     folder = output or photo.parent / f"{photo.stem}-sweep"
-    fixed = options | {name: values[0] for name, values in given.items()}
     worst = ExitCode.OK
     pictures: list[list[Image.Image | None]] = []
-    rows, columns = _values(given, down), _values(given, across)
-    for row in rows:
+    for row in down.values if down is not None else (None,):
         pictures.append([])
-        for column in columns:
-            chosen = dict([*row, *column])
+        for column in across.values:
+            chosen = ({} if down is None else {down.name: row}) | {across.name: column}
             name = "{stem} " + ", ".join(f"{key.replace('_', '-')} {value}" for key, value in chosen.items())
             name = name.replace("/", "_") + "{ext}"
-            code = run(photos=(photo,), output=folder, name=name, **LEFT_OUT, **(fixed | chosen))
+            code = paint({**options, **chosen, "photos": (photo,), "output": folder, "name": name})
             worst = max(worst, code)
             if code in _ENDS:
                 return code
             pictures[-1].append(_read(folder / name.format(stem=photo.stem, ext=photo.suffix)))
-    sheet = contact_sheet(pictures, *([_label(pairs) for pairs in group] for group in (rows, columns)))
+    rows = [""] if down is None else [down.label(value) for value in down.values]
+    sheet = contact_sheet(pictures, rows, [across.label(value) for value in across.values])
     write_picture(folder / SHEET, Picture(sheet))
-    tell(f"{folder / SHEET}")
+    print_line(f"{folder / SHEET}")
     return worst
 
 
 _ENDS = (ExitCode.INTERRUPTED, ExitCode.DEADLINE, ExitCode.LOCKED)
 """After which the next picture is not begun."""
-
-
-def _values(given: dict[str, tuple[Any, ...]], name: str | None) -> list[list[tuple[str, Any]]]:
-    return [[]] if name is None else [[(name, value)] for value in given[name]]
-
-
-def _label(pairs: list[tuple[str, Any]]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in pairs)
 
 
 def _read(path: Path) -> Image.Image | None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from ...runtime.engine.providers import CHOICES
+from ...runtime.recipe.provider import AUTO, PROVIDER_CHOICES
 from ..options import PATH, option
 
 
 @click.command()
-@option("--provider", type=click.Choice(CHOICES), default="auto", help="Provider that has to start.")
+@option("--provider", type=click.Choice(PROVIDER_CHOICES), default=AUTO, help="Provider that has to start.")
 @option("--bundle", type=PATH, help="Bundle that has to be sound.  [default: from the cache]")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core]")
@@ -19,6 +19,7 @@ def doctor(context: click.Context, provider: str, bundle: Path | None, device: i
 
     Exit code 4 if what was asked for is not there.
     """
+    from ...runtime.engine.host import Host
     from ..actions.doctor import diagnose
 
-    context.exit(diagnose(provider, bundle, device, threads))
+    context.exit(diagnose(Host(provider=provider, device=device, threads=threads), bundle))

@@ -10,7 +10,7 @@ import click
 from ...runtime.bundle.spec import PADDINGS, POOLINGS, TVS, BundleSpec
 from ...runtime.errors import ExportError
 from ...runtime.recipe.presets import DEFAULT, PRESETS
-from ..options import PREFIX, is_chosen, names, new_folder, option
+from ..options import PREFIX, is_chosen, new_folder, option, split_names
 
 _DEFAULTS = BundleSpec()
 
@@ -58,7 +58,7 @@ def export(context: click.Context, /, output: Path, preset: str, preprocessing: 
     began = time.perf_counter()
     chosen: dict[str, Any] = {name: value for name, value in options.items() if is_chosen(context, name)}
     for name in {"content_taps", "style_taps"} & chosen.keys():
-        chosen[name] = names(chosen[name])
+        chosen[name] = split_names(chosen[name])
     weights = chosen.pop("weights", PRESETS[preset].spec.weights)
     spec = replace(PRESETS[preset].spec, weights=source_id(weights), **chosen)
     with steps() as step:

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from ...runtime.bundle.spec import PADDINGS, POOLINGS
-from ...runtime.engine.providers import AUTO, CHOICES, VECTORS
 from ...runtime.recipe.presets import PRESETS
+from ...runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES, VECTORS
 from ...runtime.recipe.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
 from ..options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, LOCATION, MEGAPIXELS, MINUTES, PATH, SHARD, explicit, option
 
@@ -15,13 +15,9 @@ _DEFAULTS = Settings()
 
 @click.command()
 @click.argument("photos", nargs=-1, type=LOCATION, metavar="[FOLDER|FILE|GLOB|URL]...")
-@option(
-    "--style", "styles", required=True, multiple=True, type=LOCATION, help="The picture whose style is taken; or several."
-)
-@option(
-    "--style-each", "each", is_flag=True, help="Paint in each style by itself, and in each picture of a folder of styles."
-)
-@option("--style-blend", "blend", type=BLEND, metavar="A:B:...", help="Shares of several styles.  [default: equal]")
+@option("--style", required=True, multiple=True, type=LOCATION, help="The picture whose style is taken; or several.")
+@option("--style-each", is_flag=True, help="Paint in each style by itself, and in each picture of a folder of styles.")
+@option("--style-blend", type=BLEND, metavar="A:B:...", help="Shares of several styles.  [default: equal]")
 @option("--style-scale", type=float, default=_DEFAULTS.style_scale, help="Size of the style to that of the painting.")
 @option("--style-size", type=int, help="Long side of the style, in pixels, in place of --style-scale.")
 @option(
@@ -59,7 +55,6 @@ _DEFAULTS = Settings()
 @option("--tv-weight", type=float, default=_DEFAULTS.tv_weight, help="Weight of total variation: smoothness.")
 @option(
     "--style-mask",
-    "style_masks",
     multiple=True,
     type=PATH,
     metavar="FILE",
@@ -90,7 +85,7 @@ _DEFAULTS = Settings()
 )
 @option(
     "--precision",
-    type=click.Choice(tuple(AUTO)),
+    type=click.Choice(PRECISIONS),
     default=_DEFAULTS.precision,
     help="Of the network: tf32 or fp16 with --provider cuda, bfloat16 with --provider openvino on a CPU with AMX; mixed "
     "does the early work in tf32 or bfloat16, and ends in float32. fp16 takes a bundle of its own.",
@@ -121,7 +116,7 @@ _DEFAULTS = Settings()
 )
 @option("--average", type=float, default=_DEFAULTS.average, help="Paint the moving average of iterates, such as 0.9.")
 @option("--bundle", type=LOCATION, help="Bundle to use.  [default: VGG-19's, from the cache]")
-@option("--provider", type=click.Choice(CHOICES), default="auto", help="ONNX Runtime's execution provider.")
+@option("--provider", type=click.Choice(PROVIDER_CHOICES), default=AUTO, help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option(
     "--devices",
@@ -165,7 +160,6 @@ _DEFAULTS = Settings()
 )
 @option(
     "--cuda-graphs",
-    "graphs",
     is_flag=True,
     help="Let CUDA capture an evaluation of each shape, and replay it: for small pictures.",
 )
@@ -198,7 +192,7 @@ _DEFAULTS = Settings()
     help="Refuse photos that are larger.",
 )
 @option("--shrink-to-fit", is_flag=True, help="Paint smaller what does not fit into memory, instead of refusing it.")
-@option("--json", "machine", is_flag=True, help="Events on stdout, one JSON object a line.")
+@option("--json", is_flag=True, help="Events on stdout, one JSON object a line.")
 @option("--log-file", type=PATH, help="Add lines with times to this file.")
 @option("--status-file", type=PATH, help="Keep the state of the run in this file, as JSON.")
 @option(
@@ -222,7 +216,6 @@ def paint(context: click.Context, /, **options: Any) -> None:
     Exit code: 0 all done, 1 fatal, 2 usage, 3 some photos failed, 4 provider not available, 10 --max-duration reached,
     11 another run holds the output folder, 130 interrupted.
     """
-    # Here, so that `--help` need not wait for NumPy and its like.
-    from ..actions.paint import run
+    from ..actions.paint import paint as act
 
-    context.exit(run(**explicit(context, options)))
+    context.exit(act(explicit(context, options), context.obj))

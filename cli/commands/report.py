@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ...runtime.errors import first_line
+from ...runtime.files.cache import cache_dir
 from ...runtime.files.location import Location, is_remote
 from ..options import LOCATION, PATH, option
 
@@ -17,18 +18,18 @@ def report(output: Location) -> None:
     \b
       nstbatch report holiday-starry/
 
-    A run writes it by itself, unless it is told -q or --no-report.
+    A run writes it by itself, unless -q or --no-report is given.
     """
+    from ...runtime.output.outputs import Outputs
     from ...runtime.output.remote import RemoteOutput
     from ...runtime.output.shard import Shard
-    from ..actions.outputs import Outputs
     from ..report.page import CURVES, rebuild
 
     try:
         if not is_remote(output):
             click.echo(str(rebuild(output)))
             return
-        outputs = Outputs()
+        outputs = Outputs(cache_dir())
         root = outputs.mirror(output)
         journal = outputs.journal(root, Shard()).again(CURVES)
         path = rebuild(root, journal)

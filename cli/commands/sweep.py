@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ...runtime.errors import UsageError
 from ..options import PATH, explicit
 from .paint import paint
 
@@ -25,15 +26,8 @@ SWEEPABLE = (
 )
 """Options of `paint` that take several values."""
 
-LEFT_OUT: dict[str, Any] = {
-    "recursive": False,
-    "files_from": None,
-    "each": False,
-    "dry_run": False,
-    "keep_existing": False,
-    "wait": False,
-}
-"""Options of `paint` that a sweep has not, and what it takes for them; its photo, output and names are its own."""
+_LEFT_OUT = ("photos", "output", "name", "recursive", "files_from", "style_each", "dry_run", "keep_existing", "wait")
+"""Options of `paint` that a sweep does not have; its photo, output and names are its own."""
 
 
 class _Values(click.ParamType[tuple[Any, ...]]):
@@ -54,7 +48,7 @@ def _parameters() -> list[click.Parameter]:
     """Those of `paint` that a sweep has."""
     found = []
     for parameter in paint.params:
-        if parameter.name in ("photos", "output", "name", *LEFT_OUT):
+        if parameter.name in _LEFT_OUT:
             continue
         if parameter.name in SWEEPABLE:
             parameter = copy.copy(parameter)
@@ -76,6 +70,14 @@ def sweep(context: click.Context, /, photo: Path, output: Path | None, **options
     Values are separated by commas. One option with several makes the columns, another the rows. The sheet is sheet.png in
     the output folder; what is painted already is not painted again.
     """
-    from ..actions.sweep import paint_grid
+    from ..actions.sweep import Axis, paint_sheet
 
-    context.exit(paint_grid(photo, output, explicit(context, options)))
+    chosen = dict(explicit(context, options))
+    given = {name: chosen.pop(name) for name in SWEEPABLE if isinstance(chosen.get(name), tuple)}
+    axes = [Axis(name, values) for name, values in given.items() if len(values) > 1]
+    if not 1 <= len(axes) <= 2:
+        known = ", ".join("--" + name.replace("_", "-") for name in SWEEPABLE)
+        raise UsageError(f"a sweep takes one or two options with several values, got {len(axes)}; of {known}")
+    others = chosen | {name: values[0] for name, values in given.items() if len(values) == 1}
+    across, down = axes[0], axes[1] if len(axes) > 1 else None
+    context.exit(paint_sheet(photo, output, across, down, others))

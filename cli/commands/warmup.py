@@ -10,9 +10,9 @@ from .paint import paint
 
 @click.pass_context
 def _warm_up(context: click.Context, /, **options: Any) -> None:
-    from ..actions.paint import run
+    from ..actions.paint import warm_up
 
-    context.exit(run(**explicit(context, options), warmup=True))
+    context.exit(warm_up(explicit(context, options), context.obj))
 
 
 warmup = click.Command(

@@ -11,6 +11,9 @@ from ...runtime.output.folder import REPORT_FILES as FOLDER
 PAGE = REPORT
 
 
+STATUS, EASEL = "status*.json", "easel.jpg"
+"""In the folder of what nstbatch remembers: what a run and those of shards do now, and the picture in work."""
+
 GENERATOR = "nstbatch"
 """Content of the page's meta element of that name: a page without it is somebody else's."""
 

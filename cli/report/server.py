@@ -19,7 +19,7 @@ from ...runtime.output.folder import REPORT_FILES as FOLDER
 from ...runtime.output.folder import STATE
 from ...runtime.output.journal import Journal
 from ...runtime.pictures.photo import FORMATS
-from ..watchers.report import EASEL, STATUS
+from .files import EASEL, STATUS
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 
 LOOPBACK = "127.0.0.1"
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        """See `BaseHTTPRequestHandler`."""
+        """Answer a request for the page, its data, a thumbnail or a picture."""
         host = (self.headers.get("Host") or "").partition(":")[0]
         # A page of elsewhere may have its own name point to this host, and would then be let read what is here.
         if host not in (LOOPBACK, "localhost"):

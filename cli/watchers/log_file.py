@@ -5,13 +5,13 @@ import logging
 import logging.handlers
 from pathlib import Path
 
-from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError, first_line
 from ...runtime.planning.plan import Plan, Task
 from ...runtime.recipe.settings import Settings
 from ..text import printable
 from .terminal import describe
-from .watcher import Watcher
+from .watcher import CommandWatcher
 
 
 class _Handler(logging.handlers.WatchedFileHandler):
@@ -21,7 +21,7 @@ class _Handler(logging.handlers.WatchedFileHandler):
         """Nothing: there is nobody left to tell."""
 
 
-class LogFile(Watcher):
+class LogFile(CommandWatcher):
     """Adds lines to a file.
 
     Args:
@@ -46,27 +46,31 @@ class LogFile(Watcher):
         self._logger.addHandler(handler)
 
     def note(self, text: str) -> None:
-        """See `Watcher`."""
+        """Add a sentence about the run."""
         self._logger.info("%s", printable(text))
 
     def planned(self, plan: Plan, settings: Settings) -> None:
-        """See `Watcher`."""
+        """Add a line with the plan."""
         self._logger.info("plan: %s", plan)
 
     def started(self, task: Task) -> None:
-        """See `Watcher`."""
+        """Add a line for the photo, if the log is verbose."""
         self._logger.debug("%s: begun (%s)", printable(str(task.item.source)), task.reason)
 
     def finished(self, row: Row) -> None:
-        """See `Watcher`."""
-        levels = {Outcome.FAILED: logging.ERROR, Outcome.DROPPED: logging.WARNING, Outcome.PAINTED: logging.INFO}
+        """Add the photo's line, at a level that fits what became of it."""
+        levels = {
+            PhotoOutcome.FAILED: logging.ERROR,
+            PhotoOutcome.DROPPED: logging.WARNING,
+            PhotoOutcome.PAINTED: logging.INFO,
+        }
         self._logger.log(levels.get(row.outcome, logging.DEBUG), "%s", describe(row))
 
-    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
-        """See `Watcher`."""
+    def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
+        """Add the exit code and the summary, and close the file."""
         if error is not None:
             self._logger.error("%s", printable(error))
-        self._logger.info("exit %d: %s", code, report)
+        self._logger.info("exit %d: %s", code, outcome)
         for handler in self._logger.handlers:
             with contextlib.suppress(OSError):
                 handler.close()

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from ...runtime.batch.outcome import Outcome
+from ...runtime.batch.outcome import PhotoOutcome
 from ...runtime.painting.schedule import evaluation_work
 from ...runtime.planning.placement import Item
-from ...runtime.planning.plan import Plan, State
+from ...runtime.planning.plan import Plan, TaskState
 from ...runtime.recipe.settings import Settings
 
 
@@ -25,8 +25,8 @@ class Pace:
         self._clock = clock
         self._work = {}
         for task in plan.tasks:
-            if task.state is State.TODO:
-                self._work[task.item] = sum(evaluation_work(*shape) for shape in task.shapes(settings))
+            if task.state is TaskState.TODO:
+                self._work[task.item] = sum(evaluation_work(size) for size in task.shapes(settings))
         self._total = sum(self._work.values())
         self._settled = 0.0
         """Work of those that are settled."""
@@ -50,13 +50,13 @@ class Pace:
         if self._began is None:
             self._began, self._fraction = self._clock(), self.fraction
 
-    def finished(self, item: Item, outcome: Outcome) -> None:
+    def finished(self, item: Item, outcome: PhotoOutcome) -> None:
         """A photo is settled; one that the plan has not begun counts for nothing."""
         if self._in_work.pop(item, None) is not None:
             # Of evaluations on other hosts nothing is heard.
             self._began = self._began or self._first
             self._settled += self._work[item]
-            self._painted += outcome is Outcome.PAINTED
+            self._painted += outcome is PhotoOutcome.PAINTED
 
     @property
     def fraction(self) -> float:

@@ -6,13 +6,15 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError, first_line
 from ...runtime.files.atomic import publish, stage
+from ...runtime.output.journal import Journal
+from ...runtime.output.runs import Run
 from ...runtime.painting.painting import Progress
 from ...runtime.pictures.photo import Picture
 from ...runtime.planning.placement import Item
@@ -20,24 +22,23 @@ from ...runtime.planning.plan import Plan, Task
 from ...runtime.recipe.settings import Settings
 from .events import PROGRESS_EVERY, VERSION, counts
 from .pace import Pace
-from .watcher import Watcher
+from .watcher import CommandWatcher
 
 
-class StatusFile(Watcher):
+class StatusFile(CommandWatcher):
     """Keeps the file. It is whole at every moment; once the run has begun, a disk that is full does not stop it.
 
     Args:
         path: the file.
-        report: of the run, which others fill.
         clock: seconds, never set back.
 
     Raises:
         UsageError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._report = report
+        self._outcome = Outcome()
         self._clock = clock
         self._began = clock()
         self._last = self._began
@@ -61,33 +62,37 @@ class StatusFile(Watcher):
         except OSError as error:
             raise UsageError(f"--status-file {path}: {first_line(error)}") from None
 
+    def opened(self, run: Run, journals: Mapping[Path, Journal], outcome: Outcome) -> None:
+        """Keep the outcome, which grows while the run goes."""
+        self._outcome = outcome
+
     def planned(self, plan: Plan, settings: Settings) -> None:
-        """See `Watcher`."""
+        """Say that the run has begun."""
         self._pace = Pace(plan, settings, self._clock)
         self._update(state="running")
 
     def started(self, task: Task) -> None:
-        """See `Watcher`."""
+        """Say which photo is in work."""
         self._pace.started(task.item)
         self._update(current=str(task.item.source), fraction=0.0)
 
     def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
-        """See `Watcher`."""
+        """Say how far it is, every few seconds."""
         self._pace.progress(item, progress.fraction)
         if self._clock() - self._last >= PROGRESS_EVERY:
             self._update(current=str(item.source), fraction=round(progress.fraction, 4), seconds_left=self._left)
 
     def finished(self, row: Row) -> None:
-        """See `Watcher`."""
-        if row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT):
+        """Say how many are done, and how long the rest will take."""
+        if row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT):
             return
         self._pace.finished(row.item, row.outcome)
         # The next may be in work already: this one was encoded meanwhile.
         over = self._status["current"] == str(row.item.source)
         self._update(seconds_left=self._left, **({"current": None, "fraction": None} if over else {}))
 
-    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
-        """See `Watcher`."""
+    def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
+        """Say how the run ended."""
         self._update(state="ended", current=None, fraction=None, seconds_left=None, exit_code=int(code), error=error)
 
     @property
@@ -105,9 +110,9 @@ class StatusFile(Watcher):
         status = self._status | {
             "updated": _now(),
             "seconds": round(self._last - self._began, 1),
-            "total": self._report.total,
-            "left": self._report.left,
-            **counts(self._report),
+            "total": self._outcome.total,
+            "left": self._outcome.left,
+            **counts(self._outcome),
         }
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         stage(temporary, (json.dumps(status, indent=2) + "\n").encode())

@@ -14,17 +14,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...runtime.batch.outcome import Outcome, Report, Row
+from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError
 from ...runtime.files.location import Location
 from ...runtime.painting.painting import Progress
 from ...runtime.pictures.photo import Picture, read_thumbnail
 from ...runtime.planning.placement import Item
-from ...runtime.planning.plan import Plan, State, Task
+from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
-from ..text import printable, say, tell
+from ..text import print_line, printable, say
 from .pace import Pace
-from .watcher import Watcher
+from .watcher import CommandWatcher
 
 
 @contextmanager
@@ -41,8 +41,8 @@ def steps(note: Callable[[str], None] = say) -> Iterator[Callable[[str], None]]:
 def describe(row: Row) -> str:
     """A photo's line."""
     source, reason = printable(str(row.item.source)), printable(row.reason)
-    if row.outcome is Outcome.PAINTED:
-        target = printable(row.item.url or str(row.item.target))
+    if row.outcome is PhotoOutcome.PAINTED:
+        target = printable(str(row.item.target))
         return f"{source} -> {target}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
     return f"{source}: {row.outcome.value}: {reason}"
 
@@ -59,12 +59,12 @@ def sparkline(values: Sequence[float], width: int = 16) -> str:
     return "".join(_BLOCKS[round((len(_BLOCKS) - 1) * (value - low) / span) if span else 0] for value in logs)
 
 
-class RunDisplay(Watcher):
+class RunDisplay(CommandWatcher):
     """A run on the terminal: a bar for all of it, and a line for each picture in work.
 
     Args:
         verbosity: below 0 only what failed; 0 what was painted, too; above, also what was not touched, and why.
-        machine: whether stdout belongs to a program, and is left alone.
+        json: whether stdout belongs to a program, and is left alone.
         preview: whether each painting is shown, where the terminal can show pictures.
         clock: seconds, never set back.
     """
@@ -72,12 +72,12 @@ class RunDisplay(Watcher):
     def __init__(
         self,
         verbosity: int = 0,
-        machine: bool = False,
+        json: bool = False,
         preview: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verbosity = verbosity
-        self._machine = machine
+        self._json = json
         self._clock = clock
         self._console = Console(stderr=True)
         self._live: Live | None = None
@@ -93,22 +93,22 @@ class RunDisplay(Watcher):
         self._states: dict[Item, Progress] = {}
 
     def note(self, text: str) -> None:
-        """See `Watcher`."""
+        """Print a sentence about the run."""
         if self._verbosity >= 0:
             self._print(f"nstbatch: {printable(text)}", err=True)
 
     def planned(self, plan: Plan, settings: Settings) -> None:
-        """See `Watcher`."""
+        """Begin to draw, if there is anything to do."""
         if self._verbosity > 0:
             self.note(f"plan: {plan}")
-        self._todo = plan.count(State.TODO)
+        self._todo = plan.count(TaskState.TODO)
         self._pace = Pace(plan, settings, self._clock)
         if self._live is not None and self._todo:
             self._live.start()
             self._refresh()
 
     def started(self, task: Task) -> None:
-        """See `Watcher`."""
+        """Add a line for the photo."""
         self._pace.started(task.item)
         self._losses[task.item] = []
         if self._verbosity > 0:
@@ -116,31 +116,31 @@ class RunDisplay(Watcher):
         self._refresh()
 
     def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
-        """See `Watcher`."""
+        """Advance the photo's bar."""
         self._pace.progress(item, progress.fraction)
         self._losses[item].append(progress.loss)
         self._states[item] = progress
         self._refresh()
 
     def finished(self, row: Row) -> None:
-        """See `Watcher`."""
+        """Print the photo's line, and take its bar away."""
         self._pace.finished(row.item, row.outcome)
         self._settled += self._losses.pop(row.item, None) is not None
         self._states.pop(row.item, None)
-        untouched = row.outcome in (Outcome.UP_TO_DATE, Outcome.KEPT)
-        failed = row.outcome is Outcome.FAILED
+        untouched = row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT)
+        failed = row.outcome is PhotoOutcome.FAILED
         if failed or self._verbosity >= untouched:
-            self._print(describe(row), err=failed or row.outcome is Outcome.DROPPED)
-        if self._show is not None and row.outcome is Outcome.PAINTED:
-            self._show(row.item.place)
+            self._print(describe(row), err=failed or row.outcome is PhotoOutcome.DROPPED)
+        if self._show is not None and row.outcome is PhotoOutcome.PAINTED:
+            self._show(row.item.target)
         self._refresh(now=True)
 
-    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
-        """See `Watcher`."""
+    def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
+        """Stop drawing, and print the summary."""
         if self._live is not None:
             self._live.stop()
-        if self._verbosity >= 0 and report.total:
-            self._print(str(report))
+        if self._verbosity >= 0 and outcome.total:
+            self._print(str(outcome))
 
     def _refresh(self, now: bool = False) -> None:
         # An evaluation may take a millisecond.
@@ -159,18 +159,18 @@ class RunDisplay(Watcher):
         for item, losses in self._losses.items():
             state = self._states.get(item)
             name = Text(printable(item.source.name), overflow="ellipsis", no_wrap=True)
-            told = f"{state.size} px, loss {state.loss:.4g} {sparkline(losses)}" if state is not None else ""
+            state_text = f"{state.size} px, loss {state.loss:.4g} {sparkline(losses)}" if state is not None else ""
             bar = ProgressBar(total=1, completed=0.0 if state is None else state.fraction, width=_BAR)
-            table.add_row(name, bar, Text(told))
+            table.add_row(name, bar, Text(state_text))
         return table
 
     def _print(self, line: str, err: bool = False) -> None:
-        if self._machine and not err:
+        if self._json and not err:
             return
         if self._live is not None and self._live.is_started:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            tell(line, err)
+            print_line(line, err)
 
 
 _DRAW_EVERY = 0.25

@@ -1,95 +1,79 @@
-"""Those who are told what a run does: the terminal, a log, a program, a monitor."""
+"""What looks on while a command goes."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ...runtime.batch.outcome import Report, Row
+from ...runtime.batch.outcome import Outcome, Row
+from ...runtime.batch.watcher import Watcher
 from ...runtime.errors import ExitCode, NstbatchError
 from ...runtime.output.journal import Journal
+from ...runtime.output.runs import Run
 from ...runtime.painting.painting import Progress
 from ...runtime.pictures.photo import Picture
 from ...runtime.planning.placement import Item
 from ...runtime.planning.plan import Plan, Task
 from ...runtime.recipe.settings import Settings
 
-if TYPE_CHECKING:
-    from ...runtime.output.runs import Run
+
+class CommandWatcher(Watcher):
+    """A watcher of a run that also hears how the command ended."""
+
+    def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
+        """The command is over: with ``code``, and with ``error`` if it could not go on. Always the last call."""
 
 
-class Watcher:
-    """Is told what a run does. Each method does nothing; a watcher overrides those it has a use for."""
+class Watchers(CommandWatcher):
+    """Passes each event on to several watchers; a context manager that passes on the end, whatever it is.
 
-    def note(self, text: str) -> None:
-        """Something about the run as a whole."""
+    Attributes:
+        outcome: of the run; an empty one until it has begun.
+        refused: whether a dry run found photos that would fail.
+    """
 
-    def opened(self, run: "Run", journals: dict[Path, Journal]) -> None:
-        """The output folders are held, and what will paint is there."""
-
-    def planned(self, plan: Plan, settings: Settings) -> None:
-        """The plan is made; ``settings`` are those of the optimisation."""
-
-    def started(self, task: Task) -> None:
-        """A photo is begun."""
-
-    def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
-        """An evaluation is done; ``snapshot`` gives the picture as it is, until this returns."""
-
-    def finished(self, row: Row) -> None:
-        """A photo is settled, one way or another."""
-
-    def ended(self, report: Report, code: ExitCode, error: str | None) -> None:
-        """The run is over: with ``code``, and with ``error`` if it could not go on. Always the last call."""
-
-
-class Watchers(Watcher):
-    """Tells several watchers; a context manager that tells them of the end, whatever it is."""
-
-    def __init__(self, watchers: Sequence[Watcher]) -> None:
-        self.report = Report()
+    def __init__(self, watchers: Sequence[CommandWatcher]) -> None:
+        self.outcome = Outcome()
         self.refused = False
-        """Whether a dry run found photos that would fail."""
-        self._watchers = watchers
-        self._began = time.monotonic()
+        self._watchers = list(watchers)
+
+    def add(self, watcher: CommandWatcher) -> None:
+        """Another one, which hears what comes from now on."""
+        self._watchers.append(watcher)
 
     def note(self, text: str) -> None:
-        """See `Watcher`."""
+        """Pass on a sentence about the run as a whole."""
         for watcher in self._watchers:
             watcher.note(text)
 
-    def opened(self, run: "Run", journals: dict[Path, Journal]) -> None:
-        """See `Watcher`."""
+    def opened(self, run: Run, journals: Mapping[Path, Journal], outcome: Outcome) -> None:
+        """Pass on that the output folders are held, and keep the outcome for the end."""
+        self.outcome = outcome
         for watcher in self._watchers:
-            watcher.opened(run, journals)
+            watcher.opened(run, journals, outcome)
 
     def planned(self, plan: Plan, settings: Settings) -> None:
-        """See `Watcher`."""
-        self.report.total = len(plan.tasks)
-        self._began = time.monotonic()
+        """Pass on the plan."""
         for watcher in self._watchers:
             watcher.planned(plan, settings)
 
     def started(self, task: Task) -> None:
-        """See `Watcher`."""
+        """Pass on that a photo is begun."""
         for watcher in self._watchers:
             watcher.started(task)
 
     def progress(self, item: Item, progress: Progress, snapshot: Callable[[], Picture]) -> None:
-        """See `Watcher`."""
+        """Pass on that an evaluation is done."""
         for watcher in self._watchers:
             watcher.progress(item, progress, snapshot)
 
     def finished(self, row: Row) -> None:
-        """See `Watcher`."""
-        self.report.rows.append(row)
+        """Pass on that a photo is settled."""
         for watcher in self._watchers:
             watcher.finished(row)
 
     @contextmanager
     def until_the_end(self) -> Iterator[None]:
-        """Tell every watcher of the end, once the block is left."""
+        """Pass on the end, once the block is left."""
         try:
             yield
         except NstbatchError as error:
@@ -107,9 +91,8 @@ class Watchers(Watcher):
     @property
     def exit_code(self) -> ExitCode:
         """Code of a run that got to its end."""
-        return ExitCode.SOME_FAILED if self.refused else self.report.exit_code
+        return ExitCode.SOME_FAILED if self.refused else self.outcome.exit_code
 
     def _end(self, code: ExitCode, error: str | None) -> None:
-        self.report.seconds = time.monotonic() - self._began
         for watcher in self._watchers:
-            watcher.ended(self.report, code, error)
+            watcher.ended(self.outcome, code, error)

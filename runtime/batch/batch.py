@@ -17,10 +17,10 @@ from ..files.reading import sha256_file, stamp_of
 from ..output.checkpoint import Checkpoint
 from ..output.journal import Entry, Journal, now
 from ..planning.placement import Item
-from ..planning.plan import Plan, State, Task, reason
+from ..planning.plan import Plan, Task, TaskState, reason
 from ..stop import DroppedError, Stop, StopReason
-from ..workers.interface import Ending, Painted, Painters, Procedure, Told
-from .outcome import Outcome, Row
+from ..workers.interface import Ending, Painted, Painters, Procedure, ProgressListener
+from .outcome import PhotoOutcome, Row
 from .saving import save
 
 
@@ -62,13 +62,13 @@ class Batch:
     def run(
         self,
         started: Callable[[Task], None] = lambda _: None,
-        progress: Told = lambda *_: None,
+        progress: ProgressListener = lambda *_: None,
     ) -> Iterator[Row]:
         """Paint, and yield a row as each photo ends; then those that a stop left are not yielded.
 
         Args:
-            started: is told before a photo is begun.
-            progress: is told after each evaluation, with a function that gives the picture as it is then.
+            started: is called before a photo is begun.
+            progress: is called after each evaluation, with a function that gives the picture as it is then.
 
         Raises:
             DiskError: an output folder takes no more.
@@ -78,10 +78,10 @@ class Batch:
         timer = self._start_timer()
         try:
             for row in self._rows(started):
-                if row.outcome is Outcome.FAILED:
+                if row.outcome is PhotoOutcome.FAILED:
                     self._journal_failure(row)
                 yield row
-                if self._fail_fast and row.outcome is Outcome.FAILED:
+                if self._fail_fast and row.outcome is PhotoOutcome.FAILED:
                     self._stop.request(StopReason.FAILURE, drop=False)
         finally:
             if timer is not None:
@@ -96,7 +96,7 @@ class Batch:
             # Workers that died may never be replaced: a stop is to end that, too.
             while not painters.free and (painters.busy or self._stop.reason is None):
                 yield from self._received(wait=True)
-            if task.state is not State.TODO:
+            if task.state is not TaskState.TODO:
                 yield from self._received(wait=False)
                 yield self._settled(task)
                 continue
@@ -122,11 +122,11 @@ class Batch:
             except DiskError:
                 raise
             except Exception as error:  # whatever a photo sets off, it must not cost the next one
-                return Row(item, Outcome.FAILED, _describe(error, item))
+                return Row(item, PhotoOutcome.FAILED, _describe(error, item))
         if isinstance(ending.error, DroppedError):
             kept = "a checkpoint is kept" if ending.error.kept else "the next run begins it anew"
-            return Row(item, Outcome.DROPPED, kept, seconds=ending.seconds)
-        return Row(item, Outcome.FAILED, _describe(ending.error, item), seconds=ending.seconds)
+            return Row(item, PhotoOutcome.DROPPED, kept, seconds=ending.seconds)
+        return Row(item, PhotoOutcome.FAILED, _describe(ending.error, item), seconds=ending.seconds)
 
     def _save(self, painted: Painted) -> Row:
         item, entry = painted.task.item, painted.entry
@@ -135,12 +135,12 @@ class Batch:
         if not save(
             item, self._journals[item.root], painted.data, entry, keep_existing=self._procedure.policy.keep_existing
         ):
-            return Row(item, Outcome.KEPT, "a file that the journal does not know appeared in its place")
+            return Row(item, PhotoOutcome.KEPT, "a file that the journal does not know appeared in its place")
         Checkpoint(item.root, item.key).discard()
-        return Row(item, Outcome.PAINTED, entry.reason, entry.loss, entry.seconds, entry.evaluations)
+        return Row(item, PhotoOutcome.PAINTED, entry.reason, entry.loss, entry.seconds, entry.evaluations)
 
     def _settled(self, task: Task) -> Row:
-        if task.state is State.UP_TO_DATE:
+        if task.state is TaskState.UP_TO_DATE:
             # A run that was killed between a picture and its checkpoint has left it.
             Checkpoint(task.item.root, task.item.key).discard()
             journal = self._journals[task.item.root]
@@ -156,7 +156,7 @@ class Batch:
         entry = Entry(
             item.key,
             source,
-            Outcome.FAILED.value,
+            PhotoOutcome.FAILED.value,
             row.reason,
             now(),
             version("nstbatch"),
@@ -188,7 +188,11 @@ class Batch:
         return left <= expected
 
 
-_SETTLED = {State.UP_TO_DATE: Outcome.UP_TO_DATE, State.KEPT: Outcome.KEPT, State.REFUSED: Outcome.FAILED}
+_SETTLED = {
+    TaskState.UP_TO_DATE: PhotoOutcome.UP_TO_DATE,
+    TaskState.KEPT: PhotoOutcome.KEPT,
+    TaskState.REFUSED: PhotoOutcome.FAILED,
+}
 
 
 def _unchanged(path: Location, entry: Entry) -> bool:

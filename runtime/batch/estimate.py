@@ -7,37 +7,44 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from ..painting.painting import Painting
+from ..painting.painting import Painting, PhotoJob
 from ..painting.schedule import make_schedule
 from ..painting.stylizer import Stylizer
 from ..pictures.photo import Picture
 from ..pictures.regions import Guidance
-from ..planning.plan import Plan, State, Task
+from ..planning.plan import Plan, Task, TaskState
+from ..recipe.size import Size
 
 _SHAPES = 8
 """Shapes that are measured; of more, those between are taken to cost what their nearest neighbour costs by the pixel."""
 
 
-def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> list[float]:
+def estimate(
+    plan: Plan,
+    stylizer: Stylizer,
+    step: Callable[[str], None] = lambda _: None,
+    measure: Callable[[Stylizer, Size, str], float] | None = None,
+) -> list[float]:
     """Seconds for each task of a plan that is to do, in order: evaluations alone, without files and pictures.
 
     Args:
         plan: from `make_plan`.
         stylizer: would paint it.
-        step: is told what is measured.
+        step: is called with what is measured.
+        measure: seconds of an evaluation by a stylizer, at a size and in a precision; None to measure it.
     """
-    tasks = [task for task in plan.tasks if task.state is State.TODO]
-    shapes = sorted({_shapes(stylizer, task)[-1] for task in tasks}, key=lambda shape: shape[0] * shape[1])
+    measure = measure or evaluation_seconds
+    tasks = [task for task in plan.tasks if task.state is TaskState.TODO]
+    shapes = sorted({_shapes(stylizer, task)[-1] for task in tasks}, key=lambda size: size.pixels)
     chosen = {shapes[round(i)] for i in np.linspace(0, len(shapes) - 1, _SHAPES)} if shapes else set()
     rates = {}
-    for width, height in sorted(chosen):
+    for size in sorted(chosen):
         for precision in stylizer.precisions:
-            step(f"one evaluation at {width} x {height}")
-            taken = _seconds(stylizer, (width, height), precision)
-            rates[width * height, precision] = taken / (width * height)
+            step(f"one evaluation at {size}")
+            rates[size.pixels, precision] = measure(stylizer, size, precision) / size.pixels
 
     def seconds(task: Task) -> float:
-        pixels = [width * height for width, height in _shapes(stylizer, task)]
+        pixels = [size.pixels for size in _shapes(stylizer, task)]
         nearest = min((measured for measured, _ in rates), key=lambda measured: abs(measured - pixels[-1]))
         return sum(
             float(rates[nearest, phase.precision] * size * phase.evaluations)
@@ -48,31 +55,34 @@ def estimate(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambd
     return [seconds(task) for task in tasks]
 
 
-def _shapes(stylizer: Stylizer, task: Task) -> list[tuple[int, int]]:
-    """Widths and heights of a task's levels. A photo on its side counts as one that stands: it costs the same."""
-    return [(max(shape), min(shape)) for shape in task.shapes(stylizer.settings)]
+def _shapes(stylizer: Stylizer, task: Task) -> list[Size]:
+    """Sizes of a task's levels. A photo on its side counts as one that stands: it costs the same."""
+    return [Size(max(size), min(size)) for size in task.shapes(stylizer.settings)]
 
 
 def warm_up(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> None:
     """Evaluate once in every shape and precision that a plan takes, so that what is built for one is built now."""
-    for width, height in plan.shapes(stylizer.settings):
+    for size in plan.shapes(stylizer.settings):
         for precision in stylizer.precisions:
-            step(f"{width} x {height} in {precision}")
-            _begun(stylizer, (width, height), precision)
+            step(f"{size} in {precision}")
+            _begun(stylizer, size, precision)
 
 
-def _begun(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> Painting:
+def _begun(stylizer: Stylizer, size: Size, precision: str) -> Painting:
     """A painting of noise after its first evaluation."""
-    noise = np.random.default_rng(0).integers(0, 256, (shape[1], shape[0], 3), np.uint8)
-    settings = replace(stylizer.settings, size=max(shape), scales="1", iterations=2, precision=precision)
+    noise = np.random.default_rng(0).integers(0, 256, (size.height, size.width, 3), np.uint8)
+    settings = replace(stylizer.settings, size=size.long_side, scales="1", iterations=2, precision=precision)
     guidance = Guidance.whole(max(1, len(stylizer.regions)))
-    painting = Painting(stylizer, Picture(Image.fromarray(noise)), settings, guidance)
+    job = PhotoJob(Picture(Image.fromarray(noise)), guidance=guidance)
+    start = None if stylizer.start is None else stylizer.start.picture
+    painting = Painting(stylizer.engine, settings, job, stylizer.style_for(job.picture), start)
     painting.step()
     return painting
 
 
-def _seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
-    painting = _begun(stylizer, shape, precision)
+def evaluation_seconds(stylizer: Stylizer, size: Size, precision: str) -> float:
+    """Seconds of an evaluation by a stylizer, at a size and in a precision, once what comes before it is done."""
+    painting = _begun(stylizer, size, precision)
     began = time.perf_counter()
     painting.step()
     return time.perf_counter() - began

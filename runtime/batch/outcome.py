@@ -4,17 +4,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ..errors import ExitCode
+from ..output.journal import FAILED, PAINTED
 from ..planning.placement import Item
 from ..stop import StopReason
 
 
-class Outcome(Enum):
+class PhotoOutcome(Enum):
     """What became of a photo; the value is the word for the user."""
 
-    PAINTED = "painted"
+    PAINTED = PAINTED
     UP_TO_DATE = "up to date"
     KEPT = "kept"
-    FAILED = "failed"
+    FAILED = FAILED
     DROPPED = "dropped"
 
 
@@ -32,7 +33,7 @@ class Row:
     """
 
     item: Item
-    outcome: Outcome
+    outcome: PhotoOutcome
     reason: str
     loss: float | None = None
     seconds: float = 0.0
@@ -40,7 +41,7 @@ class Row:
 
 
 @dataclass
-class Report:
+class Outcome:
     """The outcome of a run; owns the exit code and the summary.
 
     Attributes:
@@ -55,29 +56,29 @@ class Report:
     stopped: StopReason | None = None
     seconds: float | None = None
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: PhotoOutcome) -> int:
         """Number of rows of an outcome."""
         return sum(row.outcome is outcome for row in self.rows)
 
     @property
     def left(self) -> int:
         """Number of photos that the run did not get to, or dropped."""
-        return self.total - len(self.rows) + self.count(Outcome.DROPPED)
+        return self.total - len(self.rows) + self.count(PhotoOutcome.DROPPED)
 
     @property
     def exit_code(self) -> ExitCode:
         """The reason of an early end before `SOME_FAILED`, and that before `OK`."""
         if self.stopped is not None:
             return self.stopped.exit_code
-        return ExitCode.SOME_FAILED if self.count(Outcome.FAILED) else ExitCode.OK
+        return ExitCode.SOME_FAILED if self.count(PhotoOutcome.FAILED) else ExitCode.OK
 
     def __str__(self) -> str:
-        painted = self.count(Outcome.PAINTED)
+        painted = self.count(PhotoOutcome.PAINTED)
         spent = sum(row.seconds for row in self.rows)
         seconds = spent if self.seconds is None else self.seconds
-        parts = [f"{painted} painted", f"{self.count(Outcome.FAILED)} failed"]
-        parts += [f"{self.count(o)} {o.value}" for o in (Outcome.UP_TO_DATE, Outcome.KEPT) if self.count(o)]
+        parts = [f"{painted} painted", f"{self.count(PhotoOutcome.FAILED)} failed"]
+        parts += [f"{self.count(o)} {o.value}" for o in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT) if self.count(o)]
         parts += [f"{self.left} left ({self.stopped.value})"] if self.stopped else []
         text = f"{', '.join(parts)} in {seconds:.0f} s"
-        each = sum(row.seconds for row in self.rows if row.outcome is Outcome.PAINTED)
+        each = sum(row.seconds for row in self.rows if row.outcome is PhotoOutcome.PAINTED)
         return text + f" ({seconds * each / (spent or 1) / painted:.1f} s a picture)" if painted else text

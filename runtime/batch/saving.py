@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import DiskError, ImageError, first_line
 from ..files.atomic import publish
 from ..files.reading import sha256_file
-from ..output.folder import STATE, Found
+from ..output.folder import STATE, Present
 from ..output.journal import Entry, Journal
 from ..planning.placement import Item, temporary
 from ..planning.plan import is_known
@@ -39,7 +39,7 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         ImageError: this file cannot be written.
     """
 
-    def journalled(found: Found) -> None:
+    def journalled(found: Present) -> None:
         digest = hashlib.sha256(data).hexdigest()
         journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
 
@@ -81,8 +81,8 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
                 entry = journal.painted.get(key)
                 whole = entry is not None and sha256_file(path) == entry.output_sha256
                 if whole and not (keep_existing and not is_known(item, journal)):
-                    publish(path, item.target)
-                    completed.append(item.target)
+                    publish(path, root / key)
+                    completed.append(root / key)
                 else:
                     path.unlink()
         if not journal.shard.whole:

@@ -48,7 +48,7 @@ class CapturedGraph:
     def __call__(
         self, fixed: Mapping[str, Array], changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None
     ) -> list[Array]:
-        """See `BoundGraph`.
+        """Compute the outputs, those that are kept on the device and the others on the host.
 
         Args:
             fixed: inputs that are written again only when this is another object than the last.

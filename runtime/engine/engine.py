@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,19 +10,16 @@ import numpy as np
 from ..bundle.memory import evaluation_bytes
 from ..bundle.spec import ARITHMETIC, Bundle
 from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
-from ..optimizer.device_vectors import DeviceVectors
-from ..optimizer.host_vectors import HostVectors
-from ..optimizer.preconditioner import FrequencyPreconditioner
-from ..optimizer.vectors import Vectors
+from ..recipe.provider import Precision, Provider
+from ..recipe.size import Size
 from ..stop import DroppedError
 from .binding import Array, BoundGraph, Buffer, Place
-from .cuda import free_memory
 from .cuda_graphs import CapturedGraph
-from .host import memory_limit
-from .providers import VECTORS, precisions, start_provider, thread_count
+from .host import Host
+from .providers import OnnxRuntime, thread_count
 from .session_cache import SessionCache
-from .sessions import ON_GPU, STATIC, import_onnxruntime, make_session
-from .tensorrt import EngineCache, Profile, engine_options, make_profiles
+from .sessions import ON_GPU, STATIC, import_onnxruntime
+from .tensorrt import EngineCache, Profile, cache_options, make_profiles
 
 
 class Evaluate(Protocol):
@@ -39,55 +35,44 @@ class Engine:
 
     Args:
         bundle: whose graphs to run.
-        provider: one of `CHOICES`. A provider that is asked for by name is had, or it is an error; ``auto`` takes the
-            first of `AUTO` that starts.
-        threads: threads of the CPU, at most and by default one for each core this process may use.
-        precision: a key of `AUTO`, that `run` will be asked for.
-        device: number of the GPU; None for the first, or none.
-        cache: folder to keep TensorRT's engines in; None keeps none.
-        vectors: one of `VECTORS`: where the optimiser's vectors are to be, in this process or where the graphs are computed.
-        graphs: whether CUDA captures each shape's gradient once and replays it; by one thread at a time, then.
+        host: what is to compute them.
+        precision: a `Precision` that `run` will be asked for.
+        onnxruntime: what makes sessions.
 
     Attributes:
         provider: the provider that was obtained, a key of `PROVIDERS`.
         precisions: those that it computes in, the quickest last; of an fp16 bundle, that.
-        vectors, graphs: as asked for.
         device: number of the GPU; 0 where there is none.
+        place: the device, as ONNX Runtime calls it.
 
     Raises:
         ProviderError: ONNX Runtime is not installed, or does not start the provider.
         BundleError: the bundle lacks a graph.
-        UsageError: `vectors` is none of `VECTORS`, or ``graphs`` are asked for and the provider is not CUDA.
+        UsageError: CUDA graphs are asked for and the provider is not CUDA.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        provider: str = "auto",
-        threads: int | None = None,
-        precision: str = "float32",
-        device: int | None = None,
-        cache: Path | None = None,
-        vectors: str = "host",
-        graphs: bool = False,
+        host: Host = Host(),  # noqa: B008 - it cannot be changed
+        precision: str = Precision.FLOAT32,
+        onnxruntime: OnnxRuntime = OnnxRuntime(),  # noqa: B008 - likewise
     ) -> None:
         self.bundle = bundle
-        if vectors not in VECTORS:
-            raise UsageError(f"vectors '{vectors}' is not known; choose one of: {', '.join(VECTORS)}")
-        self.vectors = vectors
-        self.threads = thread_count(threads)
-        self.provider = start_provider(provider, precision, device)
-        if graphs and self.provider != "cuda":
+        self.host = host
+        self._onnxruntime = onnxruntime
+        self.threads = thread_count(host.threads)
+        self.provider = onnxruntime.start(host, precision)
+        if host.cuda_graphs and self.provider != Provider.CUDA:
             raise UsageError(f"CUDA graphs take provider 'cuda', and not '{self.provider}'")
-        self.graphs = graphs
-        self.device = device or 0
+        self.device = host.device or 0
         of_bundle = bundle.manifest.spec.precision
-        self.precisions = precisions(self.provider) if of_bundle == "float32" else (of_bundle,)
+        self.precisions = onnxruntime.precisions(self.provider) if of_bundle == Precision.FLOAT32 else (of_bundle,)
         self._profiles: list[Profile] = []
-        self._engines: EngineCache | None = None
-        if self.provider == "tensorrt" and cache is not None:
-            self._engines = EngineCache.find(cache, bundle.id, import_onnxruntime().__version__, self.device)
-        self._place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        self._tensorrt_cache: EngineCache | None = None
+        if self.provider == Provider.TENSORRT and host.cache is not None:
+            self._tensorrt_cache = EngineCache.find(host.cache, bundle.id, import_onnxruntime().__version__, self.device)
+        self.place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
         free = self.free_memory()
         self._sessions = SessionCache(None if free is None else round(_SHARE * free))
         self._still = self._bind_still()
@@ -122,22 +107,14 @@ class Engine:
             with self._evaluating(graph):
                 if not bound:
                     session = self._session(graph, {**fixed, **changing}, precision)
-                    bound.append(BoundGraph(session, self._place, fixed))
+                    bound.append(BoundGraph(session, self.place, fixed))
                 return bound[0](changing, kept, self._options)
 
-        if self.graphs and graph == "gradient":
+        if self.host.cuda_graphs and graph == "gradient":
             return replay
-        if self.provider in ON_GPU or self.vectors == "device" or self.graphs:
+        if self.provider in ON_GPU or self.host.vectors == "device" or self.host.cuda_graphs:
             return evaluate
         return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
-
-    def make_vectors(
-        self, x0: Array, history: int, precondition: FrequencyPreconditioner, bounds: tuple[float, float]
-    ) -> Vectors:
-        """Vectors of an `LBFGS`, where they were asked for; for device vectors ``x0`` is ``[1, 3, H, W]``."""
-        if self.vectors == "host":
-            return HostVectors(x0, history, precondition, bounds)
-        return DeviceVectors(lambda graph: self.bind(graph, {}), self._place, x0, history, precondition, bounds)
 
     @contextmanager
     def _evaluating(self, graph: str) -> Iterator[None]:
@@ -161,30 +138,30 @@ class Engine:
         if graph != "gradient":
             # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
             provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
-        elif self.static or self.graphs:
+        elif self.static or self.host.cuda_graphs:
             sizes = _dimensions(feeds)
         profile = None
         if provider == "tensorrt":
-            profile = self._profile(sizes["H"], sizes["W"], precision)
+            profile = self._profile(Size(sizes["W"], sizes["H"]), precision)
             if not profile.static:
                 sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
-        captured = self.graphs and graph == "gradient"
+        captured = self.host.cuda_graphs and graph == "gradient"
         regions = sizes.get("R", 0)
 
         def make() -> Any:
-            session = make_session(
+            session = self._onnxruntime.make_session(
                 str(self.bundle.graph(graph)),
                 provider,
                 self.threads,
                 precision=precision,
                 device=self.device,
                 dimensions=sizes,
-                engine_options=self._engine_options(precision, profile, regions) if profile else None,
-                graphs=captured,
+                tensorrt_options=self._tensorrt_options(precision, profile, regions) if profile else None,
+                cuda_graphs=captured,
             )
-            return CapturedGraph(session, self._place, sizes, self._copy) if captured else session
+            return CapturedGraph(session, self.place, sizes, self._copy) if captured else session
 
-        pixels = prod(profile.high) if profile else prod(sizes[name] for name in "NHW") if sizes else 0
+        pixels = profile.high.pixels if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
 
@@ -198,50 +175,48 @@ class Engine:
         still = {"part": np.zeros((), np.float32), "bounds": np.array([-np.inf, np.inf], np.float32)}
         self._still({"x": there, "step": there, **still}, {"trial": target.reshape(flat)})
 
-    def _profile(self, height: int, width: int, precision: str) -> Profile:
+    def _profile(self, size: Size, precision: str) -> Profile:
         """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for."""
-        built = self._engines.built(precision) if self._engines is not None else ()
-        return next(
-            (profile for profile in (*built, *self._profiles) if profile.holds(height, width)), Profile.of(height, width)
-        )
+        built = self._tensorrt_cache.built(precision) if self._tensorrt_cache is not None else ()
+        return next((profile for profile in (*built, *self._profiles) if profile.holds(size)), Profile.of(size))
 
-    def _engine_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
+    def _tensorrt_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
         shapes = {} if profile.static else profile.options(self.bundle.manifest.spec, regions)
-        if self._engines is None:
+        if self._tensorrt_cache is None:
             return shapes
-        folder = self._engines.of(precision, profile)
+        folder = self._tensorrt_cache.of(precision, profile)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
             # A cache that cannot be written to: the engine is built for this run alone.
             return shapes
-        return shapes | engine_options(folder)
+        return shapes | cache_options(folder)
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
-        return free_memory(self.device) if self.provider in ON_GPU else memory_limit()
+        return self._onnxruntime.free_memory(self.provider, self.device)
 
     @property
     def static(self) -> bool:
         """Whether the engine keeps a session for each shape, so that photos of one shape are best painted in a row."""
         return self.provider in STATIC
 
-    def prepare(self, shapes: Mapping[tuple[int, int], int], precisions: Iterable[str]) -> int:
-        """Tell what is to come, so that TensorRT builds an engine for many shapes rather than for each.
+    def prepare(self, sizes: Mapping[Size, int], precisions: Iterable[str]) -> int:
+        """Announce what is to come, so that TensorRT builds an engine for many sizes rather than for each.
 
         Args:
-            shapes: widths and heights, and how many images have them.
+            sizes: of images, and how many have each.
             precisions: that they are evaluated in.
 
         Returns:
             How many engines have to be built first, each of which takes `SECONDS`.
         """
-        if self.provider != "tensorrt":
+        if self.provider != Provider.TENSORRT:
             return 0
-        upright = {(height, width): count for (width, height), count in shapes.items()}
-        self._profiles = make_profiles(upright)
-        built = {precision: set(self._engines.built(precision)) if self._engines else set() for precision in precisions}
-        needed = {(p, self._profile(*shape, p)) for shape in upright for p in built}
+        self._profiles = make_profiles(sizes)
+        cache = self._tensorrt_cache
+        built = {precision: set(cache.built(precision)) if cache else set() for precision in precisions}
+        needed = {(p, self._profile(size, p)) for size in sizes for p in built}
         return sum(profile not in built[precision] for precision, profile in needed)
 
     def cancel(self) -> None:

@@ -1,12 +1,46 @@
-"""What the host grants this process: cores and memory, within its control groups and limits."""
+"""What the host grants this process, and what of it a run is to use."""
 
 import math
 import os
 import resource
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
+from ..recipe.provider import AUTO, VECTORS
+
 _ROOT = Path("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What is to compute, and where what it keeps lies.
+
+    Attributes:
+        provider: one of `PROVIDER_CHOICES`. A provider that is asked for by name is had, or it is an error; ``auto`` takes
+            the first of `CANDIDATES` that starts.
+        threads: threads of the CPU, at most and by default one for each core this process may use.
+        device: number of the GPU; None for the first, or none.
+        vectors: one of `VECTORS`: where the optimizer's vectors are to be.
+        cuda_graphs: whether CUDA captures each size's gradient once and replays it; by one thread at a time, then.
+        cache: folder for style sets and TensorRT's engines; None keeps them in memory, or not at all.
+
+    Raises:
+        UsageError: ``vectors`` is none of `VECTORS`.
+    """
+
+    provider: str = AUTO
+    threads: int | None = None
+    device: int | None = None
+    vectors: str = VECTORS[0]
+    cuda_graphs: bool = False
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.vectors not in VECTORS:
+            raise UsageError(f"vectors '{self.vectors}' is not known; choose one of: {', '.join(VECTORS)}")
+
 
 _ADDRESSES_PER_BYTE = 1.7
 """What an allocator of ONNX Runtime reserves for a byte that is used: measured on the CPU, 256 to 1024 pixels."""

@@ -2,50 +2,67 @@
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from ..errors import ProviderError
-from .cuda import CudaHost, reasons
-from .host import available_cores
+from ..recipe.provider import AUTO, PROVIDER_CHOICES, Precision, Provider
+from .cuda import CudaHost, free_memory, reasons
+from .host import Host, available_cores, memory_limit
 from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
 
-MIXED = "mixed"
-"""The choice of a provider's quickest precision for early work, and float32 at the end."""
-
-AUTO = {
-    "float32": ("cuda", "cpu"),
-    "tf32": ("cuda",),
-    "fp16": ("cuda",),
-    "bfloat16": ("openvino",),
-    MIXED: ("cuda", "openvino"),
+CANDIDATES: dict[str, tuple[Provider, ...]] = {
+    Precision.FLOAT32: (Provider.CUDA, Provider.CPU),
+    Precision.TF32: (Provider.CUDA,),
+    Precision.FP16: (Provider.CUDA,),
+    Precision.BFLOAT16: (Provider.OPENVINO,),
+    Precision.MIXED: (Provider.CUDA, Provider.OPENVINO),
 }
 """What the provider ``auto`` tries, in order, for each choice of precision."""
 
-CHOICES = ("auto", *PROVIDERS)
 
-VECTORS = ("host", "device")
-"""Where an optimiser's vectors can be: in the memory of this process, or where the graphs are computed."""
+class OnnxRuntime:
+    """What an engine asks of the installed ONNX Runtime. Another may be handed to it, of a host that is made up."""
+
+    def start(self, host: Host, precision: str) -> str:
+        """The provider to compute with, see `start_provider`."""
+        return start_provider(host.provider, precision, host.device)
+
+    def precisions(self, provider: str) -> tuple[str, ...]:
+        """What a provider computes in, see `precisions`."""
+        return precisions(provider)
+
+    def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
+        """A session of a graph, see `make_session`."""
+        return make_session(model, provider, threads, **options)
+
+    def free_memory(self, provider: str, device: int) -> int | None:
+        """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
+        return free_memory(device) if provider in ON_GPU else memory_limit()
 
 
 def start_provider(provider: str, precision: str = "float32", device: int | None = None) -> str:
     """The provider to use for a choice of the user: one that really starts.
 
     Args:
-        provider: one of `CHOICES`.
-        precision: a key of `AUTO`, that ``auto`` goes by.
+        provider: one of `PROVIDER_CHOICES`.
+        precision: a `Precision`, that ``auto`` goes by.
         device: number of the GPU that was asked for; None where none was, which leaves ``auto`` the CPU.
 
     Raises:
-        ProviderError: it does not start; for ``auto``, none of `AUTO` does.
+        ProviderError: it does not start; for ``auto``, none of `CANDIDATES` does.
     """
-    if provider not in CHOICES:
-        raise ProviderError(f"provider '{provider}' is not known; choose one of: {', '.join(CHOICES)}")
-    candidates = AUTO[precision] if provider == "auto" else (provider,)
+    if provider not in PROVIDER_CHOICES:
+        known = ", ".join(PROVIDER_CHOICES)
+        raise ProviderError(f"provider '{provider}' is not known; choose one of: {known}")
+    candidates: tuple[str, ...] = CANDIDATES[precision] if provider == AUTO else (provider,)
     if device is not None:
         candidates = tuple(name for name in candidates if name in ON_GPU)
         if not candidates:
             raise ProviderError(f"--device {device} names a GPU; provider '{provider}' in {precision} uses none")
     # Only those of the package: ONNX Runtime writes to stderr when a provider it carries does not start.
-    names = [name for name in candidates if name in installed_providers()] if provider == "auto" else candidates
+    names = [name for name in candidates if name in installed_providers()] if provider == AUTO else candidates
     errors: list[ProviderError] = []
     for name in names or candidates[-1:]:
         try:
@@ -63,16 +80,13 @@ def probe(provider: str, device: int = 0) -> None:
     Raises:
         ProviderError: it does not start or does not add.
     """
-    # Here, and not above: the command line takes `CHOICES` from this module, and is to answer --help at once.
-    import numpy as np
-
     (result,) = make_session(_PROBE, provider, threads=1, device=device).run(None, {"x": np.ones(1, np.float32)})
     if result[0] != 2:
         raise ProviderError(f"provider '{provider}' computes 1 + 1 = {result[0]}; reinstall onnxruntime")
 
 
 def precisions(provider: str) -> tuple[str, ...]:
-    """Keys of `AUTO`, but `MIXED`, that a provider computes in at the hardware's full speed; the quickest last.
+    """Each `Precision` but ``mixed`` that a provider computes in at the hardware's full speed; the quickest last.
 
     Inputs and outputs are float32 in any case.
     """

@@ -9,13 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import ProviderError, first_line
+from ..recipe.provider import Provider
 from .cuda import reasons
 
 PROVIDERS: dict[str, str] = {
-    "cpu": "CPUExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    Provider.CPU: "CPUExecutionProvider",
+    Provider.OPENVINO: "OpenVINOExecutionProvider",
+    Provider.CUDA: "CUDAExecutionProvider",
+    Provider.TENSORRT: "TensorrtExecutionProvider",
 }
 """Names of the command line and ONNX Runtime's names for them."""
 
@@ -39,8 +40,8 @@ def make_session(
     precision: str = "float32",
     device: int = 0,
     dimensions: Mapping[str, int] | None = None,
-    engine_options: Mapping[str, str] | None = None,
-    graphs: bool = False,
+    tensorrt_options: Mapping[str, str] | None = None,
+    cuda_graphs: bool = False,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
 
@@ -51,8 +52,8 @@ def make_session(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
-        engine_options: more options of TensorRT.
-        graphs: whether CUDA may capture the graph.
+        tensorrt_options: more options of TensorRT.
+        cuda_graphs: whether CUDA may capture the graph.
 
     Raises:
         ProviderError: the provider is not installed, or does not start.
@@ -66,7 +67,7 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, engine_options, graphs=graphs)
+    chain = provider_chain(provider, precision, device, tensorrt_options, cuda_graphs=cuda_graphs)
     if provider == "openvino":
         options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
         chain = []
@@ -95,9 +96,9 @@ def provider_chain(
     provider: str,
     precision: str,
     device: int,
-    engine_options: Mapping[str, str] | None = None,
+    tensorrt_options: Mapping[str, str] | None = None,
     *,
-    graphs: bool = False,
+    cuda_graphs: bool = False,
 ) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
 
@@ -105,8 +106,8 @@ def provider_chain(
         provider: a key of `PROVIDERS`, but for ``openvino``, which is a plugin and no part of such a list.
         precision: one of the provider's `precisions`.
         device: number of the GPU.
-        engine_options: see `make_session`.
-        graphs: see there.
+        tensorrt_options: see `make_session`.
+        cuda_graphs: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
     if provider not in ON_GPU:
@@ -123,14 +124,14 @@ def provider_chain(
             "cudnn_conv_algo_search": "HEURISTIC",
             # An arena that doubles takes twice what an estimate of memory can know of.
             "arena_extend_strategy": "kSameAsRequested",
-            **({"enable_cuda_graph": "1"} if graphs else {}),
+            **({"enable_cuda_graph": "1"} if cuda_graphs else {}),
         },
     )
     if provider == "cuda":
         return [cuda, cpu]
     # TensorRT 10 takes float16 in a graph for an error unless it may choose float16 itself.
     half = {"trt_fp16_enable": "1"} if precision == "fp16" else {}
-    return [(PROVIDERS["tensorrt"], number | half | dict(engine_options or {})), cuda, cpu]
+    return [(PROVIDERS["tensorrt"], number | half | dict(tensorrt_options or {})), cuda, cpu]
 
 
 def openvino_options(precision: str, threads: int) -> dict[str, str]:

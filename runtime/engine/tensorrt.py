@@ -9,13 +9,11 @@ from pathlib import Path
 
 from ..bundle.spec import BundleSpec
 from ..recipe.presets import Shapes
+from ..recipe.size import Size
 from .cuda import LIBNVINFER, Load, device_name
 
 SECONDS = (20, 100)
 """That an engine takes to build: from, to."""
-
-Shape = tuple[int, int]
-"""Height and width."""
 
 
 @dataclass(frozen=True)
@@ -23,69 +21,69 @@ class Profile:
     """The images that one engine takes: TensorRT's minimum, optimum and maximum.
 
     Attributes:
-        low, high: smallest and largest heights and widths.
+        low, high: of the smallest and largest heights and widths.
         usual: what it is tuned for.
     """
 
-    low: Shape
-    usual: Shape
-    high: Shape
+    low: Size
+    usual: Size
+    high: Size
 
     @classmethod
-    def of(cls, height: int, width: int) -> "Profile":
-        """Of one shape alone."""
-        return cls((height, width), (height, width), (height, width))
+    def of(cls, size: Size) -> "Profile":
+        """Of one size alone."""
+        return cls(size, size, size)
 
     @classmethod
     def named(cls, name: str) -> "Profile | None":
         """The profile of a `name`; None if it is none."""
-        sizes = [(int(h), int(w)) for h, w in re.findall(r"(\d+)x(\d+)", name)]
+        sizes = [Size(int(w), int(h)) for h, w in re.findall(r"(\d+)x(\d+)", name)]
         profile = cls(*sizes) if len(sizes) == 3 else None
         return profile if profile is not None and profile.name == name else None
 
     @property
     def name(self) -> str:
-        """Its sizes in words."""
-        return "_".join(f"{height}x{width}" for height, width in (self.low, self.usual, self.high))
+        """Its sizes in words, each height x width."""
+        return "_".join(f"{size.height}x{size.width}" for size in (self.low, self.usual, self.high))
 
     @property
     def static(self) -> bool:
-        """Whether it is of one shape."""
+        """Whether it is of one size."""
         return self.low == self.high
 
-    def holds(self, height: int, width: int) -> bool:
+    def holds(self, size: Size) -> bool:
         """Whether it takes images of that size."""
-        return self.low[0] <= height <= self.high[0] and self.low[1] <= width <= self.high[1]
+        return self.low.width <= size.width <= self.high.width and self.low.height <= size.height <= self.high.height
 
     def options(self, spec: BundleSpec, regions: int = 0) -> dict[str, str]:
         """Of ONNX Runtime's TensorRT provider, for the gradient graph of one image at a time."""
 
-        def shapes(height: int, width: int) -> str:
-            of = Shapes.of(spec, height, width)
+        def shapes(size: Size) -> str:
+            of = Shapes.of(spec, size)
             taps = zip(spec.content_taps, of.content, strict=True)
             contents = [f"content.{tap}:1x{C}x{h}x{w}" for tap, (C, h, w) in taps]
             guided = zip(spec.style_taps, of.style, strict=True) if spec.regions else ()
             masks = [f"mask.{tap}:1x{regions}x{h}x{w}" for tap, (_, h, w) in guided]
-            return ",".join([f"image:1x3x{height}x{width}", *contents, *masks])
+            return ",".join([f"image:1x3x{size.height}x{size.width}", *contents, *masks])
 
         ends = {"min": self.low, "opt": self.usual, "max": self.high}
-        return {f"trt_profile_{end}_shapes": shapes(*shape) for end, shape in ends.items()}
+        return {f"trt_profile_{end}_shapes": shapes(size) for end, size in ends.items()}
 
 
-def make_profiles(shapes: Mapping[Shape, int]) -> list[Profile]:
-    """Profiles of a plan's shapes: one for all that have the same long side, tuned for the most frequent of them.
+def make_profiles(sizes: Mapping[Size, int]) -> list[Profile]:
+    """Profiles of a plan's sizes: one for all that have the same long side, tuned for the most frequent of them.
 
     Args:
-        shapes: how many images there are of each.
+        sizes: how many images there are of each.
     """
-    alike: dict[int, list[Shape]] = {}
-    for shape in shapes:
-        alike.setdefault(max(shape), []).append(shape)
+    alike: dict[int, list[Size]] = {}
+    for size in sizes:
+        alike.setdefault(size.long_side, []).append(size)
     return [
         Profile(
-            (min(h for h, _ in group), min(w for _, w in group)),
-            max(group, key=lambda shape: shapes[shape]),
-            (max(h for h, _ in group), max(w for _, w in group)),
+            Size(min(size.width for size in group), min(size.height for size in group)),
+            max(group, key=lambda size: sizes[size]),
+            Size(max(size.width for size in group), max(size.height for size in group)),
         )
         for group in alike.values()
     ]
@@ -123,10 +121,10 @@ class EngineCache:
         """Those that there are engines of, the narrowest first."""
         folders = {path.parent for path in (self.folder / precision).glob("*/*.engine")}
         found = [profile for folder in folders if (profile := Profile.named(folder.name))]
-        return iter(sorted(found, key=lambda profile: (profile.high[0] * profile.high[1], profile.name)))
+        return iter(sorted(found, key=lambda profile: (profile.high.pixels, profile.name)))
 
 
-def engine_options(folder: Path) -> dict[str, str]:
+def cache_options(folder: Path) -> dict[str, str]:
     """Options of ONNX Runtime's TensorRT provider that keep engines and timings in a folder."""
     return {
         "trt_engine_cache_enable": "1",

@@ -3,11 +3,9 @@
 An error that may pass is met by trying again, later and later; one that stays is an `OSError` like any file's.
 """
 
-import asyncio
 import datetime
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import first_line
@@ -15,10 +13,6 @@ from .stamp import Stamp
 
 if TYPE_CHECKING:
     from upath import UPath
-
-    Location = Path | UPath
-else:
-    Location = Path
 
 T = TypeVar("T")
 
@@ -161,6 +155,8 @@ def _pages(path: "UPath", top: str, recursive: bool) -> Iterator[dict[str, Any]]
         yield from found
         return
     # s3fs alone has a listing that does not hold everything, and only for its own loop.
+    import asyncio
+
     from fsspec.asyn import sync
 
     bucket, key, _ = fs.split_path(top)

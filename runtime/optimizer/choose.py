@@ -1,9 +1,13 @@
 """Choose and make the optimizer that the settings ask for."""
 
+from functools import partial
+
 from ..engine.engine import Engine
 from ..pictures.pixels import Pixels
 from ..recipe.settings import Settings
+from .device_vectors import DeviceVectors
 from .first_order import FIRST_ORDER
+from .host_vectors import HostVectors
 from .interface import Optimizer, Rate
 from .lbfgs import LBFGS
 from .preconditioner import FrequencyPreconditioner
@@ -13,10 +17,10 @@ RANGE = (0.0, 255.0)
 
 
 def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: float) -> Optimizer:
-    """The optimiser that settings ask for.
+    """Make the optimizer that the settings ask for.
 
     Args:
-        engine: that evaluates.
+        engine: that evaluates, and on whose device the vectors may lie.
         settings: of the optimisation.
         start: the first iterate, ``[1, 3, H, W]``.
         unit: what losses and gradients are divided by, see `Objective`.
@@ -25,4 +29,5 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
         rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
         return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
     preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
-    return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=engine.make_vectors)
+    vectors = partial(DeviceVectors, engine) if engine.host.vectors == "device" else HostVectors
+    return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=vectors)

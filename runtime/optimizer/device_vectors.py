@@ -1,6 +1,6 @@
 """The vectors of L-BFGS where the objective is evaluated."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.spec import ARITHMETIC
-from ..engine.binding import Array, Buffer, Place
+from ..engine.binding import Array, Buffer
+from ..engine.engine import Engine
 from .preconditioner import FrequencyPreconditioner
 from .vectors import Combination, Matrix, Vector
-
-Graph = Callable[[Mapping[str, Array | Buffer], Mapping[str, Buffer]], list[Array]]
-"""Computes outputs of inputs by name; writes some of them to the device, and gives the others."""
 
 
 class DeviceVectors:
@@ -24,8 +22,7 @@ class DeviceVectors:
     Memory: ``2 * history + 8`` vectors on the device.
 
     Args:
-        graph: a graph of the bundle, by its name.
-        place: the device.
+        engine: runs the graphs, and has the device.
         x0: where to start, ``[1, 3, H, W]``.
         history: m, pairs that there is room for.
         precondition: P; its transform is done by products of matrices.
@@ -34,14 +31,14 @@ class DeviceVectors:
 
     def __init__(
         self,
-        graph: Callable[[str], Graph],
-        place: Place,
+        engine: Engine,
         x0: Array,
         history: int,
         precondition: FrequencyPreconditioner,
         bounds: tuple[float, float],
     ) -> None:
-        self._graph = cache(graph)
+        self._graph = cache(lambda graph: engine.bind(graph, {}))
+        place = engine.place
         start = np.clip(np.asarray(x0, np.float32), np.float32(bounds[0]), np.float32(bounds[1]))
         shape = start.shape[1:]
         self._n = start.size
@@ -65,7 +62,7 @@ class DeviceVectors:
 
     @property
     def x(self) -> Vector:
-        """See `Vectors`: a copy."""
+        """The best iterate, copied to the host."""
         return self._x.read().reshape(-1)
 
     @property
@@ -74,11 +71,11 @@ class DeviceVectors:
         return self._trial.reshape((1, *self._shape))
 
     def magnitude(self, gradient: Buffer) -> float:
-        """See `Vectors`."""
+        """Largest absolute value of a gradient."""
         return self._measure(gradient)[1]
 
     def begin(self, gradient: Buffer, scale: float) -> None:
-        """See `Vectors`."""
+        """Take the gradient at x, scaled and projected, and condition it."""
         self._run(
             "begin",
             {
@@ -93,11 +90,11 @@ class DeviceVectors:
         self.stationary = self._measure(self._gradient)[1] == 0
 
     def slope(self, gradient: Buffer) -> float:
-        """See `Vectors`."""
+        """Inner product of a gradient with the step."""
         return self._measure(gradient)[0]
 
     def accept(self, gradient: Buffer, scale: float, pair: int) -> tuple[float, float, float]:
-        """See `Vectors`."""
+        """Make the trial point x by exchanging buffers, and write the new curvature pair to its rows."""
         (sums,) = self._run(
             "accept",
             {
@@ -126,7 +123,7 @@ class DeviceVectors:
         return sy, ss, yy
 
     def products(self, rows: int, *, difference: bool) -> list[Matrix]:
-        """See `Vectors`; of every row, those beyond ``rows`` included."""
+        """Inner products of every row with the gradient and the last difference; beyond ``rows`` they mean nothing."""
         del rows
         inputs = {"rows": self._rows, "gradient": self._flat(self._gradient), "difference": self._flat(self._difference)}
         (found,) = self._run("products", inputs, {})
@@ -134,7 +131,7 @@ class DeviceVectors:
         return [of_gradient, of_difference] if difference else [of_gradient]
 
     def descend(self, direction: Combination | None, length: float | None) -> float:
-        """See `Vectors`."""
+        """Make minus the direction the step, cut off at the bounds."""
         factors = np.zeros(2 * self._capacity, np.float32)
         if direction is not None and direction.rows is not None:
             factors[: len(direction.rows)] = direction.rows
@@ -155,7 +152,7 @@ class DeviceVectors:
         return float(slope[0])
 
     def move(self, part: float) -> None:
-        """See `Vectors`."""
+        """Make the trial point that of a part of the step."""
         self._run(
             "move",
             {
@@ -168,16 +165,16 @@ class DeviceVectors:
         )
 
     def reset(self) -> None:
-        """See `Vectors`."""
+        """Make the trial point x."""
         self.move(0.0)
 
     def state(self, rows: int) -> dict[str, NDArray[Any]]:
-        """See `Vectors`: copies, of which `HostVectors` could go on, too."""
+        """Copies on the host of the arrays that `restore` needs, by name; `HostVectors` can go on from them, too."""
         named = {name: buffer.read().reshape(-1) for name, buffer in self._named().items()}
         return {"rows": self._rows.read()[:rows], **named}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """See `Vectors`."""
+        """Take on a `state`, by writing it to the device."""
         rows = np.zeros(self._rows.shape, np.float32)
         rows[: len(state["rows"])] = state["rows"]
         self._rows.write(rows)

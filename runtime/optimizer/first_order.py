@@ -74,7 +74,7 @@ class FirstOrder:
         return view
 
     def tell(self, loss: float, gradient: NDArray[np.float32]) -> None:
-        """See `Optimizer`; a later loss or gradient that is not finite ends it.
+        """Take loss and gradient, and step. A later loss or gradient that is not finite ends the optimisation.
 
         Raises:
             NonFiniteError: the first loss or gradient is not finite.
@@ -104,7 +104,7 @@ class FirstOrder:
         self._project()
 
     def rebase(self, *, forget: bool) -> None:
-        """See `Optimizer`."""
+        """Go on from x with another function."""
         if forget:
             self._moments = {name: np.zeros_like(self._point) for name in self.MOMENTS}
         self.status = Status.RUNNING
@@ -112,12 +112,12 @@ class FirstOrder:
         np.copyto(self._point, self.x)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See `Optimizer`."""
+        """Everything that `restore` needs to go on with the very same iterates, by name."""
         scalars = {name: getattr(self, name) for name in _SCALARS} | {"status": self.status.name}
         return {"scalars": np.array(json.dumps(scalars)), "x": self.x, "point": self._point, **self._moments}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """See `Optimizer`."""
+        """Take on a `state` of an optimizer with the same arguments."""
         scalars = json.loads(str(state["scalars"]))
         self.status = Status[scalars.pop("status")]
         for name in _SCALARS:

@@ -57,15 +57,15 @@ class HostVectors:
 
     @property
     def stationary(self) -> bool:
-        """See `Vectors`."""
+        """Whether the gradient is zero."""
         return not self._gradient.any()
 
     def magnitude(self, gradient: Vector) -> float:
-        """See `Vectors`."""
+        """Largest absolute value of a gradient."""
         return float(max(gradient.max(), -gradient.min()))
 
     def begin(self, gradient: Vector, scale: float) -> None:
-        """See `Vectors`."""
+        """Take the gradient at x, scaled and projected, and condition it."""
         flat = gradient.reshape(-1)
         for part in chunks(self.x.size):
             self._gradient[part] = self._projected(flat, scale, self.x, part)
@@ -73,11 +73,11 @@ class HostVectors:
             self._precondition.apply(self._gradient, out=self._conditioned)
 
     def slope(self, gradient: Vector) -> float:
-        """See `Vectors`: an element that is not finite times 0 is NaN."""
+        """Inner product of a gradient with the step. An element that is not finite makes it NaN, even times 0."""
         return inner(gradient.reshape(-1), self._step)
 
     def accept(self, gradient: Vector, scale: float, pair: int) -> tuple[float, float, float]:
-        """See `Vectors`."""
+        """Make the trial point x, and write the new curvature pair to its rows."""
         flat = gradient.reshape(-1)
         s, w = self._rows[2 * pair], self._rows[2 * pair + 1]
         y = self._difference
@@ -103,7 +103,7 @@ class HostVectors:
         return sy, ss, yy
 
     def products(self, rows: int, *, difference: bool) -> list[Matrix]:
-        """See `Vectors`; in one reading of the history."""
+        """Inner products of the history with the gradient and the last difference, in one reading of the history."""
         vectors = (self._gradient, self._difference) if difference else (self._gradient,)
         used = self._rows[:rows]
         totals = [np.zeros(len(self._rows)) for _ in vectors]
@@ -114,7 +114,7 @@ class HostVectors:
         return totals
 
     def descend(self, direction: Combination | None, length: float | None) -> float:
-        """See `Vectors`."""
+        """Make minus the direction the step, cut off at the bounds."""
         self._combine(direction)
         factor = -1.0 if length is None else -length / math.sqrt(inner(self._step, self._step) / self._step.size)
         slope = 0.0
@@ -131,22 +131,22 @@ class HostVectors:
         return slope
 
     def move(self, part: float) -> None:
-        """See `Vectors`."""
+        """Make the trial point that of a part of the step."""
         np.multiply(self._step, np.float32(part), out=self._trial)
         self._trial += self.x
         if self._bounds is not None:
             np.clip(self._trial, *self._bounds, out=self._trial)
 
     def reset(self) -> None:
-        """See `Vectors`."""
+        """Make the trial point x."""
         np.copyto(self._trial, self.x)
 
     def state(self, rows: int) -> dict[str, NDArray[Any]]:
-        """See `Vectors`."""
+        """The arrays that `restore` needs, by name; they are not copied."""
         return {"rows": self._rows[:rows], **self._named()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """See `Vectors`."""
+        """Take on a `state`, by copying into the arrays that are there."""
         self._rows[: len(state["rows"])] = state["rows"]
         for name, vector in self._named().items():
             vector[:] = state[name]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..files.atomic import make_folder, publish
 from .folder import STATE
 
-State = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray[Any]]
+"""The state of a painting, by name; see `Painting.state`."""
 
 _FINGERPRINT = "fingerprint"
 
@@ -51,7 +52,7 @@ class Checkpoint:
         """Whether the interval is over."""
         return self.interval is not None and self._clock() - self._last >= self.interval
 
-    def load(self) -> State | None:
+    def load(self) -> Arrays | None:
         """The state that was saved last; None where there is none, or it is damaged, or of something else."""
         try:
             with np.load(self.path, allow_pickle=False) as archive:

@@ -10,13 +10,12 @@ Curve = list[list[float]]
 """Rows of: evaluations so far, long side of the level in pixels, weighted sums of content, style and TV terms."""
 
 
-def make_curve(losses: NDArray[np.float64], sizes: NDArray[np.int64], content_terms: int, points: int = POINTS) -> Curve:
+def make_curve(losses: NDArray[np.float64], sizes: NDArray[np.int64], points: int = POINTS) -> Curve:
     """A curve through the evaluations of a painting, evenly spaced, the first and the last of each level among them.
 
     Args:
-        losses: a row for each evaluation, weighted: content terms, style terms, TV.
-        sizes: long side of each one's level.
-        content_terms: how many of the terms are the content's.
+        losses: ``[n, 3]``, a row for each evaluation: the weighted sums of the content terms, the style terms and TV.
+        sizes: long side of each one's level, ``[n]``.
         points: rows, at most, but for those at the ends of levels; what is not finite has none.
     """
     count = len(losses)
@@ -24,5 +23,4 @@ def make_curve(losses: NDArray[np.float64], sizes: NDArray[np.int64], content_te
     ends |= {i - 1 for i in ends if i}
     chosen = sorted(ends | {round(i) for i in np.linspace(0, count - 1, max(2, points - len(ends)))}) if count else []
     finite: NDArray[np.bool_] = np.isfinite(losses.sum(1))
-    sums = np.stack([losses[:, :content_terms].sum(1), losses[:, content_terms:-1].sum(1), losses[:, -1]], axis=1)
-    return [[i + 1, int(sizes[i]), *(float(f"{value:.4g}") for value in sums[i])] for i in chosen if finite[i]]
+    return [[i + 1, int(sizes[i]), *(float(f"{value:.4g}") for value in losses[i])] for i in chosen if finite[i]]

@@ -23,7 +23,7 @@ REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Present:
     """What is in a painting's place.
 
     Attributes:
@@ -55,11 +55,11 @@ class Output(Protocol):
         """Where the painting ``key`` is, see `Item.key`."""
         ...
 
-    def look(self, key: str) -> Found | None:
+    def look(self, key: str) -> Present | None:
         """What is there; None for nothing."""
         ...
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Found], None]) -> None:
+    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
         """Save a painting whole, and have it journalled: so that there is none without its line, or that none is lost.
 
         Args:
@@ -82,29 +82,29 @@ class FolderOutput:
 
     @property
     def name(self) -> str:
-        """See `Output`."""
+        """The folder's path, for people."""
         return str(self.root)
 
     def place(self, key: str) -> Path:
-        """See `Output`."""
+        """The path of a painting."""
         return self.root / key
 
-    def look(self, key: str) -> Found | None:
-        """See `Output`."""
+    def look(self, key: str) -> Present | None:
+        """What is in a painting's place; None for nothing."""
         target = self.root / key
         try:
             status = target.lstat()
         except OSError:
             return None
-        return Found(status.st_size, status.st_mtime_ns, target.is_dir())
+        return Present(status.st_size, status.st_mtime_ns, target.is_dir())
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Found], None]) -> None:
-        """See `Output`: staged, journalled, published. A run that was killed in between is completed by the next."""
+    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
+        """Stage a painting, have it journalled, and publish it. The next run completes what a kill leaves in between."""
         target = self.root / key
         make_folder(target.parent)
         status = stage(temporary, data)
         try:
-            journalled(Found(status.st_size, status.st_mtime_ns))
+            journalled(Present(status.st_size, status.st_mtime_ns))
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

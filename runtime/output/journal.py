@@ -17,6 +17,9 @@ from .curves import Curve
 from .folder import STATE, FolderOutput, Output
 from .shard import Shard
 
+PAINTED, FAILED = "painted", "failed"
+"""What a line says of a photo."""
+
 FORMAT_VERSION = 1
 """Version of a line. Lines of another version are skipped, and their pictures painted anew."""
 
@@ -31,7 +34,7 @@ class Entry:
     Attributes:
         target: output, relative to the output folder, with ``/`` between folders.
         source: the photo, an absolute path.
-        outcome: ``painted`` or ``failed``.
+        outcome: `PAINTED` or `FAILED`.
         reason: the optimiser's status, or why it failed.
         finished: when, ISO 8601, UTC. For people; nothing depends on it.
         nstbatch: version of the program.
@@ -200,7 +203,7 @@ class Journal:
             self._handle = None
 
     def _is_known(self, entry: Entry) -> bool:
-        last = self.failed.get(entry.target) if entry.outcome == "failed" else None
+        last = self.failed.get(entry.target) if entry.outcome == FAILED else None
         return last is not None and (last.reason, last.source) == (entry.reason, entry.source)
 
     def _entries(self, path: Path) -> Iterator[Entry]:
@@ -211,7 +214,7 @@ class Journal:
                 self.skipped += 1
 
     def _take(self, entry: Entry) -> None:
-        if entry.outcome == "painted":
+        if entry.outcome == PAINTED:
             self.painted[entry.target] = self._lightened(entry)
             self.failed.pop(entry.target, None)
             self.known.setdefault(entry.target, set()).add(entry.output_sha256)

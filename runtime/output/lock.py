@@ -22,7 +22,7 @@ from .shard import Shard
 def hold(
     roots: Sequence[Path],
     wait: bool = False,
-    told: Callable[[str], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
     shard: Shard | None = None,
 ) -> Iterator[None]:
     """Hold output folders, which are made if they are missing, against other runs.
@@ -31,7 +31,7 @@ def hold(
         roots: the folders.
         shard: of the photos that the run paints. Runs of other shards may go on meanwhile; one of all photos may not.
         wait: for a run that holds one to end, instead of failing.
-        told: is told whom it waits for.
+        note: is called with a sentence about the run that is waited for.
 
     Raises:
         LockedError: another run holds one of them.
@@ -40,12 +40,12 @@ def hold(
     # In one order for all, so that two runs that wait do not wait for each other.
     with contextlib.ExitStack() as stack:
         for root in sorted({os.path.realpath(root) for root in roots}):
-            stack.enter_context(_hold_one(Path(root), wait, told, shard or Shard()))
+            stack.enter_context(_hold_one(Path(root), wait, note, shard or Shard()))
         yield
 
 
 @contextlib.contextmanager
-def _hold_one(root: Path, wait: bool, told: Callable[[str], None], shard: Shard) -> Iterator[None]:
+def _hold_one(root: Path, wait: bool, note: Callable[[str], None], shard: Shard) -> Iterator[None]:
     state = root / STATE
     holder = state / f"holder{shard.suffix}.json"
     locks: list[FileLock | _SharedLock] = [_file_lock(state / "lock")]
@@ -61,7 +61,7 @@ def _hold_one(root: Path, wait: bool, told: Callable[[str], None], shard: Shard)
                     text = f"{root}: another run holds this output folder ({_who(state)})"
                     if not wait:
                         raise LockedError(f"{text}; wait for it with --wait, or name another folder with -o") from None
-                    told(f"{text}; waiting for it")
+                    note(f"{text}; waiting for it")
                     lock.acquire()
                 held.callback(lock.release)
             # The lock is what counts; on a full disk the note may be missing.

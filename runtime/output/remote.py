@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.atomic import make_folder, write_atomic
 from ..files.stamp import Stamp
-from .folder import REPORT, REPORT_FILES, STATE, Found
+from .folder import REPORT, REPORT_FILES, STATE, Present
 from .journal import Entry, Journal
 from .shard import Shard
 
@@ -43,24 +43,24 @@ class RemoteOutput:
     def __init__(self, url: "UPath", mirror: Path) -> None:
         self.url = url
         self.root = mirror
-        self._there: dict[str, Found] = {}
+        self._there: dict[str, Present] = {}
         """What is there, by key: asking for each would take longer than painting some."""
 
     @property
     def name(self) -> str:
-        """See `Output`."""
+        """The URL, for people."""
         return str(self.url)
 
     def place(self, key: str) -> "UPath":
-        """See `Output`."""
+        """The URL of a painting."""
         return self.url / key
 
-    def look(self, key: str) -> Found | None:
-        """See `Output`: as of `pull`, and of what was saved since."""
+    def look(self, key: str) -> Present | None:
+        """What is in a painting's place, as of `pull` and of what was saved since."""
         return self._there.get(key)
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Found], None]) -> None:
-        """See `Output`: uploaded, journalled."""
+    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
+        """Upload a painting whole, and have it journalled then."""
         del temporary
         place = self.place(key)
         remote.write_bytes(place, data)
@@ -147,12 +147,8 @@ class RemoteOutput:
             return None
 
 
-def _found(stamp: Stamp) -> Found:
-    return Found(stamp.size, stamp.ctime_ns)
-
-
-_MERGED = 500
-"""Lines that become one object."""
+def _found(stamp: Stamp) -> Present:
+    return Present(stamp.size, stamp.ctime_ns)
 
 
 class RemoteJournal(Journal):
@@ -167,6 +163,9 @@ class RemoteJournal(Journal):
         curves: likewise.
     """
 
+    MERGED: ClassVar[int] = 500
+    """Lines that become one object."""
+
     def __init__(self, output: RemoteOutput, shard: Shard | None = None, curves: int = 0) -> None:
         super().__init__(output.root, shard=shard or Shard(), curves=curves)
         self._output = output
@@ -176,15 +175,15 @@ class RemoteJournal(Journal):
 
     @property
     def output(self) -> RemoteOutput:
-        """See `Journal`."""
+        """Where the paintings are."""
         return self._output
 
     def again(self, curves: int = 0) -> "RemoteJournal":
-        """See `Journal`."""
+        """The same journal, read anew from the mirror."""
         return RemoteJournal(self._output, self.shard, curves)
 
     def append(self, entry: Entry) -> None:
-        """See `Journal`."""
+        """Add a line as an object of its own; many of them are merged into one."""
         if self._is_known(entry):
             return
         line = entry.to_json().encode() + b"\n"
@@ -192,11 +191,11 @@ class RemoteJournal(Journal):
         self._output.put(name, line)
         self._lines[name] = line
         self._take(entry)
-        if len(self._lines) >= _MERGED:
+        if len(self._lines) >= self.MERGED:
             self._merge()
 
     def close(self) -> None:
-        """See `Journal`; what cannot be merged now stays as it is."""
+        """Merge the last lines; what cannot be merged now stays as it is."""
         with contextlib.suppress(OSError):
             self._merge()
 

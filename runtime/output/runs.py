@@ -5,14 +5,13 @@ import datetime
 import json
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..bundle.spec import Bundle
 from .folder import STATE
 
 
@@ -43,16 +42,16 @@ class Run:
     failed: int | None = None
 
     @classmethod
-    def begin(cls, provider: str, precision: str, bundle: str) -> "Run":
+    def begin(cls, provider: str, precision: str, bundle: Bundle, command: str) -> "Run":
         """A run that begins now, of this process."""
         started = datetime.datetime.now(datetime.UTC)
         return cls(
             id=f"{started:%Y%m%dT%H%M%S}-{platform.node()}-{os.getpid()}",
             started=started.isoformat(timespec="seconds"),
-            command=shlex.join(["nstbatch", *sys.argv[1:]]),
+            command=command,
             versions=", ".join(_versions()),
             provider=f"{provider}, {precision}",
-            bundle=bundle,
+            bundle=f"{bundle.manifest.spec.network}, {bundle.path}",
         )
 
     def append(self, root: Path, suffix: str = "") -> None:

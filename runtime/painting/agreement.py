@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
+from ..engine.host import Host
 from ..errors import ProviderError
 from ..recipe.presets import LossWeights
+from ..recipe.provider import Provider
 from .objective import Objective, balance, encode
 
 BOUNDS = {"float32": 1e-2, "tf32": 0.1, "fp16": 0.1, "bfloat16": 0.3}
@@ -49,7 +51,7 @@ def check_agreement(engine: Engine, precisions: Iterable[str]) -> list[Agreement
     noise = np.cumsum(np.cumsum(rng.standard_normal((2, 3, height, width)), axis=2), axis=3)
     noise -= noise.min(axis=(2, 3), keepdims=True)
     photo, style = (255 * noise / noise.max(axis=(2, 3), keepdims=True)).astype(np.float32)[:, None]
-    reference = Engine(engine.bundle, "cpu", engine.threads)
+    reference = Engine(engine.bundle, Host(provider=Provider.CPU, threads=engine.threads))
     targets = replace(encode(reference, photo[:, :, ::-1].copy()), grams=encode(reference, style).grams)
     weights = balance(LossWeights(content=1.0, style=100.0, tv=0.0), targets)
     _, expected_gradient, expected_terms = Objective(reference, targets, weights)(photo)

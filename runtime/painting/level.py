@@ -2,27 +2,43 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.engine import Engine
 from ..optimizer.choose import make_optimizer
+from ..pictures.pixels import Pixels
 from ..pictures.regions import Guidance
 from ..recipe.settings import Settings
+from ..recipe.size import Size
 from .objective import Evaluated, Objective, encode, weigh
-from .schedule import make_schedule
+from .schedule import make_schedule, precisions_of
 from .style import Grams
-
-if TYPE_CHECKING:
-    from .stylizer import Stylizer
-
-Pixels = NDArray[np.float32]
-
 
 _WINDOW = 10
 """Evaluations over which progress is measured."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a level begins with.
+
+    Attributes:
+        content: the photo at this size, ``[1, 3, H, W]``, RGB, 0..255.
+        start: the first iterate, of the same shape.
+        grams: of the style, at the size for this level.
+        cost: of an evaluation, in those at the last level's size; 1 for the last.
+        guidance: where the photo's regions are, see `encode`.
+    """
+
+    content: Pixels
+    start: Pixels
+    grams: Grams
+    cost: float
+    guidance: Guidance | None = None
 
 
 class Level:
@@ -34,13 +50,9 @@ class Level:
     busy host.
 
     Args:
-        stylizer: whose engine to use.
+        engine: that evaluates.
         settings: of the optimisation.
-        content: the photo at this size, ``[1, 3, H, W]``, RGB, 0..255.
-        start: the first iterate, of the same shape.
-        grams: of the style, at the size for this level.
-        cost: of an evaluation, in those at the last level's size.
-        guidance: where the photo's regions are, see `encode`.
+        canvas: what the level begins with.
 
     Attributes:
         content: the photo.
@@ -49,28 +61,20 @@ class Level:
         evaluation_seconds: that ONNX Runtime took.
     """
 
-    def __init__(
-        self,
-        stylizer: "Stylizer",
-        settings: Settings,
-        content: Pixels,
-        start: Pixels,
-        grams: Grams,
-        cost: float,
-        guidance: Guidance | None = None,
-    ) -> None:
-        engine = stylizer.engine
-        self.content = content
-        self._cost = cost
+    def __init__(self, engine: Engine, settings: Settings, canvas: Canvas) -> None:
+        self.content = canvas.content
+        self._cost = canvas.cost
         self._tolerance = settings.tolerance
-        self._phases = make_schedule(settings, stylizer.precisions, last=cost == 1)
+        precisions = precisions_of(settings, engine.precisions)
+        self._phases = make_schedule(settings, precisions, last=canvas.cost == 1)
         self.planned = sum(phase.evaluations for phase in self._phases)
         self.made = 0
         began = time.perf_counter()
         self._engine = engine
-        self._targets = replace(encode(engine, content, guidance), grams=grams)
+        self._targets = replace(encode(engine, canvas.content, canvas.guidance), grams=canvas.grams)
         self.evaluation_seconds = time.perf_counter() - began
-        self._weights = weigh(settings, engine.bundle.manifest.spec, *start.shape[2:])
+        start = canvas.start
+        self._weights = weigh(settings, engine.bundle.manifest.spec, Size.of_array(start.shape))
         self._shape = start.shape
         self._index = 0
         self._lowest: list[float] = []

@@ -11,11 +11,9 @@ from ..bundle.spec import BundleSpec
 from ..engine.binding import Array, Buffer
 from ..engine.engine import Engine
 from ..pictures.regions import Guidance
-from ..recipe.presets import PRESETS, LossWeights, Shapes
+from ..recipe.presets import PRESETS, LossWeights, Shapes, TapShape, TermWeights
 from ..recipe.settings import Settings
-
-Weights = tuple[NDArray[np.float64], NDArray[np.float64], float]
-"""Of the content terms ``[k]``, the style terms ``[l]`` and the TV term, in the order of the bundle's taps."""
+from ..recipe.size import Size
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,15 @@ class Objective:
         self,
         engine: Engine,
         targets: Targets,
-        weights: Weights,
+        weights: TermWeights,
         damping: float | None = None,
         precision: str = "float32",
     ) -> None:
-        content, style, tv = weights
+        content, style = np.array(weights.content, np.float64), np.array(weights.style, np.float64)
         self.engine = engine
         self.precision = precision
         self.damping = damping
-        self.weights = np.concatenate([content, style, [tv]])
+        self.weights = np.concatenate([content, style, [weights.tv]])
         # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
         self.unit = float(self.weights.max()) or 1.0
         self.fixed: dict[str, Array] = {
@@ -110,7 +108,7 @@ class Objective:
             **targets.masks,
             "content_weight": (content / self.unit).astype(np.float32),
             "style_weight": (style / self.unit).astype(np.float32),
-            "tv_weight": np.array(tv / self.unit, np.float32),
+            "tv_weight": np.array(weights.tv / self.unit, np.float32),
         }
         self._evaluate = engine.bind("gradient", self.fixed, precision)
         self._gradient: Buffer | None = None
@@ -152,7 +150,7 @@ def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Ta
     masks, shares = {}, None
     if spec.regions:
         guidance = guidance or Guidance.whole()
-        masks, shares = guidance.masks(spec, *image.shape[2:]), guidance.shares
+        masks, shares = guidance.masks(spec, Size.of_array(image.shape)), guidance.shares
     values = engine.run("encode", {"image": image} | masks)
     k = len(spec.content_taps)
     return Targets(
@@ -163,21 +161,21 @@ def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Ta
     )
 
 
-def weigh(settings: Settings, spec: BundleSpec, height: int, width: int) -> Weights:
+def weigh(settings: Settings, spec: BundleSpec, size: Size) -> TermWeights:
     """Weights of the graph's unweighted terms, for an image of that size."""
-    shapes = Shapes.of(spec, height, width)
     weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
-    content, style, tv = PRESETS[settings.preset].balance(weights, shapes)
+    terms = PRESETS[settings.preset].balance(weights, Shapes.of(spec, size))
     factors = dict(settings.layer_weights)
 
-    def weighted(values: list[float], taps: Sequence[str]) -> NDArray[np.float64]:
-        return np.array(values) * [factors.get(tap, 1.0) for tap in taps]
+    def weighted(values: list[float], taps: Sequence[str]) -> list[float]:
+        return [value * factors.get(tap, 1.0) for value, tap in zip(values, taps, strict=True)]
 
-    return weighted(content, spec.content_taps), weighted(style, spec.style_taps), tv
+    return TermWeights(weighted(terms.content, spec.content_taps), weighted(terms.style, spec.style_taps), terms.tv)
 
 
-def balance(weights: LossWeights, targets: Targets) -> Weights:
+def balance(weights: LossWeights, targets: Targets) -> TermWeights:
     """Weights of the graph's unweighted terms by the formula of ``gatys``, which knows no size but the channels'."""
-    alike = [tuple((value.shape[1], 0, 0) for value in group.values()) for group in (targets.contents, targets.grams)]
-    content, style, tv = PRESETS["gatys"].balance(weights, Shapes(0, 0, *alike))
-    return np.array(content), np.array(style), tv
+    content, style = (
+        tuple(TapShape(value.shape[1], 0, 0) for value in group.values()) for group in (targets.contents, targets.grams)
+    )
+    return PRESETS["gatys"].balance(weights, Shapes(Size(0, 0), content, style))

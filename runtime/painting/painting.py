@@ -3,23 +3,23 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..engine.engine import Engine
 from ..pictures.colors import take_chroma
 from ..pictures.photo import Picture
-from ..pictures.pixels import enlarge, fit, from_pixels, resize, to_pixels
+from ..pictures.pixels import Pixels, enlarge, from_pixels, resize, to_pixels
 from ..pictures.regions import Guidance
 from ..recipe.settings import Settings, chroma_share
-from .level import Level, Pixels
+from ..recipe.size import Size
+from .level import Canvas, Level
 from .objective import Evaluated, Objective
 from .schedule import evaluation_work
-
-if TYPE_CHECKING:
-    from .stylizer import Stylizer
+from .style import StyleTargets
 
 _NOISE = 20.0
 """Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
@@ -43,28 +43,68 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Losses:
+    """The weighted losses of a painting, n evaluations of them.
+
+    Attributes:
+        terms: ``[n, k + l + 1]``, a column for each term: content, style, total variation.
+        names: of the columns: the content taps, the style taps, ``tv``.
+        content_taps: how many of them are content taps, k.
+    """
+
+    terms: NDArray[np.float64]
+    names: tuple[str, ...]
+    content_taps: int
+
+    @property
+    def content(self) -> NDArray[np.float64]:
+        """The sum of the content terms, ``[n]``."""
+        return self.parts[:, 0]
+
+    @property
+    def style(self) -> NDArray[np.float64]:
+        """The sum of the style terms, ``[n]``."""
+        return self.parts[:, 1]
+
+    @property
+    def tv(self) -> NDArray[np.float64]:
+        """The term of the total variation, ``[n]``."""
+        return self.parts[:, 2]
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """The loss, ``[n]``: the sum of all terms."""
+        total: NDArray[np.float64] = self.terms.sum(1)
+        return total
+
+    @property
+    def parts(self) -> NDArray[np.float64]:
+        """Content, style and total variation side by side, ``[n, 3]``."""
+        k = self.content_taps
+        return np.stack([self.terms[:, :k].sum(1), self.terms[:, k:-1].sum(1), self.terms[:, -1]], axis=1)
+
+
+@dataclass(frozen=True)
 class Result:
     """A painted photo.
 
     Attributes:
         picture: the painting at the photo's own size, with the photo's alpha and EXIF block.
-        losses: a row for each evaluation, the weighted terms ``[k + l + 1]``: content, style, TV; their sum is the loss.
-        sizes: long side, in pixels, of each row's level.
-        whitened: whether a row's style terms are in the whitened metric of early work, see `make_schedule`.
+        losses: of each evaluation.
+        sizes: long side, in pixels, of each evaluation's level, ``[n]``.
+        whitened: whether an evaluation's style terms are in the whitened metric of early work, ``[n]``; see `make_schedule`.
         status: why it ended, in a sentence.
         seconds: wall time, decoding and resampling included.
         evaluation_seconds: the part of it that ONNX Runtime took.
-        content_terms: how many of the terms are the content's, k.
     """
 
     picture: Picture
-    losses: NDArray[np.float64]
+    losses: Losses
     sizes: NDArray[np.int64]
     whitened: NDArray[np.bool_]
     status: str
     seconds: float
     evaluation_seconds: float
-    content_terms: int
 
     @property
     def image(self) -> Image.Image:
@@ -76,42 +116,59 @@ class Result:
         return image
 
     @property
+    def evaluations(self) -> int:
+        """How often loss and gradient were evaluated, over all levels."""
+        return len(self.sizes)
+
+    @property
     def loss(self) -> float:
         """Lowest loss of the last level, of the objective itself."""
-        last = self.losses[(self.sizes == self.sizes[-1]) & ~self.whitened]
-        return float(np.nanmin(last.sum(1)))
+        return float(np.nanmin(self.losses.total[(self.sizes == self.sizes[-1]) & ~self.whitened]))
+
+
+@dataclass(frozen=True)
+class PhotoJob:
+    """One photo that is to be painted.
+
+    Attributes:
+        picture: the photo.
+        limit: long side, in pixels, above which there is to be no level; None for no limit.
+        guidance: where its regions are, and what is kept of it; None for a photo without masks.
+        style: number of its style, see `Stylizer.styles`.
+    """
+
+    picture: Picture
+    limit: int | None = None
+    guidance: Guidance | None = None
+    style: int = 0
 
 
 class Painting:
     """The optimisation of one photo, an evaluation at a time, that can be put aside and taken up again.
 
     Args:
-        stylizer: whose engine and style to use.
-        picture: the photo.
-        settings: see the attribute.
-        guidance: where the photo's regions are, and what is kept of it.
-        style: number of its style.
+        engine: that evaluates.
+        settings: of the optimisation.
+        job: the photo.
+        style: what it is to be painted in.
+        start: the picture that ``init`` names.
 
     Attributes:
-        settings: those it is painted by.
+        settings: those it is painted by, with no level above the job's limit.
     """
 
     def __init__(
-        self,
-        stylizer: "Stylizer",
-        picture: Picture,
-        settings: Settings,
-        guidance: Guidance | None = None,
-        style: int = 0,
+        self, engine: Engine, settings: Settings, job: PhotoJob, style: StyleTargets, start: Picture | None = None
     ) -> None:
         self._began = time.perf_counter()
-        self.settings = settings
-        self._stylizer = stylizer
-        self._picture = picture
-        self._guidance = guidance
-        self._style = stylizer.style_for(picture, style)
-        self._levels = settings.levels(max(picture.size))
-        self._shapes = [fit(picture.size, level) for level in self._levels]
+        self.settings = settings if job.limit is None else settings.at_most(job.limit)
+        self._engine = engine
+        self._picture = job.picture
+        self._guidance = job.guidance
+        self._style = style
+        self._start_picture = start
+        self._levels = self.settings.levels(job.picture.size.long_side)
+        self._shapes = [job.picture.size.fit(level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []
         self._sizes: list[int] = []
         self._whitened: list[bool] = []
@@ -157,9 +214,9 @@ class Painting:
         level.tell(evaluated, seconds)
         self._rows.append(evaluated.terms)
         self._whitened.append(level.whitened)
-        size = max(self._shapes[self._index])
+        size = self._shapes[self._index].long_side
         self._sizes.append(size)
-        work = [evaluation_work(*shape) for shape in self._shapes]
+        work = [evaluation_work(shape) for shape in self._shapes]
         part = sum(work[: self._index]) + work[self._index] * level.made / level.planned
         return Progress(part / sum(work), size, float(evaluated.terms.sum()), len(self._rows))
 
@@ -194,20 +251,20 @@ class Painting:
         rows, sizes, whitened = np.array(self._rows), np.array(self._sizes), np.array(self._whitened)
         evaluating = self._evaluating + level.evaluation_seconds
         seconds, finish = time.perf_counter() - self._began, self._finish
-        content_terms = len(self._stylizer.engine.bundle.manifest.spec.content_taps)
+        spec = self._engine.bundle.manifest.spec
+        losses = Losses(rows, (*spec.content_taps, *spec.style_taps, "tv"), len(spec.content_taps))
 
         def end() -> Result:
             began = time.perf_counter()
             painted = finish(image, picture.size)
             return Result(
                 picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
-                losses=rows,
+                losses=losses,
                 sizes=sizes,
                 whitened=whitened,
                 status=status,
                 seconds=seconds + time.perf_counter() - began,
                 evaluation_seconds=evaluating,
-                content_terms=content_terms,
             )
 
         return end
@@ -244,12 +301,12 @@ class Painting:
         self._whitened = [bool(value) for value in state["whitened"]]
 
     @property
-    def _finish(self) -> Callable[[Pixels, tuple[int, int]], Image.Image]:
+    def _finish(self) -> Callable[[Pixels, Size], Image.Image]:
         """What makes an image of pixels, in a size; it holds the photo, and not the optimiser's vectors."""
         photo, share = self._picture.rgb, chroma_share(self.settings.colors)
         keep = None if self._guidance is None else self._guidance.keep
 
-        def finish(pixels: Pixels, size: tuple[int, int]) -> Image.Image:
+        def finish(pixels: Pixels, size: Size) -> Image.Image:
             painted = resize(from_pixels(pixels), size)
             if share < 1:
                 painted = take_chroma(painted, resize(photo, size), share)
@@ -272,10 +329,9 @@ class Painting:
         return following
 
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
-        pixels = [width * height for width, height in self._shapes]
         grams = self._style.grams(self.settings.style_levels(self._levels)[index])
-        cost = pixels[index] / pixels[-1]
-        return Level(self._stylizer, self.settings, content, start, grams, cost, self._guidance)
+        cost = self._shapes[index].pixels / self._shapes[-1].pixels
+        return Level(self._engine, self.settings, Canvas(content, start, grams, cost, self._guidance))
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""
@@ -289,9 +345,8 @@ class Painting:
             noise = np.random.default_rng(self.settings.seed).standard_normal(content.shape, np.float32)
             mean: Pixels = content.mean((2, 3), keepdims=True)
             return mean + np.float32(_NOISE) * noise
-        start = self._stylizer.start
-        picture = self._style.image.rgb if start is None else start.picture.rgb
-        return to_pixels(resize(picture, (content.shape[3], content.shape[2])))
+        start = self._start_picture or self._style.image
+        return to_pixels(resize(start.rgb, Size.of_array(content.shape)))
 
     def _refine(self, level: Level, content: Pixels) -> Pixels:
         """The first iterate of the next level, for the photo ``content``, from the painting at ``level``.
@@ -299,7 +354,7 @@ class Painting:
         A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
         which enlarging cannot give: without it the content loss starts high.
         """
-        size = content.shape[3], content.shape[2]
+        size = Size.of_array(content.shape)
         enlarged = enlarge(level.image, size)
         if self.settings.init != "content":
             return enlarged

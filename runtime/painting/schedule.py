@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..recipe.provider import Precision
 from ..recipe.settings import Settings
+from ..recipe.size import Size
 
 DAMPING = 0.02
 """Of the whitened metric, see `Targets.metrics`; ``bench/ideas.py`` tries others."""
@@ -28,14 +30,25 @@ class Phase:
     precision: str
 
 
-def evaluation_work(width: int, height: int) -> int:
+def evaluation_work(size: Size) -> int:
     """What an evaluation costs, in that of a pixel: small ones cost more for each."""
-    return width * height + _CALL
+    return size.pixels + _CALL
 
 
 _CALL = 3000
 """Pixels that cost what an evaluation costs besides its own: a pixel of 96 x 67 costs one and a half times what one of
 512 x 341 does (bench/scale.py)."""
+
+
+def precisions_of(settings: Settings, available: Sequence[str]) -> tuple[str, ...]:
+    """The precisions that evaluations are made in: the early work's, and the last one's where that is another.
+
+    Args:
+        settings: of the optimisation.
+        available: that the provider computes in, the quickest last.
+    """
+    chosen = settings.precision
+    return (available[-1], Precision.FLOAT32) if chosen == Precision.MIXED else (chosen,)
 
 
 def make_schedule(settings: Settings, precisions: Sequence[str], *, last: bool) -> list[Phase]:

@@ -14,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
-from ..errors import ImageError, StyleError
 from ..files.atomic import write_atomic
-from ..files.location import Location
 from ..pictures.colors import MATCHERS
-from ..pictures.photo import Photo, Picture, read_photo
-from ..pictures.pixels import fit, resize, to_pixels
+from ..pictures.photo import Photo, Picture
+from ..pictures.pixels import resize, to_pixels
 from ..pictures.regions import Color, Guidance, Mask, assign
-from ..recipe.settings import MAX_MEGAPIXELS
 from .objective import encode
 
 Grams = dict[str, NDArray[np.float32]]
@@ -34,18 +31,6 @@ _LEAST = 0.005
 
 _KEPT = 16
 """Sets kept in memory, 2 MiB each for VGG-19: photos smaller than the size optimised at bring a set each."""
-
-
-def read_style(path: Location, max_megapixels: float = MAX_MEGAPIXELS, role: str = "style") -> Photo:
-    """Read a style, or a picture of another ``role``: `read_photo`, with the error of a run that cannot begin.
-
-    Raises:
-        StyleError: the picture cannot be read.
-    """
-    try:
-        return read_photo(path, max_megapixels)
-    except ImageError as error:
-        raise StyleError(f"{role}: {error}") from None
 
 
 class StyleTargets(Protocol):
@@ -97,11 +82,11 @@ class Blend:
         return self._styles[self._shares.index(max(self._shares))].image
 
     def matched(self, photo: Picture, how: str) -> "Blend":
-        """See `StyleTargets`."""
+        """The blend of the same styles in a photo's colours."""
         return Blend([style.matched(photo, how) for style in self._styles], self._shares)
 
     def grams(self, size: int) -> Grams:
-        """See `StyleTargets`."""
+        """The mean of the styles' Gram matrices at a long side of ``size`` pixels."""
         sets = [style.grams(size) for style in self._styles]
         blend = {name: np.zeros_like(gram) for name, gram in sets[0].items()}
         shares = np.array([share * style.present for share, style in zip(self._shares, self._styles, strict=True)])
@@ -157,7 +142,7 @@ class Style:
         return self._photo.picture
 
     def matched(self, photo: Picture, how: str) -> "Style":
-        """See `StyleTargets`; its matrices are kept for as long as it is."""
+        """The same style in a photo's colours; its matrices are kept for as long as it is."""
         recolored = Picture(MATCHERS[how](self.image.rgb, photo.rgb))
         return Style(replace(self._photo, picture=recolored), self._engine, None, self._mask, self._regions)
 
@@ -168,7 +153,7 @@ class Style:
         return present
 
     def grams(self, size: int) -> Grams:
-        """See `StyleTargets`."""
+        """Gram matrices at a long side of ``size`` pixels: from memory, from the cache, or computed now."""
         with self._lock:
             if size not in self._memory:
                 if len(self._memory) == _KEPT:
@@ -182,7 +167,7 @@ class Style:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _compute(self, size: int) -> Grams:
-        image = resize(self.image.rgb, fit(self.image.size, size))
+        image = resize(self.image.rgb, self.image.size.fit(size))
         grams = dict(encode(self._engine, to_pixels(image), self._guidance).grams)
         path = self._file(size)
         if path is not None:

@@ -1,22 +1,27 @@
 """One photo to one painting, in one style."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..bundle.spec import Bundle
 from ..engine.engine import Engine
-from ..engine.providers import MIXED
+from ..engine.host import Host
 from ..errors import ImageError, ProviderError, StyleError, UsageError
+from ..files.location import Location
 from ..pictures.photo import Photo, Picture, read_picture
 from ..pictures.regions import Color, Guidance, Mask, find_regions, guide
+from ..pictures.styles import Styles, read_style
 from ..recipe.fingerprint import Recipe
-from ..recipe.presets import DEFAULT, HEAVIEST, PRESETS
+from ..recipe.keywords import names_of, refuse_unknown, take
+from ..recipe.presets import DEFAULT, PRESETS
+from ..recipe.provider import Precision, Provider
 from ..recipe.settings import FEATHER, INITS, MATCHES, Settings
 from .agreement import check_agreement
-from .painting import Painting, Progress, Result
-from .style import Blend, Style, StyleTargets, read_style
+from .painting import Painting, PhotoJob, Progress, Result
+from .schedule import precisions_of
+from .style import Blend, Style, StyleTargets
 
 START = "picture to start from"
 """What errors call the picture that ``init`` names."""
@@ -44,61 +49,83 @@ class Facts:
 
 
 class Stylizer:
-    """Paints photos in one style, or in one of several.
+    """Paints photos in one style, or in one of several. `open` makes one of paths and options.
 
     Args:
-        bundle: folder of a bundle, a loaded one, or an engine that has one.
-        style: the style picture, a path or already read; or several, to be blended.
-        blend: the share of each; None for equal shares.
-        each: whether several are each a style by itself, and not blended.
-        masks: of each style, the colours of whose regions those of a photo's mask are to have; a bundle with regions takes
-            them.
-        provider, threads, device, vectors, graphs: see `Engine`.
-        cache: folder to keep style sets, and TensorRT's engines, in; None keeps them in memory.
+        engine: evaluates.
+        styles: what to paint in.
+        settings: of the optimisation.
         start: the picture that ``init`` names, if it has been read already.
-        settings: see `Settings.of`.
+        check: compares the engine's provider with the CPU provider before the first painting.
 
     Attributes:
-        styles: what photos are painted in, by number; one, but for ``each``.
+        settings: those that the engine can follow.
+        styles: what photos are painted in, by number; one, unless each of several is a style by itself.
         regions: their colours; none without masks.
 
     Raises:
-        BundleError, ProviderError, StyleError, UsageError: bundle, provider, style or a setting cannot be used.
+        ProviderError, StyleError, UsageError: the engine cannot follow the settings, or the styles cannot be used with it.
     """
 
     def __init__(
         self,
-        bundle: str | Path | Bundle | Engine,
-        style: "str | Path | Photo | Sequence[str | Path | Photo]",
-        *,
-        blend: Sequence[float] | None = None,
-        each: bool = False,
-        masks: Sequence[str | Path | Mask] = (),
-        provider: str = "auto",
-        threads: int | None = None,
-        device: int | None = None,
-        vectors: str = "host",
-        graphs: bool = False,
-        cache: str | Path | None = None,
+        engine: Engine,
+        styles: Styles,
+        settings: Settings,
         start: Photo | None = None,
-        **settings: Any,
+        check: Callable[[Engine, Iterable[str]], object] = check_agreement,
     ) -> None:
-        self.settings = Settings.of(**settings)
-        if not isinstance(bundle, Engine):
-            bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-            folder = None if cache is None else Path(cache)
-            bundle = Engine(bundle, provider, threads, self.settings.precision, device, folder, vectors, graphs)
-        self.engine = bundle
-        self.settings = _possible(self.settings, bundle)
-        self._agreed = bundle.provider == "cpu"
+        self.engine = engine
+        self.settings = _possible(settings, engine)
+        self._check_agreement = check
+        self._agreed = engine.provider == Provider.CPU
         self.regions: tuple[Color, ...] = ()
-        if each and (blend is not None or masks):
-            raise UsageError("styles that are painted each by itself take neither a blend nor masks")
-        pictures = [style] if isinstance(style, str | Path | Photo) else style
-        self.styles: tuple[StyleTargets, ...] = self._read(pictures, blend, each, masks, cache)
+        self.styles: tuple[StyleTargets, ...] = self._targets(styles)
         if start is None and self.settings.init not in INITS:
             start = read_style(Path(self.settings.init), role=START)
         self.start = start
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle | Engine,
+        style: str | Path | Photo | Sequence[str | Path | Photo],
+        *,
+        start: Photo | None = None,
+        style_blend: Sequence[float] | None = None,
+        style_each: bool = False,
+        style_mask: Sequence[str | Path | Mask] = (),
+        check: Callable[[Engine, Iterable[str]], object] = check_agreement,
+        **options: Any,
+    ) -> "Stylizer":
+        """A stylizer of a bundle, a style and options by their names on the command line.
+
+        Args:
+            bundle: folder of a bundle, a loaded one, or an engine that has one.
+            style: the style picture, a path or already read; or several.
+            start: the picture that ``init`` names, if it has been read already.
+            style_blend: the share of each of several styles; None for equal shares.
+            style_each: whether several are each a style by itself.
+            style_mask: of each style, the colours of whose regions those of a photo's mask are to have.
+            check: see `Stylizer`.
+            options: fields of `Settings`, and those of `Settings.of`; and of `Host`, unless an engine is given.
+
+        Raises:
+            BundleError, ProviderError, StyleError, UsageError: bundle, provider, style or an option cannot be used.
+        """
+        of_host = [] if isinstance(bundle, Engine) else names_of(Host)
+        refuse_unknown(options, [*Settings.KEYWORDS, *of_host])
+        if isinstance(options.get("cache"), str):
+            options["cache"] = Path(options["cache"])
+        host = take(Host, options)
+        settings = Settings.of(**{name: value for name, value in options.items() if name not in of_host})
+        if not isinstance(bundle, Engine):
+            loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+            bundle = Engine(loaded, host, settings.precision)
+        named = [style] if isinstance(style, str | Path | Photo) else style
+        masks = [mask if isinstance(mask, Mask) else Path(mask) for mask in style_mask]
+        pictures = [picture if isinstance(picture, Photo) else Path(picture) for picture in named]
+        return cls(bundle, Styles.read(pictures, style_blend, style_each, masks), settings, start, check)
 
     def __call__(
         self,
@@ -113,13 +140,13 @@ class Stylizer:
 
         Args:
             photo: a path, or a decoded picture.
-            progress: is told after each evaluation.
-            mask: says by the colours of `regions` where they are.
-            protect: says by its lightness what is kept of the photo.
+            progress: is called after each evaluation.
+            mask: shows by the colours of `regions` where they are.
+            protect: shows by its lightness what is kept of the photo.
             feather: see `FEATHER`.
 
         Raises:
-            ImageError: the photo or a mask cannot be read, or a mask not be meant.
+            ImageError: the photo or a mask cannot be read, or the mask does not fit.
             UsageError: the style has regions and the photo no mask, or it is the other way round, or the bundle has none.
             NonFiniteError: the loss is not finite at the start.
         """
@@ -130,16 +157,15 @@ class Stylizer:
         if mask is not None or protect is not None:
             content, kept = (_mask(given) if given is not None else None for given in (mask, protect))
             guidance = guide(picture.size, self.regions, content, kept, feather)
-        painting = self.begin(picture, guidance=guidance)
+        painting = self.begin(PhotoJob(picture, guidance=guidance))
         while not painting.done:
             progress(painting.step())
         return painting.result()
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Those that evaluations are made in: the early work's, and the last where that is another."""
-        chosen = self.settings.precision
-        return (self.engine.precisions[-1], "float32") if chosen == MIXED else (chosen,)
+        """The precisions that evaluations are made in, see `precisions_of`."""
+        return precisions_of(self.settings, self.engine.precisions)
 
     @property
     def facts(self) -> Facts:
@@ -160,30 +186,22 @@ class Stylizer:
         return style.matched(picture, colors) if colors in MATCHES else style
 
     def cancel(self) -> None:
-        """See `Engine`."""
+        """End an evaluation that is under way, from another thread, and every later one at once."""
         self.engine.cancel()
 
-    def begin(
-        self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None, style: int = 0
-    ) -> Painting:
+    def begin(self, job: PhotoJob) -> Painting:
         """A painting with nothing done yet.
-
-        Args:
-            picture: the photo.
-            limit: long side, in pixels, above which there is to be no level.
-            guidance: where its regions are, and what is kept of it.
-            style: number of its style.
 
         Raises:
             ProviderError: the provider computes something else than the CPU provider.
             UsageError: style, photo and bundle have not the same regions.
         """
-        self.check(guidance)
+        self.check(job.guidance)
         if not self._agreed:
-            check_agreement(self.engine, self.precisions)
+            self._check_agreement(self.engine, self.precisions)
             self._agreed = True
-        settings = self.settings if limit is None else self.settings.at_most(limit)
-        return Painting(self, picture, settings, guidance, style)
+        start = None if self.start is None else self.start.picture
+        return Painting(self.engine, self.settings, job, self.style_for(job.picture, job.style), start)
 
     def check(self, guidance: Guidance | None) -> None:
         """Refuse masks of a photo that do not go with the style's.
@@ -200,35 +218,18 @@ class Stylizer:
     def _has_regions(self) -> bool:
         return self.engine.bundle.manifest.spec.regions
 
-    def _read(
-        self,
-        pictures: Sequence[str | Path | Photo],
-        blend: Sequence[float] | None,
-        each: bool,
-        masks: Sequence[str | Path | Mask],
-        cache: str | Path | None,
-    ) -> tuple[StyleTargets, ...]:
-        shares = [1.0] * len(pictures) if blend is None else list(blend)
-        if len(shares) != len(pictures):
-            raise UsageError(f"a blend of {len(shares)} shares for {len(pictures)} styles")
-        if not pictures or not all(0 < share <= HEAVIEST for share in shares):
-            raise UsageError("a blend takes at least one style, and shares above 0")
-        if masks and len(masks) != len(pictures):
-            raise UsageError(
-                f"{len(masks)} style masks for {len(pictures)} styles; one of a single colour takes a whole style"
-            )
-        if masks and not self._has_regions:
+    def _targets(self, styles: Styles) -> tuple[StyleTargets, ...]:
+        if styles.masks and not self._has_regions:
             raise UsageError(NO_REGIONS)
-        photos = [picture if isinstance(picture, Photo) else read_style(Path(picture)) for picture in pictures]
-        engine, folder = self.engine, None if cache is None else Path(cache)
+        cache = self.engine.host.cache
+        masks: Sequence[Mask | None] = styles.masks or (None,) * len(styles.pictures)
         try:
-            of_styles: list[Mask | None] = [*map(_mask, masks)] if masks else [None] * len(photos)
-            self.regions = find_regions([mask for mask in of_styles if mask is not None])
-            pairs = zip(photos, of_styles, strict=True)
-            styles = [Style(photo, engine, folder, mask, self.regions) for photo, mask in pairs]
+            self.regions = find_regions(styles.masks)
+            pairs = zip(styles.pictures, masks, strict=True)
+            targets = [Style(photo, self.engine, cache, mask, self.regions) for photo, mask in pairs]
         except ImageError as error:
             raise StyleError(f"style mask: {error}") from None
-        return tuple(styles) if each or len(styles) == 1 else (Blend(styles, shares),)
+        return tuple(targets) if styles.each or len(targets) == 1 else (Blend(targets, styles.shares),)
 
 
 TOGETHER = "masks of the style and of the photos go together: give both, or none"
@@ -236,14 +237,14 @@ TOGETHER = "masks of the style and of the photos go together: give both, or none
 NO_REGIONS = "masks take a bundle with regions: leave --bundle out, or make one with `nstbatch export --regions`"
 
 
-def _mask(given: str | Path | Mask) -> Mask:
-    return given if isinstance(given, Mask) else Mask.read(Path(given))
+def _mask(given: str | Location | Mask) -> Mask:
+    return given if isinstance(given, Mask) else Mask.read(Path(given) if isinstance(given, str) else given)
 
 
 def _possible(settings: Settings, engine: Engine) -> Settings:
     """Settings that an engine can follow: on a CPU without bfloat16, OpenVINO's mixed precision is float32 throughout."""
     chosen, had = settings.precision, engine.precisions
-    if (chosen == "fp16") != (had == ("fp16",)):
+    if (chosen == Precision.FP16) != (had == (Precision.FP16,)):
         raise UsageError(
             f"the bundle {engine.bundle.path} computes in {' and '.join(had)}, --precision {chosen} takes another: leave "
             f"--bundle out, or make one with `nstbatch export --precision {'fp16' if chosen == 'fp16' else 'float32'}`"
@@ -259,10 +260,10 @@ def _possible(settings: Settings, engine: Engine) -> Settings:
             f"the total variation of preset {settings.preset} is of kind '{wanted.tv}', of bundle {engine.bundle.path} "
             f"'{spec.tv}': leave --bundle out, or make one with `nstbatch export --preset {settings.preset}`"
         )
-    if chosen in had or (chosen == MIXED and len(had) > 1):
+    if chosen in had or (chosen == Precision.MIXED and len(had) > 1):
         return settings
-    if chosen == MIXED and engine.provider == "openvino":
-        return replace(settings, precision="float32")
+    if chosen == Precision.MIXED and engine.provider == Provider.OPENVINO:
+        return replace(settings, precision=Precision.FLOAT32)
     raise ProviderError(
         f"provider '{engine.provider}' computes in {' and '.join(had)} here, --precision {chosen} is not possible; bfloat16 "
         f"takes --provider openvino on a CPU with AMX, tf32 takes --provider cuda"

@@ -40,7 +40,8 @@ _RANKS = 1024
 _SAMPLE = 512
 """Long side, in pixels, that histograms are taken at."""
 
-Pixels = NDArray[np.float64]
+Values = NDArray[np.float64]
+"""Colours or covariances, in float64."""
 
 
 def take_chroma(painting: Image.Image, photo: Image.Image, share: float) -> Image.Image:
@@ -91,15 +92,15 @@ def match_histograms(style: Image.Image, photo: Image.Image) -> Image.Image:
 MATCHERS = dict(zip(MATCHES, (match, match_histograms), strict=True))
 
 
-def to_oklab(rgb: NDArray[np.uint8]) -> Pixels:
+def to_oklab(rgb: NDArray[np.uint8]) -> Values:
     """Oklab ``[..., 3]`` of sRGB ``[..., 3]``, 0..255: lightness in 0..1, and two axes of chroma."""
     values = rgb / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    lab: Pixels = np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
+    lab: Values = np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
     return lab
 
 
-def from_oklab(lab: Pixels) -> NDArray[np.uint8]:
+def from_oklab(lab: Values) -> NDArray[np.uint8]:
     """Inverse of `to_oklab`; what sRGB has not loses chroma until it has it."""
     linear = _linear(lab, 1.0)
     inside = _inside(linear)
@@ -121,21 +122,21 @@ _MARGIN = 1e-6
 """By which linear light may leave 0..1: rounding. Near black, lightness is the cube root of it."""
 
 
-def _linear(lab: Pixels, chroma: Pixels | float) -> Pixels:
+def _linear(lab: Values, chroma: Values | float) -> Values:
     """Linear sRGB of Oklab with so much of its chroma; it may leave 0..1."""
     a, b, c = np.moveaxis(np.linalg.inv(_TO_LAB), 1, 0)
     cones = lab[..., :1] * a + chroma * (lab[..., 1:2] * b + lab[..., 2:] * c)
-    linear: Pixels = cones**3 @ np.linalg.inv(_TO_CONES).T
+    linear: Values = cones**3 @ np.linalg.inv(_TO_CONES).T
     return linear
 
 
-def _inside(linear: Pixels) -> NDArray[np.bool_]:
+def _inside(linear: Values) -> NDArray[np.bool_]:
     """Which pixels sRGB has."""
     return np.logical_and.reduce((linear >= -_MARGIN) & (linear <= 1 + _MARGIN), axis=-1)  # type: ignore[no-any-return]
 
 
-def _root(covariance: Pixels, power: float) -> Pixels:
+def _root(covariance: Values, power: float) -> Values:
     """A symmetric power of a covariance matrix."""
     values, vectors = np.linalg.eigh(covariance)
-    root: Pixels = (vectors * np.maximum(values, _SINGULAR) ** power) @ vectors.T
+    root: Values = (vectors * np.maximum(values, _SINGULAR) ** power) @ vectors.T
     return root

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..recipe.size import Size
 from .pixels import resize
 
 _CELL = 320
@@ -46,7 +47,7 @@ def contact_sheet(
         draw.text((_MARGIN, top + row * down + height / 2), label, "black", font, anchor="lm")
         for column, picture in enumerate(pictures[row]):
             if picture is not None:
-                small = resize(picture, (max(1, round(picture.width * factor)), max(1, round(picture.height * factor))))
+                small = resize(picture, Size(*(max(1, round(side * factor)) for side in picture.size)))
                 offset = left + column * across + (width - small.width) // 2, top + row * down + (height - small.height) // 2
                 sheet.paste(small, offset)
     return sheet

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ..bundle.spec import MIN_SIDE
@@ -22,7 +23,8 @@ from ..files.location import Location, is_remote
 from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
-from .pixels import fit, resize
+from ..recipe.size import Size
+from .pixels import resize
 
 FORMATS: dict[str, str] = {
     ".jpg": "JPEG",
@@ -68,7 +70,7 @@ class Picture:
         rgb: 8 bits a channel, of mode RGB. Where alpha is zero it holds the mean colour of the visible part.
         alpha: of mode L and the same size, or None where the file has no transparency.
         exif: the file's EXIF block less its orientation; empty if it had none.
-        dpi: resolution, if the file told it.
+        dpi: resolution, if the file has it.
     """
 
     rgb: Image.Image
@@ -77,9 +79,9 @@ class Picture:
     dpi: tuple[float, float] | None = field(default=None, compare=False)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Width and height in pixels."""
-        return self.rgb.size
+        return Size(*self.rgb.size)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Header:
         kind: the format that was found, by Pillow's name; the extension may say another.
     """
 
-    size: tuple[int, int]
+    size: Size
     kind: str
 
 
@@ -124,13 +126,13 @@ def probe_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Heade
     """
     try:
         with _opened(path, max_megapixels, _HEAD) as (image, _):
-            return Header(image.size, _kind(image))
+            return Header(Size(*image.size), _kind(image))
     except ImageError:
         if not is_remote(path):
             raise
     # A header may lie behind its object's first bytes.
     with _opened(path, max_megapixels) as (image, _):
-        return Header(image.size, _kind(image))
+        return Header(Size(*image.size), _kind(image))
 
 
 def read_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -164,7 +166,7 @@ def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_M
         image.draft("RGB", (long_side, long_side))
         image.load()
         picture = _upright_srgb(image)
-    small = resize(picture.rgb, fit(picture.size, long_side)) if max(picture.size) > long_side else picture.rgb
+    small = resize(picture.rgb, picture.size.fit(long_side)) if picture.size.long_side > long_side else picture.rgb
     if picture.alpha is None:
         return small
     return Image.composite(small, Image.new("RGB", small.size, "white"), picture.alpha.resize(small.size))
@@ -173,6 +175,35 @@ def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_M
 def read_picture(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Picture:
     """The picture of `read_photo`."""
     return read_photo(path, max_megapixels).picture
+
+
+def picture_of(source: Image.Image | bytes | NDArray[Any]) -> Picture:
+    """The picture in an image of Pillow's, in the bytes of a file, or in an array.
+
+    Args:
+        source: an array is ``[H, W]``, or ``[H, W, 3]`` in RGB, or ``[H, W, 4]`` with alpha, of uint8.
+
+    Raises:
+        ImageError: the bytes are no picture, or the array has another shape or type, or the picture is too small.
+    """
+    if isinstance(source, bytes):
+        try:
+            with _open(io.BytesIO(source), MAX_MEGAPIXELS) as image:
+                image.load()
+                return picture_of(image)
+        except ImageError:
+            raise
+        except Exception as error:  # on damaged files Pillow's decoders let through whatever befalls them
+            raise ImageError(f"{len(source):,} bytes that are no picture ({first_line(error)})") from None
+    if not isinstance(source, Image.Image):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (3, 4)):
+            raise ImageError(
+                f"an array of {source.dtype} and shape {source.shape} is no picture: give uint8, [H, W] or [H, W, 3 or 4]"
+            )
+        source = Image.fromarray(source)
+    if min(source.size) < MIN_SIDE:
+        raise ImageError(f"{Size(*source.size)} pixels is too small, the shorter side must have {MIN_SIDE}")
+    return _upright_srgb(source)
 
 
 @contextlib.contextmanager
@@ -187,9 +218,8 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
                 if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
                     raise ImageError(f"{path}: animated; save one frame of it as a picture")
                 if min(image.size) < MIN_SIDE:
-                    width, height = image.size
                     raise ImageError(
-                        f"{path}: {width} x {height} pixels is too small, the shorter side must have {MIN_SIDE}"
+                        f"{path}: {Size(*image.size)} pixels is too small, the shorter side must have {MIN_SIDE}"
                     )
                 yield image, file
     except ImageError:

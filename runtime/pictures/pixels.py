@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..bundle.spec import MIN_SIDE
+from ..recipe.size import Size
 
 Pixels = NDArray[np.float32]
 
@@ -20,14 +20,7 @@ def from_pixels(pixels: Pixels) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(clipped.transpose(1, 2, 0)))
 
 
-def fit(size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Width and height scaled so that the longer is ``long_side``, but neither below what a bundle takes."""
-    factor = long_side / max(size)
-    width, height = (max(MIN_SIDE, round(side * factor)) for side in size)
-    return width, height
-
-
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def resize(image: Image.Image, size: Size) -> Image.Image:
     """Lanczos resampling, antialiased when it shrinks. Enlarging adds no detail."""
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
@@ -41,7 +34,7 @@ def thin(image: Image.Image, long_side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.NEAREST)
 
 
-def enlarge(image: Pixels, size: tuple[int, int]) -> Pixels:
+def enlarge(image: Pixels, size: Size) -> Pixels:
     """Resample ``[1, 3, h, w]`` to a width and height, in float32 and unclipped."""
     planes = [np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]]
     return np.stack(planes)[None]

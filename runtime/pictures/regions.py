@@ -8,7 +8,6 @@ term counts by its share of the picture, so that a small region is not painted m
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,10 @@ from PIL import Image, ImageFilter
 
 from ..bundle.spec import BundleSpec
 from ..errors import ImageError
+from ..files.location import Location
 from ..recipe.presets import Shapes
 from ..recipe.settings import FEATHER, MAX_MEGAPIXELS
+from ..recipe.size import Size
 from .photo import read_photo
 from .pixels import thin
 
@@ -50,12 +51,12 @@ class Mask:
         sha256: of its bytes.
     """
 
-    path: Path
+    path: Location
     image: Image.Image
     sha256: str
 
     @classmethod
-    def read(cls, path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> "Mask":
+    def read(cls, path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> "Mask":
         """Read a mask, as a photo is read.
 
         Raises:
@@ -64,15 +65,15 @@ class Mask:
         photo = read_photo(path, max_megapixels)
         return cls(path, photo.picture.rgb, photo.sha256)
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check(self, size: Size) -> None:
         """Refuse a picture of other proportions.
 
         Raises:
-            ImageError: the mask is not of a picture of this width and height.
+            ImageError: the mask is not of a picture of this size.
         """
-        (width, height), (w, h) = size, self.image.size
-        if abs(w * height / (h * width) - 1) > _PROPORTIONS:
-            raise ImageError(f"{self.path}: a mask of {w} x {h} does not fit a picture of {width} x {height}")
+        own = Size(*self.image.size)
+        if abs(own.width * size.height / (own.height * size.width) - 1) > _PROPORTIONS:
+            raise ImageError(f"{self.path}: a mask of {own} does not fit a picture of {size}")
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class Guidance:
         shares: NDArray[np.float64] = self.channels.mean((1, 2)) / 255
         return shares
 
-    def masks(self, spec: BundleSpec, height: int, width: int) -> dict[str, NDArray[np.float32]]:
+    def masks(self, spec: BundleSpec, size: Size) -> dict[str, NDArray[np.float32]]:
         """``mask.<tap>`` to masks ``[1, R, h, w]`` of an image of that size, each of which sums to 1, or to 0."""
-        shapes = Shapes.of(spec, height, width).style
+        shapes = Shapes.of(spec, size).style
         return {f"mask.{tap}": self._scaled(h, w) for tap, (_, h, w) in zip(spec.style_taps, shapes, strict=True)}
 
     def _scaled(self, height: int, width: int) -> NDArray[np.float32]:
@@ -145,7 +146,7 @@ def assign(mask: Mask, regions: Sequence[Color], feather: float = 0.0) -> NDArra
 
 
 def guide(
-    size: tuple[int, int],
+    size: Size,
     regions: Sequence[Color],
     content: Mask | None,
     protect: Mask | None,
@@ -154,7 +155,7 @@ def guide(
     """What a photo's masks say.
 
     Args:
-        size: width and height of the photo.
+        size: of the photo.
         regions: of the style; none where it has no masks.
         content: says by the colours of ``regions`` where they are.
         protect: says by its lightness what is kept of the photo: all where it is white.

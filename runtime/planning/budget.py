@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ..bundle.memory import FLOAT, evaluation_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
-from ..pictures.pixels import fit
 from ..recipe.settings import Settings
+from ..recipe.size import Size
 
 _PROCESS = 180 * 2**20
 """Interpreter, libraries and ONNX Runtime, in bytes."""
@@ -34,26 +34,26 @@ class Budget:
     overlap: int = 1
     regions: int = 0
 
-    def need(self, size: tuple[int, int], limit: int | None = None) -> int:
-        """Bytes that a photo of this width and height takes at its largest level, ``limit`` at most.
+    def need(self, size: Size, limit: int | None = None) -> int:
+        """Bytes that a photo of this size takes at its largest level, ``limit`` at most.
 
         An estimate: graphs and optimiser grow with the pixels of the level, pictures with those of the photo.
         """
-        level = self.settings.levels(max(size))[-1]
-        width, height = fit(size, level if limit is None else min(level, limit))
-        decoded = _DECODED * size[0] * size[1]
-        return _PROCESS + weights_bytes(self.spec) + self.overlap * (decoded + width * height * self._per_pixel())
+        level = self.settings.levels(size.long_side)[-1]
+        shown = size.fit(level if limit is None else min(level, limit))
+        decoded = _DECODED * size.pixels
+        return _PROCESS + weights_bytes(self.spec) + self.overlap * (decoded + shown.pixels * self._per_pixel())
 
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Whether a photo of this width and height can be painted as the settings ask."""
+    def fits(self, size: Size) -> bool:
+        """Whether a photo of this size can be painted as the settings ask."""
         return self.need(size) <= self.free
 
-    def largest(self, size: tuple[int, int]) -> int | None:
-        """The largest level, in pixels of the long side, that a photo of this width and height can be painted at.
+    def largest(self, size: Size) -> int | None:
+        """The largest level, in pixels of the long side, that a photo of this size can be painted at.
 
         None if there is none.
         """
-        low, high = MIN_SIDE - 1, max(size)
+        low, high = MIN_SIDE - 1, size.long_side
         while low < high:
             middle = (low + high + 1) // 2
             if self.need(size, middle) <= self.free:

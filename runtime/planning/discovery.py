@@ -21,7 +21,7 @@ _NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPhoto:
     """A photo and its place in the tree that the output mirrors.
 
     Attributes:
@@ -40,8 +40,23 @@ class Found:
     error: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotoChoice:
+    """The photos that are named.
+
+    Attributes:
+        photos: photos, folders and patterns.
+        listed: photos and folders of a list; None for no list.
+        recursive: whether folders are searched below the first level.
+    """
+
+    photos: Sequence[Location] = ()
+    listed: Sequence[Location] | None = None
+    recursive: bool = False
+
+
 @dataclass(frozen=True)
-class Inputs:
+class Discovered:
     """What was found.
 
     Attributes:
@@ -49,7 +64,7 @@ class Inputs:
         folders: the folders that were named, of photos and of masks, links followed; no output may lie inside.
     """
 
-    photos: tuple[Found, ...]
+    photos: tuple[FoundPhoto, ...]
     folders: tuple[Location, ...]
 
 
@@ -60,7 +75,7 @@ def discover(
     styles: Sequence[Location],
     masks: Sequence[Path] = (),
     recursive: bool = False,
-) -> Inputs:
+) -> Discovered:
     """Find photos.
 
     Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
@@ -81,7 +96,7 @@ def discover(
     """
     originals = {real(path) for path in (*styles, *masks)}
     folders: list[Location] = [real(path) for path in masks if path.is_dir()]
-    found: list[Found] = []
+    found: list[FoundPhoto] = []
     for path in inputs:
         if is_remote(path):
             beneath, photo = _behind_url(path, recursive)
@@ -95,7 +110,7 @@ def discover(
         elif os.path.lexists(path):
             if path.suffix.lower() not in FORMATS:
                 raise UsageError(f"{path}: {_NO_FORMAT}")
-            found.append(Found(path, path.parent, PurePath()))
+            found.append(FoundPhoto(path, path.parent, PurePath()))
         elif glob.has_magic(str(path)):
             base = _fixed_part(path)
             if not base.is_dir():
@@ -106,7 +121,7 @@ def discover(
             raise UsageError(f"{path}: no such file or folder")
     for path in listed:
         if is_remote(path):
-            found.append(Found(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
+            found.append(FoundPhoto(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
             continue
         assert isinstance(path, Path), "it is of this host"
         if path.is_dir():
@@ -115,13 +130,13 @@ def discover(
             found += [replace(photo, under_output=path / photo.below) for photo in inside] if _is_mirrored(path) else inside
         else:
             found.append(_listed(path))
-    photos: dict[str, Found] = {}
+    photos: dict[str, FoundPhoto] = {}
     for photo in found:
         followed = real(photo.source)
         if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
             # By absolute path, so that a photo named in two ways is painted once.
             photos.setdefault(str(absolute(photo.source)), photo)
-    return Inputs(tuple(photos.values()), tuple(dict.fromkeys(folders)))
+    return Discovered(tuple(photos.values()), tuple(dict.fromkeys(folders)))
 
 
 def find_styles(paths: Sequence[Location]) -> list[Location]:
@@ -151,7 +166,7 @@ def read_list(data: bytes) -> list[Location]:
     return [to_location(os.fsdecode(name)) for name in names if name.strip()]
 
 
-def _behind_url(path: "UPath", recursive: bool) -> tuple[list[Found], Found | None]:
+def _behind_url(path: "UPath", recursive: bool) -> tuple[list[FoundPhoto], FoundPhoto | None]:
     """The photos below a URL; or the photo that it is.
 
     Raises:
@@ -167,10 +182,10 @@ def _behind_url(path: "UPath", recursive: bool) -> tuple[list[Found], Found | No
         raise UsageError(f"{path}: cannot be read ({first_line(error)})") from None
     if not _is_format(path):
         raise UsageError(f"{path}: {_NO_FORMAT}")
-    return [], Found(path, path.parent, PurePath())
+    return [], FoundPhoto(path, path.parent, PurePath())
 
 
-def _listed_photos(path: "UPath", recursive: bool) -> list[Found]:
+def _listed_photos(path: "UPath", recursive: bool) -> list[FoundPhoto]:
     names, outputs = [], set()
     try:
         for name, stamp in remote.listing(path, recursive=recursive):
@@ -183,7 +198,7 @@ def _listed_photos(path: "UPath", recursive: bool) -> list[Found]:
         return []
     outputs.discard(PurePath())
     kept = (place for place in names if outputs.isdisjoint(place.parents))
-    return [Found(path / place.as_posix(), path, place.parent) for place in sorted(kept)]
+    return [FoundPhoto(path / place.as_posix(), path, place.parent) for place in sorted(kept)]
 
 
 def _is_hidden(part: str) -> bool:
@@ -194,7 +209,7 @@ def _is_format(path: "PurePath | UPath") -> bool:
     return PurePath(path.name).suffix.lower() in FORMATS
 
 
-def _walk(top: Path, recursive: bool) -> Iterator[Found]:
+def _walk(top: Path, recursive: bool) -> Iterator[FoundPhoto]:
     # A stack and not recursion: a tree may be deeper than Python's.
     ahead = [PurePath()]
     while ahead:
@@ -207,7 +222,7 @@ def _walk(top: Path, recursive: bool) -> Iterator[Found]:
         except OSError as error:
             if not below.parts:
                 raise UsageError(f"{folder}: cannot be read ({error.strerror})") from None
-            yield Found(folder, top, below.parent, error=f"folder cannot be read ({error.strerror})")
+            yield FoundPhoto(folder, top, below.parent, error=f"folder cannot be read ({error.strerror})")
             continue
         deeper = []
         for entry in entries:
@@ -218,7 +233,7 @@ def _walk(top: Path, recursive: bool) -> Iterator[Found]:
                     continue
                 deeper.append(below / entry.name)
             elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
-                yield Found(folder / entry.name, top, below)
+                yield FoundPhoto(folder / entry.name, top, below)
         if recursive:
             ahead += reversed(deeper)
 
@@ -235,7 +250,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _matches(pattern: Path, base: Path) -> Iterator[Found]:
+def _matches(pattern: Path, base: Path) -> Iterator[FoundPhoto]:
     outputs: dict[PurePath, bool] = {}
     for path in sorted(base.glob(str(pattern.relative_to(base)))):
         below = path.relative_to(base)
@@ -250,7 +265,7 @@ def _matches(pattern: Path, base: Path) -> Iterator[Found]:
             if folder not in outputs:
                 outputs[folder] = (base / folder / STATE).exists()
         if not any(outputs[folder] for folder in folders):
-            yield Found(path, base, below.parent)
+            yield FoundPhoto(path, base, below.parent)
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -260,13 +275,13 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[:count])
 
 
-def _listed(path: Path) -> Found:
+def _listed(path: Path) -> FoundPhoto:
     error = None
     if not os.path.lexists(path):
         error = "no such file"
     elif path.suffix.lower() not in FORMATS:
         error = _NO_FORMAT
-    return Found(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
+    return FoundPhoto(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
 
 
 def _is_mirrored(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Where paintings go: names, folders, and what cannot be meant."""
+"""Where paintings go: names and folders, and which of these are refused."""
 
 import hashlib
 import os
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from ..files.location import Location, is_remote, real, to_location
+from ..files.location import Location, is_remote, real
+from ..output.shard import Shard
 from ..pictures.photo import FORMATS
 from ..recipe.settings import NAME
-from .discovery import Inputs
+from .discovery import Discovered
 
 NAME_FIELDS = ("stem", "style", "ext")
 
@@ -23,35 +24,55 @@ class Item:
     Attributes:
         source: the photo.
         target: the painting.
-        root: the output folder, which the journal is in; of an output behind a URL, its mirror.
+        root: folder of this host that the journal is in: the output folder, or the mirror of one behind a URL.
         error: why it cannot be painted, if that was found already.
         style: number of its style, see `Stylizer.styles`.
         style_name: its stem.
-        url: of the painting, where the output is behind one.
+        folder: the output folder, where that is behind a URL.
     """
 
     source: Location
-    target: Path
+    target: Location
     root: Path
     error: str | None = None
     style: int = 0
     style_name: str = ""
-    url: str = ""
-
-    @property
-    def place(self) -> Location:
-        """Where the painting is to be found."""
-        return to_location(self.url) if self.url else self.target
+    folder: Location | None = None
 
     @property
     def key(self) -> str:
         """The target relative to the output folder, as the journal names it."""
+        if self.folder is not None:
+            return str(self.target).removeprefix(f"{self.folder}/")
+        assert isinstance(self.target, Path), "it is of this host"
         return self.target.relative_to(self.root).as_posix()
+
+    @property
+    def format(self) -> str:
+        """Pillow's name of the format that the target's extension asks for."""
+        return FORMATS[self.target.suffix.lower()]
 
     @property
     def temporary(self) -> Path:
         """Where the painting is written before it gets its name: the same for every run."""
         return temporary(self.root, self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where paintings go.
+
+    Attributes:
+        output: one folder for everything; None for ``<folder>-<style's stem>`` beside each folder.
+        name: template of the outputs' names, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
+        shard: the part of the photos that is painted; None for that of a SLURM array's task, or all.
+        wait: whether to wait for another run that holds the output folder, instead of failing.
+    """
+
+    output: Location | None = None
+    name: str = NAME
+    shard: Shard | None = None
+    wait: bool = False
 
 
 def temporary(root: Path, key: str) -> Path:
@@ -61,11 +82,10 @@ def temporary(root: Path, key: str) -> Path:
 
 
 def make_items(
-    inputs: Inputs,
+    inputs: Discovered,
     styles: Sequence[Location],
-    output: Location | None = None,
-    name: str = NAME,
-    each: bool = False,
+    destination: Destination = Destination(),
+    style_each: bool = False,
     mirror: Callable[[Location], Path] = lambda output: Path(str(output)),
 ) -> list[Item]:
     """Photos and where their paintings go.
@@ -73,15 +93,15 @@ def make_items(
     Args:
         inputs: from `discover`.
         styles: the style pictures; their stems name the default output folder ``<folder>-<stem>``, beside each folder.
-        output: one folder for everything.
-        name: template of the output's name, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
-        each: whether photos are painted in each style by itself, ``output`` having a folder for each; not in one of all.
+        destination: where to.
+        style_each: whether photos are painted in each style by itself, the output having a folder for each.
         mirror: gives the folder of this host that belongs to an output folder: itself, but for one behind a URL.
 
     Raises:
-        UsageError: the template cannot be meant, an output would lie inside an input folder or replace a photo or the
+        UsageError: the template names no file, an output would lie inside an input folder or replace a photo or the
             style, two photos would have the same output, or an output folder cannot be written to.
     """
+    output, name = destination.output, destination.name
     check_name(name)
     places: dict[Path, Location] = {}
 
@@ -91,18 +111,18 @@ def make_items(
         return root
 
     items: list[Item] = []
-    if each:
+    if style_each:
         for number, path in enumerate(styles):
             items += _in_style(inputs, number, path.stem, output and output / path.stem, name, mirrored)
     else:
         items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name, mirrored)
     _refuse_clashes(items, places, inputs.folders, styles)
-    _refuse_unwritable(list(dict.fromkeys(item.target.parent for item in items)))
+    refuse_unwritable(list(dict.fromkeys((item.root / item.key).parent for item in items)))
     return items
 
 
 def _in_style(
-    inputs: Inputs, number: int, style: str, output: Location | None, name: str, mirror: Callable[[Location], Path]
+    inputs: Discovered, number: int, style: str, output: Location | None, name: str, mirror: Callable[[Location], Path]
 ) -> Iterator[Item]:
     siblings: dict[Location, Location] = {}
     for photo in inputs.photos:
@@ -114,13 +134,15 @@ def _in_style(
             place, below = output, photo.below if photo.under_output is None else photo.under_output
         source = photo.source
         painted = name.format(stem=source.stem, style=style, ext=source.suffix)
-        root, target = mirror(place), below / painted
-        url = f"{place}/{target.as_posix()}" if is_remote(place) else ""
-        yield Item(source, root / target, root, photo.error, number, style, url)
+        root, key = mirror(place), below / painted
+        if is_remote(place):
+            yield Item(source, place / key.as_posix(), root, photo.error, number, style, place)
+        else:
+            yield Item(source, root / key, root, photo.error, number, style)
 
 
 def check_name(template: str) -> None:
-    """Refuse a template of names that cannot be meant.
+    """Refuse a template of names that are refused.
 
     Raises:
         UsageError: a field is not known, or the name would be a path, hidden, or without an extension that can be written.
@@ -162,14 +184,15 @@ def _clashes(items: Sequence[Item], folders: Sequence[Location], styles: Sequenc
     for item in items:
         if item.error is not None:
             continue
-        target = real(item.target.parent) / item.target.name
+        local = item.root / item.key
+        target = real(local.parent) / local.name
         twin = taken.setdefault(target, item)
         if twin is not item:
             yield (
                 f"{twin.source} and {item.source} would both be written to {item.target}; "
                 f"tell them apart with --name, or paint them in separate runs"
             )
-        elif target in originals or real(item.target) in originals:
+        elif target in originals or real(local) in originals:
             yield f"{item.target}: the output would replace an input; name another folder with -o"
         else:
             folder = next((parent for parent in target.parents if parent in inside), None)
@@ -188,15 +211,23 @@ def _remote_clashes(
             yield f"{output}: the output lies inside the input {folder}; name another with -o"
     originals = {str(path) for path in (*(item.source for item in items), *styles) if is_remote(path)}
     for item in items if originals else ():
-        target = f"{places[item.root]}/{item.key}"
-        if target in originals:
-            yield f"{target}: the output would replace an input; name another with -o"
+        if str(item.target) in originals:
+            yield f"{item.target}: the output would replace an input; name another with -o"
 
 
-def _refuse_unwritable(folders: Sequence[Path]) -> None:
+def refuse_unwritable(folders: Sequence[Path], access: Callable[[Path, int], bool] = os.access) -> None:
+    """Refuse output folders that nothing can be written to.
+
+    Args:
+        folders: they need not be there yet.
+        access: whether this process may use a path in a way, as `os.access` tells.
+
+    Raises:
+        UsageError: one is a file, or there is no permission.
+    """
     for folder in folders:
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
             raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
-        if not os.access(existing, os.W_OK | os.X_OK):
+        if not access(existing, os.W_OK | os.X_OK):
             raise UsageError(f"{folder}: cannot be written to, no permission on {existing}; name another with -o")

@@ -14,15 +14,15 @@ from ..files.reading import sha256_file, stamp_of
 from ..output.folder import Output, damage, sha256_of
 from ..output.journal import Entry, Journal
 from ..pictures.photo import probe_photo
-from ..pictures.pixels import fit
-from ..recipe.fingerprint import Recipe
+from ..recipe.fingerprint import Recipe, Subject
 from ..recipe.settings import MAX_MEGAPIXELS, Settings
+from ..recipe.size import Size
 from .budget import Budget
 from .masks import MaskFiles
 from .placement import Item
 
 
-class State(Enum):
+class TaskState(Enum):
     """What a plan says of a photo; the value is the word for the user."""
 
     TODO = "to do"
@@ -39,25 +39,24 @@ class Task:
         item: the photo and its output.
         state: what is to be done.
         reason: why.
-        size: width and height of the photo, in pixels and as stored, for what is to do.
+        size: of the photo as it is stored, for what is to do.
         limit: largest level, in pixels, where memory does not suffice for what was asked.
     """
 
     item: Item
-    state: State
+    state: TaskState
     reason: str
-    size: tuple[int, int] = (0, 0)
+    size: Size = Size(0, 0)  # noqa: RUF009 - a named tuple
     limit: int | None = None
 
     def pixels(self, settings: Settings) -> int:
         """Of the last level that is asked for, for a photo that is to do."""
-        width, height = fit(self.size, settings.levels(max(self.size))[-1])
-        return width * height
+        return self.size.fit(settings.levels(self.size.long_side)[-1]).pixels
 
-    def shapes(self, settings: Settings) -> list[tuple[int, int]]:
-        """Widths and heights of the levels of a photo that is to do."""
+    def shapes(self, settings: Settings) -> list[Size]:
+        """Sizes of the levels of a photo that is to do."""
         limited = settings if self.limit is None else settings.at_most(self.limit)
-        return [fit(self.size, level) for level in limited.levels(max(self.size))]
+        return [self.size.fit(level) for level in limited.levels(self.size.long_side)]
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,13 @@ class Plan:
 
     tasks: tuple[Task, ...]
 
-    def count(self, state: State) -> int:
+    def count(self, state: TaskState) -> int:
         """Number of tasks in a state."""
         return sum(task.state is state for task in self.tasks)
 
-    def shapes(self, settings: Settings) -> Counter[tuple[int, int]]:
-        """Widths and heights of every level of what is to do, and how many pictures have them."""
-        todo = (task for task in self.tasks if task.state is State.TODO)
+    def shapes(self, settings: Settings) -> Counter[Size]:
+        """Sizes of every level of what is to do, and how many pictures have them."""
+        todo = (task for task in self.tasks if task.state is TaskState.TODO)
         return Counter(shape for task in todo for shape in task.shapes(settings))
 
     def by_shape(self) -> "Plan":
@@ -88,11 +87,11 @@ class Plan:
         ahead: Task | None = None
         for task in reversed(self.tasks):
             following.append(ahead)
-            ahead = task if task.state is State.TODO else ahead
+            ahead = task if task.state is TaskState.TODO else ahead
         return zip(self.tasks, reversed(following), strict=True)
 
     def __str__(self) -> str:
-        shown = [state for state in State if state is not State.KEPT or self.count(state)]
+        shown = [state for state in TaskState if state is not TaskState.KEPT or self.count(state)]
         return ", ".join(f"{self.count(state)} {state.value}" for state in shown)
 
 
@@ -139,7 +138,7 @@ def make_plan(
         try:
             return assess(item)
         except (ImageError, OSError) as error:
-            return Task(item, State.REFUSED, reason(error, item))
+            return Task(item, TaskState.REFUSED, reason(error, item))
 
     if not any(is_remote(item.source) for item in items):
         return Plan(tuple(task(item) for item in items))
@@ -179,11 +178,11 @@ class _Assessor:
 
     def __call__(self, item: Item) -> Task:
         if item.error is not None:
-            return Task(item, State.REFUSED, item.error)
+            return Task(item, TaskState.REFUSED, item.error)
         journal, policy = self._journals[item.root], self._policy
         entry = journal.painted.get(item.key)
         if policy.keep_existing and not is_known(item, journal):
-            return Task(item, State.KEPT, "the output exists, and the journal does not know it")
+            return Task(item, TaskState.KEPT, "the output exists, and the journal does not know it")
         guidance = self._masks.digest(item)
         if policy.force:
             return self._to_do(item, "forced")
@@ -194,9 +193,9 @@ class _Assessor:
         if changed:
             return self._to_do(item, changed)
         photo, long_side = self._photo(item, entry)
-        asked = self._recipe.fingerprint(photo, long_side, item.target, guidance, item.style)
+        asked = self._recipe.fingerprint(Subject(photo, long_side, item.format, guidance, item.style))
         if asked == entry.fingerprint or (policy.shrink_to_fit and asked == entry.asked):
-            return Task(item, State.UP_TO_DATE, "painted already")
+            return Task(item, TaskState.UP_TO_DATE, "painted already")
         return self._to_do(item, "the photo has changed" if photo != entry.photo_sha256 else "the options have changed")
 
     def _photo(self, item: Item, entry: Entry) -> tuple[str, int]:
@@ -204,25 +203,25 @@ class _Assessor:
         if entry.photo_stamp == stamp_of(item.source):
             return entry.photo_sha256, entry.long_side
         header = probe_photo(item.source, self._policy.max_megapixels)
-        return sha256_file(item.source), max(header.size)
+        return sha256_file(item.source), header.size.long_side
 
     def _to_do(self, item: Item, why: str) -> Task:
         if len(os.fsencode(item.target.name)) > _NAME_MAX:
-            return Task(item, State.REFUSED, f"the output's name would be longer than {_NAME_MAX} bytes")
+            return Task(item, TaskState.REFUSED, f"the output's name would be longer than {_NAME_MAX} bytes")
         output = self._journals[item.root].output
         there = output.look(item.key)
         if there is not None and there.folder:
-            return Task(item, State.REFUSED, f"there is a folder where the output would go: {output.place(item.key)}")
+            return Task(item, TaskState.REFUSED, f"there is a folder where the output would go: {output.place(item.key)}")
         header = probe_photo(item.source, self._policy.max_megapixels)
         if self._budget is None or self._budget.fits(header.size):
-            return Task(item, State.TODO, why, header.size)
+            return Task(item, TaskState.TODO, why, header.size)
         limit = self._budget.largest(header.size)
         need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
         if limit is None:
-            return Task(item, State.REFUSED, f"needs {need} of memory, {free} are free; no --size would fit")
+            return Task(item, TaskState.REFUSED, f"needs {need} of memory, {free} are free; no --size would fit")
         if not self._policy.shrink_to_fit:
-            return Task(item, State.REFUSED, f"needs {need} of memory, {free} are free; --size {limit} would fit")
-        return Task(item, State.TODO, f"{why}; {limit} px, since memory does not suffice for more", header.size, limit)
+            return Task(item, TaskState.REFUSED, f"needs {need} of memory, {free} are free; --size {limit} would fit")
+        return Task(item, TaskState.TODO, f"{why}; {limit} px, since memory does not suffice for more", header.size, limit)
 
 
 _NAME_MAX = 255

@@ -3,14 +3,31 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from ..pictures.photo import FORMATS
 from .settings import Settings
 
 VERSION = 3
 """Version of the recipe. It goes up when the same photo, style, bundle and options come out as other pixels than before;
 every output is then out of date."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """All that decides an output's pixels, but for the recipe.
+
+    Attributes:
+        photo: sha256 of the photo's bytes.
+        long_side: of the photo, in pixels.
+        format: of the output, by Pillow's name.
+        guidance: `Guidance.digest` of its masks; empty if it has none.
+        style: number of its style.
+    """
+
+    photo: str
+    long_side: int
+    format: str
+    guidance: str = ""
+    style: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,38 +41,33 @@ class Recipe:
         bundle: `Bundle.id`.
         settings: of the optimisation.
         start: sha256 of the picture that ``settings.init`` names, None if it names none.
+        version: see `VERSION`.
     """
 
     styles: tuple[str, ...]
     bundle: str
     settings: Settings
     start: str | None = None
+    version: int = VERSION
 
     def at_most(self, size: int) -> "Recipe":
         """The same recipe with no level above ``size``."""
         return replace(self, settings=self.settings.at_most(size))
 
-    def fingerprint(self, photo: str, long_side: int, target: Path, guidance: str = "", style: int = 0) -> str:
-        """Hexadecimal sha256 of everything that decides the pixels of ``target``, and of nothing else.
+    def fingerprint(self, subject: Subject) -> str:
+        """Hexadecimal sha256 of everything that decides the pixels of an output, and of nothing else.
 
         An option counts by its effect: a size above that of the photo does not, nor does the seed of noise that is not
         there.
-
-        Args:
-            photo: sha256 of the photo's bytes.
-            long_side: of the photo, in pixels.
-            target: the output; its extension says the format.
-            guidance: `Guidance.digest` of its masks.
-            style: number of its style.
         """
         settings = self.settings
         parts = {
-            "recipe": VERSION,
-            "photo": photo,
-            "style": self.styles[style],
+            "recipe": self.version,
+            "photo": subject.photo,
+            "style": self.styles[subject.style],
             "bundle": self.bundle,
-            "levels": settings.levels(long_side),
-            "style_levels": settings.style_levels(settings.levels(long_side)),
+            "levels": settings.levels(subject.long_side),
+            "style_levels": settings.style_levels(settings.levels(subject.long_side)),
             "iterations": settings.iterations,
             "weights": [settings.preset, settings.content_weight, settings.style_weight, settings.tv_weight],
             "layers": sorted(settings.layer_weights),
@@ -67,8 +79,8 @@ class Recipe:
             "precision": settings.precision,
             "whitens": settings.whitens,
             "tolerance": settings.tolerance,
-            "format": FORMATS[target.suffix.lower()],
+            "format": subject.format,
         }
-        if guidance:
-            parts["guidance"] = guidance
+        if subject.guidance:
+            parts["guidance"] = subject.guidance
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

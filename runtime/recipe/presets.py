@@ -6,10 +6,11 @@ F Fᵀ/(h·w), T of a total variation. A preset turns its own normalisation into
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..bundle.spec import CHANNELS, BundleSpec
 from ..errors import UsageError
+from .size import Size
 
 
 @dataclass(frozen=True)
@@ -25,33 +26,50 @@ class LossWeights:
     tv: float
 
 
+class TapShape(NamedTuple):
+    """The shape of a tap's features, ``[C, h, w]``."""
+
+    channels: int
+    height: int
+    width: int
+
+
 @dataclass(frozen=True)
 class Shapes:
     """What a preset's constants depend on.
 
     Attributes:
-        height, width: of the image, in pixels.
-        content, style: channels, height and width of each tap's features.
+        size: of the image.
+        content, style: of each tap's features.
     """
 
-    height: int
-    width: int
-    content: tuple[tuple[int, int, int], ...]
-    style: tuple[tuple[int, int, int], ...]
+    size: Size
+    content: tuple[TapShape, ...]
+    style: tuple[TapShape, ...]
 
     @classmethod
-    def of(cls, spec: BundleSpec, height: int, width: int) -> "Shapes":
+    def of(cls, spec: BundleSpec, size: Size) -> "Shapes":
         """Of a bundle's taps, for an image of that size: a pooling halves and rounds down."""
 
-        def shape(tap: str) -> tuple[int, int, int]:
+        def shape(tap: str) -> TapShape:
             halvings = int(tap[4]) - 1
-            return CHANNELS[halvings], height >> halvings, width >> halvings
+            return TapShape(CHANNELS[halvings], size.height >> halvings, size.width >> halvings)
 
-        return cls(height, width, tuple(map(shape, spec.content_taps)), tuple(map(shape, spec.style_taps)))
+        return cls(size, tuple(map(shape, spec.content_taps)), tuple(map(shape, spec.style_taps)))
 
 
-Weights = tuple[list[float], list[float], float]
-"""Of the graph's terms: content ``[k]``, style ``[l]``, total variation."""
+class TermWeights(NamedTuple):
+    """What the graph's unweighted terms are multiplied by, in the order of the bundle's taps.
+
+    Attributes:
+        content: of the content terms, k of them.
+        style: of the style terms, l of them.
+        tv: of the total variation.
+    """
+
+    content: list[float]
+    style: list[float]
+    tv: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ class Preset:
     source: str
     formula: str
     weights: LossWeights
-    balance: Callable[[LossWeights, Shapes], Weights]
+    balance: Callable[[LossWeights, Shapes], TermWeights]
     spec: BundleSpec = field(default_factory=BundleSpec)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
@@ -82,7 +100,7 @@ def _balance(
     style: Callable[[int, int, int], float] = lambda C, h, w: 1 / C**2,
     tv: Callable[[int, int], float] = lambda height, width: 1.0,
     area: bool = False,
-) -> Callable[[LossWeights, Shapes], Weights]:
+) -> Callable[[LossWeights, Shapes], TermWeights]:
     """A preset's constants, by which its weights are multiplied; by default those of ``gatys``.
 
     Args:
@@ -92,12 +110,12 @@ def _balance(
         area: whether a style tap's constant is, besides, over the square of the image's pixels.
     """
 
-    def balance(weights: LossWeights, shapes: Shapes) -> Weights:
-        pixels = (shapes.height * shapes.width) ** 2 if area else 1
-        return (
+    def balance(weights: LossWeights, shapes: Shapes) -> TermWeights:
+        pixels = shapes.size.pixels**2 if area else 1
+        return TermWeights(
             [weights.content * content(*shape) for shape in shapes.content],
             [weights.style * style(*shape) / pixels for shape in shapes.style],
-            weights.tv * tv(shapes.height, shapes.width),
+            weights.tv * tv(shapes.size.height, shapes.size.width),
         )
 
     return balance

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..bundle.spec import MIN_SIDE
-from ..engine.providers import AUTO
 from ..errors import UsageError
+from .keywords import names_of
 from .presets import DEFAULT, HEAVIEST, PRESETS, layers
+from .provider import PRECISIONS, Precision
 
 MAX_MEGAPIXELS = 100.0
 """Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
@@ -65,13 +66,13 @@ class Settings:
         decay, decay_every, staircase: of the learning rate, see `Rate`.
         average: of the best iterates so far, the painting is their exponential moving average, each weighing that much
             less than the next; 0 takes the best alone.
-        precision: a key of `AUTO`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
+        precision: a `Precision`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
         tolerance: relative progress for a unit of time below which a level ends; 0 for never, see `Level`.
 
     Raises:
-        UsageError: a value that cannot be meant.
+        UsageError: a value is not allowed.
     """
 
     size: int = 512
@@ -94,7 +95,7 @@ class Settings:
     decay_every: int = 100
     staircase: bool = False
     average: float = 0.0
-    precision: str = "float32"
+    precision: str = Precision.FLOAT32.value
     whitening: str = "auto"
     tolerance: float = 0.0
 
@@ -124,7 +125,7 @@ class Settings:
             raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
         choice = (
             ("preset", tuple(PRESETS)),
-            ("precision", tuple(AUTO)),
+            ("precision", PRECISIONS),
             ("whitening", WHITENINGS),
             ("optimizer", OPTIMIZERS),
         )
@@ -135,6 +136,9 @@ class Settings:
             raise UsageError(f"average must be at least 0 and below 1, got {self.average}")
         if not 0 <= self.tolerance < 1:
             raise UsageError(f"tolerance must be at least 0 and below 1, got {self.tolerance}")
+
+    KEYWORDS: ClassVar[tuple[str, ...]]
+    """What `of` takes."""
 
     @classmethod
     def of(
@@ -149,7 +153,7 @@ class Settings:
             chosen: fields.
 
         Raises:
-            UsageError: a value that cannot be meant.
+            UsageError: a value is not allowed.
         """
         if preset not in PRESETS:
             raise UsageError(f"preset '{preset}' is not known; choose one of: {', '.join(PRESETS)}")
@@ -206,6 +210,9 @@ class Settings:
         if scales == (1,):
             return [min(self.size, long_side)]
         return sorted({min(level, long_side) for level in scales})
+
+
+Settings.KEYWORDS = (*names_of(Settings), "layer_weight", "strength")
 
 
 def parse_scales(scales: str | Sequence[int]) -> tuple[int, ...]:

@@ -11,24 +11,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LostWorkerError, NstbatchError
-from ..painting.painting import Progress, Result
-from ..painting.stylizer import Facts, Stylizer
+from ..painting.painting import PhotoJob, Progress, Result
+from ..painting.stylizer import Facts
 from ..pictures.photo import Picture
-from ..pictures.regions import Guidance
-
-
-class Make(Protocol):
-    """Makes the stylizer of a device. It is called in the worker, and pickled on the way there."""
-
-    def __call__(self, *, device: int) -> Stylizer:
-        """The stylizer."""
-        ...
+from .interface import MakeStylizer
 
 
 class Fleet:
@@ -47,7 +39,7 @@ class Fleet:
         NstbatchError: what the first ``make`` that failed has raised.
     """
 
-    def __init__(self, make: Make, devices: Sequence[int]) -> None:
+    def __init__(self, make: MakeStylizer, devices: Sequence[int]) -> None:
         self._make = make
         self._context = multiprocessing.get_context("spawn")
         self._cancelled = self._context.Event()
@@ -74,10 +66,8 @@ class Fleet:
         """Most workers on one device."""
         return max(Counter(worker.device for worker in self._workers).values())
 
-    def begin(
-        self, picture: Picture, limit: int | None = None, guidance: Guidance | None = None, style: int = 0
-    ) -> "RemotePainting":
-        """A painting in a worker that has none; see `Stylizer.begin`.
+    def begin(self, job: PhotoJob) -> "RemotePainting":
+        """A painting in a worker that has none.
 
         Raises:
             LostWorkerError: the worker has ended, and so has the one that was started in its place.
@@ -92,7 +82,7 @@ class Fleet:
                 worker.facts()
         painting = RemotePainting(worker, self._free)
         try:
-            painting.begin(picture, limit, guidance, style)
+            painting.begin(job)
         except BaseException:
             painting.close()
             raise
@@ -128,31 +118,31 @@ class RemotePainting:
         self._worker = worker
         self._free: Callable[[_Worker], None] | None = free
 
-    def begin(self, picture: Picture, limit: int | None, guidance: Guidance | None, style: int) -> None:
+    def begin(self, job: PhotoJob) -> None:
         """Give the worker its photo."""
-        self._ask("begin", picture, limit, guidance, style)
+        self._ask("begin", job)
 
     def step(self) -> Progress:
-        """See `Painting`; and LostWorkerError, if the worker has ended."""
+        """Have the worker take one step."""
         progress: Progress = self._ask("step")
         return progress
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """See `Painting`."""
+        """The state of the painting, copied from the worker."""
         state: dict[str, NDArray[Any]] = self._ask("state")
         return state
 
     def snapshot(self) -> Picture:
-        """See `Painting`."""
+        """The picture as it is, copied from the worker."""
         picture: Picture = self._ask("snapshot")
         return picture
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """See `Painting`."""
+        """Have the worker take up a state."""
         self._ask("resume", {name: np.asarray(value) for name, value in state.items()})
 
     def ending(self) -> Callable[[], Result]:
-        """See `Painting`."""
+        """The finished result, fetched from the worker."""
         result: Result = self._ask("result")
         return lambda: result
 
@@ -170,7 +160,7 @@ class RemotePainting:
 class _Worker:
     """A process and the line to it."""
 
-    def __init__(self, context: Any, make: Make, device: int, cancelled: Any) -> None:
+    def __init__(self, context: Any, make: MakeStylizer, device: int, cancelled: Any) -> None:
         self.device = device
         self._line, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, make, device, cancelled), daemon=True)
@@ -216,7 +206,7 @@ class _Worker:
         return LostWorkerError(f"the worker of device {self.device} has ended, exit code {self._process.exitcode}")
 
 
-def _serve(line: Connection, make: Make, device: int, cancelled: Any) -> None:
+def _serve(line: Connection, make: MakeStylizer, device: int, cancelled: Any) -> None:
     """What a worker does: as it is asked, until the line is closed."""
     # A terminal and systemd send their signals to all processes of a run; it is the first that decides what is done.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,15 +6,28 @@ from typing import Protocol
 
 from ..output.journal import Entry
 from ..painting.painting import Progress
-from ..painting.stylizer import Facts
+from ..painting.stylizer import Facts, Stylizer
 from ..pictures.photo import Picture
 from ..planning.masks import MaskFiles
 from ..planning.placement import Item
 from ..planning.plan import Policy, Task
 from ..stop import Stop
 
-Told = Callable[[Item, Progress, Callable[[], Picture]], None]
-"""Is told of an evaluation, with a function that gives the picture as it is then."""
+ProgressListener = Callable[[Item, Progress, Callable[[], Picture]], None]
+"""Is called after an evaluation, with a function that gives the picture as it is then."""
+
+
+class MakeStylizer(Protocol):
+    """Makes the stylizer of a worker. It is called there, and pickled on the way."""
+
+    def __call__(self, *, device: int | None = None, threads: int | None = None) -> Stylizer:
+        """The stylizer.
+
+        Args:
+            device: number of the GPU; None for the default.
+            threads: of the CPU; None for the default.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,13 +112,13 @@ class Painters(Protocol):
     @property
     def busy(self) -> bool: ...  # noqa: D102
 
-    def open(self, procedure: Procedure, stop: Stop, progress: Told) -> None:
+    def open(self, procedure: Procedure, stop: Stop, progress: ProgressListener) -> None:
         """Make ready for a run.
 
         Args:
             procedure: how to paint.
             stop: drops the pictures in work when it is asked to.
-            progress: is told of each evaluation, where those can be heard of.
+            progress: is called after each evaluation, where those can be heard of.
         """
         ...
 

@@ -8,32 +8,27 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from ..bundle.packed import PackedBundle
 from ..bundle.spec import Bundle
+from ..engine.engine import Engine
+from ..engine.host import Host
 from ..errors import LostWorkerError, ProviderError, UsageError, first_line
 from ..files.location import absolute
 from ..painting.stylizer import Facts, Stylizer
 from ..pictures.photo import Photo
+from ..pictures.styles import Styles
 from ..planning.plan import Task
+from ..recipe.settings import Settings
 from ..stop import Stop, StopReason
 from .fleet import travelling
-from .interface import Ending, Painted, Procedure, Told, Unpainted
+from .interface import Ending, MakeStylizer, Painted, Procedure, ProgressListener, Unpainted
 from .local import LocalPainters
-
-
-class Make(Protocol):
-    """Makes the stylizer of a worker. It is called there, and pickled on the way."""
-
-    def __call__(self, *, threads: int) -> Stylizer:
-        """The stylizer, which computes with so many threads of the CPU."""
-        ...
 
 
 class MakeElsewhere:
@@ -42,20 +37,24 @@ class MakeElsewhere:
     Args:
         bundle: what to take along.
         styles: read already.
-        cache: folder of that host, to keep the bundle in.
-        options: of `Stylizer`.
+        settings: of the optimisation.
+        host: what of that host is to compute; its cache keeps the bundle, too.
+        start: the picture that ``init`` names, if there is one.
     """
 
-    def __init__(self, bundle: Bundle, styles: Sequence[Photo], cache: Path, **options: Any) -> None:
+    def __init__(self, bundle: Bundle, styles: Styles, settings: Settings, host: Host, start: Photo | None = None) -> None:
         self._bundle = PackedBundle.of(bundle)
         self._styles = styles
-        self._cache = cache
-        self._options = options
+        self._settings = settings
+        self._host = host
+        self._start = start
 
-    def __call__(self, *, threads: int) -> Stylizer:
-        """See `Make`."""
-        bundle = self._bundle.unpack(self._cache)
-        return Stylizer(bundle, self._styles, cache=self._cache, threads=threads, **self._options)
+    def __call__(self, *, device: int | None = None, threads: int | None = None) -> Stylizer:
+        """The stylizer, of a bundle that is unpacked into the cache, once for each host."""
+        assert self._host.cache is not None, "a bundle that travels is kept"
+        host = replace(self._host, device=device, threads=threads)
+        engine = Engine(self._bundle.unpack(self._host.cache), host, self._settings.precision)
+        return Stylizer(engine, self._styles, self._settings, self._start)
 
 
 ATTEMPTS = 3
@@ -133,7 +132,7 @@ class RayPainters:
 
     def __init__(
         self,
-        make: Make,
+        make: MakeStylizer,
         *,
         address: str | None = None,
         workers: int | None = None,
@@ -179,13 +178,13 @@ class RayPainters:
 
     @property
     def facts(self) -> Facts:
-        """See `Painters`: of the worker that began first; the others are like it."""
+        """The facts of the worker that began first; the others are like it."""
         assert self._facts is not None, "known once a worker has begun"
         return self._facts
 
     @property
     def sharing(self) -> int:
-        """See `Painters`: as many as one node may have to take."""
+        """As many pictures as one node may have to take at a time."""
         if self.crew.gpus:
             return ceil(1 / self.crew.gpus)
         most = max(node["Resources"].get("CPU", 1.0) for node in self._ray.nodes() if node["Alive"])
@@ -193,32 +192,32 @@ class RayPainters:
 
     @property
     def by_shape(self) -> bool:
-        """See `Painters`."""
+        """Whether pictures of one size are best submitted in a row."""
         return self.facts.static
 
     @property
     def free(self) -> bool:
-        """See `Painters`."""
+        """Whether a worker waits for a picture."""
         return bool(self._idle) and not self._again
 
     @property
     def busy(self) -> bool:
-        """See `Painters`."""
+        """Whether there is anything left to receive."""
         return bool(self._working or self._again or self._ended)
 
-    def open(self, procedure: Procedure, stop: Stop, progress: Told) -> None:
-        """See `Painters`. Of evaluations on other hosts nothing is heard."""
+    def open(self, procedure: Procedure, stop: Stop, progress: ProgressListener) -> None:
+        """Send the workers how to paint. The evaluations of other hosts are not reported here."""
         self._settings = self.facts.settings
         content, protect = (
-            None if path is None else absolute(path) for path in (procedure.masks.content, procedure.masks.protect)
+            None if path is None else absolute(path) for path in (procedure.masks.content_mask, procedure.masks.protect)
         )
-        masks = replace(procedure.masks, content=content, protect=protect)
+        masks = replace(procedure.masks, content_mask=content, protect=protect)
         self._procedure = self._ray.put(replace(procedure, masks=masks))
         self._stop = stop
         stop.when_dropping(self._cancel)
 
     def submit(self, task: Task, following: Task | None) -> None:
-        """See `Painters`."""
+        """Give a picture to a worker that waits."""
         del following
         actor = self._idle.popleft()
         item = task.item
@@ -228,7 +227,7 @@ class RayPainters:
         self._working[ref] = actor, task, self._clock()
 
     def receive(self, *, wait: bool) -> list[Ending]:
-        """See `Painters`."""
+        """What became of pictures since the last call, after a moment's wait if asked for."""
         self._look(timeout=_GLANCE if wait and not self._ended else 0)
         while self._idle and self._again and self._stop.reason is None:
             self.submit(self._again.popleft(), None)
@@ -239,7 +238,7 @@ class RayPainters:
         return ended
 
     def close(self) -> None:
-        """See `Painters`."""
+        """Forget which workers were lost."""
         self._lost.clear()
 
     def end(self) -> None:
@@ -337,7 +336,7 @@ class RayPainters:
 class _Worker:
     """An actor. Its errors travel as values: Ray would wrap them."""
 
-    def __init__(self, make: Make, threads: int) -> None:
+    def __init__(self, make: MakeStylizer, threads: int) -> None:
         self._stop = Stop()
         self._procedure: Procedure | None = None
         self._error: Exception | None = None

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstbatch.runtime.batch.outcome import Outcome, Report, Row
+from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from nstbatch.runtime.errors import DiskError, ExitCode, ImageError, OutOfMemoryError
+from nstbatch.runtime.output.checkpoint import Checkpoint
+from nstbatch.runtime.output.folder import FolderOutput
 from nstbatch.runtime.output.journal import Journal
-from nstbatch.runtime.pictures.photo import Photo, Picture
+from nstbatch.runtime.pictures.photo import Photo, Picture, encode_picture, read_photo
 from nstbatch.runtime.planning.placement import Item
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.stop import Stop, StopReason
-from nstbatch.runtime.workers import local as local_module
+from nstbatch.runtime.workers.one_photo import Codec
 from seams import Bench, Feeds, SeamEngine, files, outcomes, picture
 
 
@@ -56,19 +58,19 @@ def opened_as(handle: int) -> str:
 
 def test_report_owns_the_exit_code_and_the_summary(tmp_path: Path) -> None:
     item = Item(tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path)
-    report = Report(5, [Row(item, Outcome.PAINTED, "all iterations done", 1.5, 10.0)])
+    report = Outcome(5, [Row(item, PhotoOutcome.PAINTED, "all iterations done", 1.5, 10.0)])
     assert report.exit_code is ExitCode.OK
     assert str(report) == "1 painted, 0 failed in 10 s (10.0 s a picture)"
-    report.rows.append(Row(item, Outcome.FAILED, "truncated"))
-    report.rows.append(Row(item, Outcome.UP_TO_DATE, "painted already"))
+    report.rows.append(Row(item, PhotoOutcome.FAILED, "truncated"))
+    report.rows.append(Row(item, PhotoOutcome.UP_TO_DATE, "painted already"))
     assert report.exit_code is ExitCode.SOME_FAILED == 3
     assert str(report) == "1 painted, 1 failed, 1 up to date in 10 s (10.0 s a picture)"
-    report.rows.append(Row(item, Outcome.DROPPED, "dropped", seconds=2))
+    report.rows.append(Row(item, PhotoOutcome.DROPPED, "dropped", seconds=2))
     report.stopped = StopReason.INTERRUPTED
     assert report.left == 2, "the dropped one and one not reached"
     assert report.exit_code is ExitCode.INTERRUPTED == 130
     assert str(report) == "1 painted, 1 failed, 1 up to date, 2 left (interrupted) in 12 s (10.0 s a picture)"
-    assert str(Report()) == "0 painted, 0 failed in 0 s"
+    assert str(Outcome()) == "0 painted, 0 failed in 0 s"
     assert {reason.exit_code for reason in StopReason} == {130, 10, 3}
 
 
@@ -363,13 +365,13 @@ def test_checkpoints_are_kept_as_often_as_asked(bench: Bench, tmp_path: Path, mo
     clock = Clock()
     bench.engine = lambda: SeamEngine(clock.tick)
     saved: list[float] = []
-    save = local_module.Checkpoint.save
+    save = Checkpoint.save
 
     def spy(self: object, state: object) -> None:
         saved.append(clock.now)
         save(self, state)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(local_module.Checkpoint, "save", spy)
+    monkeypatch.setattr(Checkpoint, "save", spy)
     bench.run(tmp_path / "in" / "a.png", checkpoint=30, clock=clock)
     assert saved == [1030, 1060], "and none when the picture is done"
 
@@ -380,7 +382,7 @@ def test_a_disk_too_full_for_a_checkpoint_may_have_room_for_the_picture(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(local_module.Checkpoint, "save", full)
+    monkeypatch.setattr(Checkpoint, "save", full)
     assert set(outcomes(bench.run(tmp_path / "in", checkpoint=0)).values()) == {"painted"}
 
 
@@ -396,24 +398,22 @@ def test_the_runtime_loads_neither_torch_nor_onnx() -> None:
 # While a picture is painted
 
 
-def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real_read, real_encode, painter = local_module.read_photo, local_module.encode_picture, threading.current_thread()
+def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(bench: Bench, tmp_path: Path) -> None:
+    painter = threading.current_thread()
     read: list[tuple[str, bool]] = []
     encoded = []
     decoding = {"b.png": threading.Event(), "c.png": threading.Event()}
 
     def slow_read(path: Path, *limits: float) -> Photo:
         read.append((path.name, threading.current_thread() is painter))
-        photo = real_read(path, *limits)
+        photo = read_photo(path, *limits)
         if path.name in decoding:
             decoding[path.name].set()
         return photo
 
     def encode(*arguments: object) -> bytes:
         encoded.append(threading.current_thread() is painter)
-        return real_encode(*arguments)  # type: ignore[arg-type]
+        return encode_picture(*arguments)  # type: ignore[arg-type]
 
     calls = itertools.count()
 
@@ -422,10 +422,10 @@ def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(
         if graph == "gradient" and next(calls) == 4:
             assert decoding["b.png"].wait(30)
 
-    monkeypatch.setattr(local_module, "read_photo", slow_read)
-    monkeypatch.setattr(local_module, "encode_picture", encode)
     bench.engine = lambda: SeamEngine(before)
-    assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "painted")
+    assert outcomes(bench.run(tmp_path / "in", codec=Codec(slow_read, encode))) == dict.fromkeys(
+        ("a.png", "b.png", "c.png"), "painted"
+    )
     assert read == [("a.png", True), ("b.png", False), ("c.png", False)]
     assert encoded == [False] * 3
 
@@ -441,19 +441,14 @@ def test_a_photo_that_changed_after_it_was_decoded_ahead_is_read_anew(bench: Ben
     assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "up to date")
 
 
-def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = local_module.encode_picture
-
+def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(bench: Bench, tmp_path: Path) -> None:
     def encode(result: Picture, extension: str) -> bytes:
         if next(count) == 1:
             raise ImageError("no such luck")
-        return real(result, extension)
+        return encode_picture(result, extension)
 
     count = itertools.count()
-    monkeypatch.setattr(local_module, "encode_picture", encode)
-    report = bench.run(tmp_path / "in")
+    report = bench.run(tmp_path / "in", codec=Codec(encode=encode))
     assert [(row.item.source.name, row.outcome.value) for row in report.rows] == [
         ("a.png", "painted"),
         ("b.png", "failed"),
@@ -567,7 +562,7 @@ def test_a_stop_drops_all_that_are_in_work_and_their_checkpoints_are_taken_up(ma
     many.engine = lambda: SeamEngine(after(15, lambda: stop.request(StopReason.INTERRUPTED, drop=True)))
     report = many.run(tmp_path / "in", stop=stop, overlap=3, checkpoint=3600)
     found = outcomes(report)
-    dropped = [row for row in report.rows if row.outcome is Outcome.DROPPED]
+    dropped = [row for row in report.rows if row.outcome is PhotoOutcome.DROPPED]
     assert 1 <= len(dropped) <= 3
     assert set(found.values()) <= {"painted", "dropped"}
     assert report.left == 7 - list(found.values()).count("painted")
@@ -588,10 +583,10 @@ def test_a_stop_that_finishes_lets_all_that_are_in_work_end(many: Bench, tmp_pat
 
 
 def test_a_full_disk_ends_a_run_of_several_at_a_time(many: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise DiskError("out/a.png: cannot write 9 bytes (No space left on device), 0 are free")
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("nstbatch.runtime.batch.batch.save", full)
+    monkeypatch.setattr(FolderOutput, "commit", full)
     with pytest.raises(DiskError):
         many.run(tmp_path / "in", overlap=3)
     monkeypatch.undo()
@@ -600,5 +595,5 @@ def test_a_full_disk_ends_a_run_of_several_at_a_time(many: Bench, tmp_path: Path
 
 def test_seconds_of_a_run_are_those_on_the_wall() -> None:
     item = Item(Path("a.jpg"), Path("b.jpg"), Path())
-    rows = [Row(item, Outcome.PAINTED, "all iterations done", 1.5, 10.0) for _ in range(3)]
-    assert str(Report(3, rows, seconds=15)) == "3 painted, 0 failed in 15 s (5.0 s a picture)"
+    rows = [Row(item, PhotoOutcome.PAINTED, "all iterations done", 1.5, 10.0) for _ in range(3)]
+    assert str(Outcome(3, rows, seconds=15)) == "3 painted, 0 failed in 15 s (5.0 s a picture)"

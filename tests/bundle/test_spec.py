@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from nstbatch.exporter import export_bundle
+from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest
 from nstbatch.runtime.errors import BundleError, UsageError
 

@@ -5,12 +5,14 @@ import numpy as np
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import BoundGraph, Place
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.sessions import make_session
-from nstbatch.runtime.painting.objective import LossWeights, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Targets, balance, encode
+from nstbatch.runtime.recipe.presets import LossWeights
 
 
 def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
-    engine = Engine(bundle, "cpu", threads=1)
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
     rng = np.random.default_rng(0)
     photo, style, *images = rng.uniform(0, 255, (5, 1, 3, 40, 36)).astype(np.float32)
     targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
@@ -19,8 +21,8 @@ def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
         **targets.contents,
         **targets.grams,
         **targets.metrics(),
-        "content_weight": content.astype(np.float32),
-        "style_weight": styles.astype(np.float32),
+        "content_weight": np.array(content, np.float32),
+        "style_weight": np.array(styles, np.float32),
         "tv_weight": np.array(tv, np.float32),
     }
     bound = BoundGraph(make_session(str(bundle.graph("gradient")), "cpu", 1), Place("cpu"), fixed)

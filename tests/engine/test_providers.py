@@ -8,8 +8,8 @@ import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import available_cores
-from nstbatch.runtime.engine.providers import AUTO, precisions, probe, start_provider
+from nstbatch.runtime.engine.host import Host, available_cores
+from nstbatch.runtime.engine.providers import CANDIDATES, OnnxRuntime, precisions, probe, start_provider
 from nstbatch.runtime.engine.sessions import ON_GPU, provider_chain
 from nstbatch.runtime.errors import EvaluationError, ExitCode, OutOfMemoryError, ProviderError
 from nstbatch.runtime.stop import DroppedError
@@ -21,12 +21,14 @@ def test_auto_takes_what_starts(bundle: Bundle) -> None:
 
 def test_cpu_computes(bundle: Bundle) -> None:
     probe("cpu")
-    values = Engine(bundle, "cpu", threads=1).run("encode", {"image": np.full((1, 3, 32, 33), 128, np.float32)})
+    values = Engine(bundle, Host(provider="cpu", threads=1)).run(
+        "encode", {"image": np.full((1, 3, 32, 33), 128, np.float32)}
+    )
     assert [v.shape for v in values][:2] == [(1, 512, 4, 4), (1, 64, 64)]
 
 
 def test_more_threads_than_cores_are_not_taken(bundle: Bundle) -> None:
-    assert Engine(bundle, "cpu", threads=100_000).threads == available_cores()
+    assert Engine(bundle, Host(provider="cpu", threads=100_000)).threads == available_cores()
 
 
 def test_a_provider_that_is_not_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +86,7 @@ def test_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failing_evaluation_is_an_error_of_ours_and_the_engine_recovers(bundle: Bundle) -> None:
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     with pytest.raises(EvaluationError, match="'encode'"):
         engine.run("encode", {"image": np.zeros((1, 4, 32, 32), np.float32)})
     assert len(engine.run("encode", {"image": np.zeros((1, 3, 32, 32), np.float32)})) == 6
@@ -117,7 +119,7 @@ def test_running_out_of_memory_is_told_apart_and_the_sessions_are_rebuilt(
                 raise RuntimeError(message)
             return []
 
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     for _ in range(3):
         with pytest.raises(EvaluationError) as caught:
@@ -129,7 +131,7 @@ def test_running_out_of_memory_is_told_apart_and_the_sessions_are_rebuilt(
 
 
 def test_a_cancelled_engine_evaluates_nothing_more(bundle: Bundle) -> None:
-    engine = Engine(bundle, "cpu", threads=1)
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
     image = np.zeros((1, 3, 32, 32), np.float32)
     assert len(engine.run("encode", {"image": image})) == 6
     engine.cancel()
@@ -138,12 +140,18 @@ def test_a_cancelled_engine_evaluates_nothing_more(bundle: Bundle) -> None:
             engine.run("encode", {"image": image})
 
 
-def test_the_memory_of_a_device(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(bundle, "cpu")
+class Device(OnnxRuntime):
+    """A host whose GPU 2 has 7 GiB."""
+
+    def free_memory(self, provider: str, device: int) -> int | None:
+        return {2: 7 << 30}.get(device) if provider == "cuda" else super().free_memory(provider, device)
+
+
+def test_the_memory_of_a_device(bundle: Bundle) -> None:
+    engine = Engine(bundle, Host(provider="cpu"), onnxruntime=Device())
     on_host = engine.free_memory()
     assert on_host is None or on_host > 0
     engine.provider, engine.device = "cuda", 2
-    monkeypatch.setattr("nstbatch.runtime.engine.engine.free_memory", {2: 7 << 30}.get)
     assert engine.free_memory() == 7 << 30
 
 
@@ -155,7 +163,10 @@ def test_options_of_the_gpu_providers() -> None:
     assert "enable_cuda_graph" not in options
     assert provider_chain("cuda", "tf32", 0)[0][1]["use_tf32"] == "1"
     assert provider_chain("cuda", "fp16", 0)[0][1]["use_tf32"] == "1"
-    assert provider_chain("cuda", "float32", 0, graphs=True)[0][1] == options | {"device_id": "0", "enable_cuda_graph": "1"}
+    assert provider_chain("cuda", "float32", 0, cuda_graphs=True)[0][1] == options | {
+        "device_id": "0",
+        "enable_cuda_graph": "1",
+    }
     assert provider_chain("tensorrt", "fp16", 0)[0][1]["trt_fp16_enable"] == "1"
     names = [name.removesuffix("ExecutionProvider") for name, _ in provider_chain("tensorrt", "float32", 0)]
     assert names == ["Tensorrt", "CUDA", "CPU"], "what TensorRT cannot take stays on the GPU"
@@ -177,7 +188,7 @@ def test_the_session_gets_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    engine = Engine(bundle, "auto", precision="mixed", device=3)
+    engine = Engine(bundle, Host(provider="auto", device=3), precision="mixed")
     assert (engine.provider, engine.device, engine.precisions) == ("cuda", 3, ("float32", "tf32"))
     engine.run("encode", {"image": np.ones(1, np.float32)}, "tf32")
     assert [options["device_id"] for _, options in made] == ["3", "3"]
@@ -187,13 +198,13 @@ def test_the_session_gets_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
 def test_a_device_that_no_gpu_provider_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ProviderError, match="--device 0 names a GPU; provider 'cpu' in float32 uses none"):
-        Engine(bundle, "cpu", device=0)
+        Engine(bundle, Host(provider="cpu", device=0))
     with pytest.raises(ProviderError, match="'cuda' is not in the installed onnxruntime"):
-        Engine(bundle, "auto", device=0)
+        Engine(bundle, Host(provider="auto", device=0))
 
 
 def test_every_precision_has_a_provider() -> None:
-    for precision, providers in AUTO.items():
+    for precision, providers in CANDIDATES.items():
         assert providers
         assert set(providers) <= {"cpu", "openvino", *ON_GPU}, precision
     assert precisions("cuda")[-1] == "tf32", "the quickest last: mixed precision begins with it"

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.sessions import provider_chain
-from nstbatch.runtime.engine.tensorrt import EngineCache, Profile, engine_options, make_profiles
+from nstbatch.runtime.engine.tensorrt import EngineCache, Profile, cache_options, make_profiles
 from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
 from seams import Bench, SeamEngine, picture
 
 
@@ -42,37 +44,38 @@ def test_engines_are_kept_apart_by_all_that_they_depend_on(tmp_path: Path) -> No
 
 
 def test_what_is_built_is_known(tmp_path: Path) -> None:
-    cache, profile = EngineCache(tmp_path), Profile((36, 48), (48, 64), (64, 64))
+    cache, profile = EngineCache(tmp_path), Profile(Size(48, 36), Size(64, 48), Size(64, 64))
     folder = cache.of("float32", profile)
     folder.mkdir(parents=True)
     assert list(cache.built("float32")) == [], "begun is not built"
     (folder / "TRTKernel_graph_0_sm90.engine").touch()
-    alone = cache.of("float32", Profile.of(48, 64))
+    alone = cache.of("float32", Profile.of(Size(64, 48)))
     alone.mkdir()
     (alone / "TRTKernel_graph_0_sm90.engine").touch()
     (cache.folder / "float32" / "notes").mkdir()
     (cache.folder / "float32" / "notes" / "a.engine").touch()
-    assert list(cache.built("float32")) == [Profile.of(48, 64), profile], "the narrowest first"
+    assert list(cache.built("float32")) == [Profile.of(Size(64, 48)), profile], "the narrowest first"
     assert list(cache.built("fp16")) == []
 
 
 @given(st.dictionaries(st.tuples(st.integers(32, 90), st.integers(32, 90)), st.integers(1, 9), min_size=1, max_size=12))
-def test_every_shape_of_a_plan_is_in_a_profile(shapes: dict[tuple[int, int], int]) -> None:
+def test_every_shape_of_a_plan_is_in_a_profile(pairs: dict[tuple[int, int], int]) -> None:
+    shapes = {Size(*pair): count for pair, count in pairs.items()}
     profiles = make_profiles(shapes)
     assert len(profiles) == len({max(shape) for shape in shapes})
     for shape in shapes:
         (own,) = [profile for profile in profiles if max(profile.high) == max(shape)]
-        assert own.holds(*shape)
-        assert own.holds(*own.usual)
+        assert own.holds(shape)
+        assert own.holds(own.usual)
         assert shapes[own.usual] >= shapes[shape]
     for profile in profiles:
         assert Profile.named(profile.name) == profile
-        assert not profile.holds(profile.high[0] + 1, profile.high[1])
-        assert not profile.holds(profile.low[0], profile.low[1] - 1)
+        assert not profile.holds(Size(profile.high.width + 1, profile.high.height))
+        assert not profile.holds(Size(profile.low.width, profile.low.height - 1))
 
 
 def test_a_profile_in_tensorrts_words() -> None:
-    options = Profile((36, 48), (48, 64), (65, 64)).options(BundleSpec(content_taps=("relu4_2", "conv1_1")))
+    options = Profile(Size(48, 36), Size(64, 48), Size(64, 65)).options(BundleSpec(content_taps=("relu4_2", "conv1_1")))
     assert options == {
         "trt_profile_min_shapes": "image:1x3x36x48,content.relu4_2:1x512x4x6,content.conv1_1:1x64x36x48",
         "trt_profile_opt_shapes": "image:1x3x48x64,content.relu4_2:1x512x6x8,content.conv1_1:1x64x48x64",
@@ -82,7 +85,7 @@ def test_a_profile_in_tensorrts_words() -> None:
 
 
 def test_onnxruntime_is_told_where(tmp_path: Path) -> None:
-    (name, options), *rest = provider_chain("tensorrt", "float32", 2, engine_options(tmp_path / "float32" / "engines"))
+    (name, options), *rest = provider_chain("tensorrt", "float32", 2, cache_options(tmp_path / "float32" / "engines"))
     assert name == "TensorrtExecutionProvider"
     assert options["device_id"] == "2"
     assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
@@ -136,8 +139,8 @@ def evaluate(engine: Engine, height: int, width: int) -> None:
 
 
 def test_only_the_gradient_is_worth_an_engine(bundle: Bundle, tmp_path: Path, made: Made) -> None:
-    engine = Engine(bundle, "tensorrt", cache=tmp_path)
-    shapes = {(64, 48): 3, (48, 48): 1}
+    engine = Engine(bundle, Host(provider="tensorrt", cache=tmp_path))
+    shapes = {Size(64, 48): 3, Size(48, 48): 1}
     assert engine.prepare(shapes, ["float32"]) == 2
     engine.run("encode", {"image": np.zeros((1, 3, 48, 64), np.float32)})
     assert made.providers[-1] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -149,8 +152,8 @@ def test_only_the_gradient_is_worth_an_engine(bundle: Bundle, tmp_path: Path, ma
 
 
 def test_one_engine_for_all_shapes_of_a_long_side(bundle: Bundle, tmp_path: Path, made: Made) -> None:
-    engine = Engine(bundle, "tensorrt", cache=tmp_path)
-    assert engine.prepare({(64, 48): 2, (48, 64): 5, (64, 40): 1, (32, 24): 1}, ["float32"]) == 2
+    engine = Engine(bundle, Host(provider="tensorrt", cache=tmp_path))
+    assert engine.prepare({Size(64, 48): 2, Size(48, 64): 5, Size(64, 40): 1, Size(32, 24): 1}, ["float32"]) == 2
     count = len(made.options)
     for height, width in ((48, 64), (64, 48), (40, 64)):
         evaluate(engine, height, width)
@@ -159,15 +162,15 @@ def test_one_engine_for_all_shapes_of_a_long_side(bundle: Bundle, tmp_path: Path
     assert made.options[-1]["trt_profile_opt_shapes"] == "image:1x3x64x48,content.relu4_2:1x512x8x6"
     assert made.options[-1]["trt_profile_max_shapes"] == "image:1x3x64x64,content.relu4_2:1x512x8x8"
     # The next night: a shape that the engine takes needs none of its own, another does.
-    again = Engine(bundle, "tensorrt", cache=tmp_path)
-    assert again.prepare({(64, 50): 1}, ["float32"]) == 0
+    again = Engine(bundle, Host(provider="tensorrt", cache=tmp_path))
+    assert again.prepare({Size(64, 50): 1}, ["float32"]) == 0
     evaluate(again, 50, 64)
     assert Path(made.options[-1]["trt_engine_cache_path"]).name == "40x48_64x48_64x64"
-    assert again.prepare({(64, 36): 1}, ["float32"]) == 1
+    assert again.prepare({Size(64, 36): 1}, ["float32"]) == 1
 
 
 def test_a_provider_without_engines_has_none_to_build(bundle: Bundle, tmp_path: Path) -> None:
-    assert Engine(bundle, "cpu", cache=tmp_path).prepare({(64, 48): 1}, ["float32"]) == 0
+    assert Engine(bundle, Host(provider="cpu", cache=tmp_path)).prepare({Size(64, 48): 1}, ["float32"]) == 0
 
 
 def test_shapes_of_a_plan(tmp_path: Path) -> None:

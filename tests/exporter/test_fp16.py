@@ -9,13 +9,15 @@ import numpy as np
 import onnx
 import pytest
 
-from nstbatch.exporter import export_bundle
+from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
+from nstbatch.runtime.recipe.presets import LossWeights
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +65,7 @@ def test_nothing_overflows_or_vanishes(bundle: Bundle, half: Bundle, weight: flo
     other = image[:, ::-1, ::-1].copy()
     found = []
     for each in (bundle, half):
-        engine = Engine(each, "cpu")
+        engine = Engine(each, Host(provider="cpu"))
         targets = Targets(encode(engine, other).contents, encode(engine, 0.3 * other).grams)
         assert max(gram.max() for gram in targets.grams.values()) > 65504
         weights = balance(LossWeights(1.0, weight, 0.0), targets)
@@ -74,15 +76,15 @@ def test_nothing_overflows_or_vanishes(bundle: Bundle, half: Bundle, weight: flo
 
 
 def test_images_of_a_batch_are_scaled_alone(half: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> None:
-    engine = Engine(half, "cpu")
+    engine = Engine(half, Host(provider="cpu"))
     photo = small(samples / "photos" / "town.jpg", 64)
     targets = encode(engine, np.ascontiguousarray(photo[:, :, ::-1]))
     content, style, tv = balance(LossWeights(1.0, 100.0, 0.0), targets)
     shared = {
         **targets.grams,
         **targets.metrics(),
-        "content_weight": content.astype(np.float32),
-        "style_weight": style.astype(np.float32),
+        "content_weight": np.array(content, np.float32),
+        "style_weight": np.array(style, np.float32),
         "tv_weight": np.array(tv, np.float32),
     }
     # The second image's gradient is a million times smaller: it is at its own target, but for a grey level somewhere.
@@ -101,17 +103,17 @@ def test_images_of_a_batch_are_scaled_alone(half: Bundle, samples: Path, small: 
 def test_a_painting_ends_where_that_of_float32_does(bundle: Bundle, half: Bundle, samples: Path) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     options = {"provider": "cpu", "size": 64, "iterations": 30, "scales": "1", "style_weight": 300.0, "whitening": "off"}
-    expected = Stylizer(bundle, samples / "starry.jpg", **options)(photo)
-    found = Stylizer(half, samples / "starry.jpg", precision="fp16", **options)(photo)
-    assert expected.loss < 0.2 * expected.losses[0].sum()
+    expected = Stylizer.open(bundle, samples / "starry.jpg", **options)(photo)
+    found = Stylizer.open(half, samples / "starry.jpg", precision="fp16", **options)(photo)
+    assert expected.loss < 0.2 * expected.losses.total[0]
     assert found.loss == pytest.approx(expected.loss, rel=0.05)
 
 
 def test_a_bundle_of_the_other_precision_is_refused(bundle: Bundle, half: Bundle, samples: Path) -> None:
     with pytest.raises(UsageError, match=r"computes in fp16, --precision float32 .*`nstbatch export --precision float32`"):
-        Stylizer(half, samples / "starry.jpg", provider="cpu")
+        Stylizer.open(half, samples / "starry.jpg", provider="cpu")
     with pytest.raises(UsageError, match=r"computes in float32, --precision fp16 .*`nstbatch export --precision fp16`"):
-        Stylizer(bundle, samples / "starry.jpg", provider="cpu", precision="fp16")
+        Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", precision="fp16")
 
 
 def test_from_the_command_line(

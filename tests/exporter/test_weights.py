@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nstbatch.exporter import load_weights, source_id
 from nstbatch.exporter.vgg import TruncatedVGG, Weights, layers
+from nstbatch.exporter.weights import load_weights, source_id
 from nstbatch.runtime.bundle.spec import CHANNELS
 from nstbatch.runtime.errors import WeightsError
 

@@ -23,6 +23,7 @@ from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.remote import RemoteJournal, RemoteOutput
 from nstbatch.runtime.output.shard import Shard
 from nstbatch.runtime.pictures.photo import probe_photo, read_photo
+from nstbatch.runtime.planning.placement import Destination
 from seams import SeamEngine, paint, picture
 
 OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
@@ -169,7 +170,7 @@ def remote_run(store: Store, samples: Path, tmp_path: Path) -> Callable[..., str
     def run(
         cache: str = "mirror", engine: Callable[[], Any] = SeamEngine, shard: Shard | None = None, **options: Any
     ) -> str:
-        from nstbatch.runtime.batch.outcome import Report
+        from nstbatch.runtime.batch.outcome import Outcome
         from nstbatch.runtime.output.lock import hold
         from nstbatch.runtime.painting.stylizer import Stylizer
         from nstbatch.runtime.planning.discovery import discover
@@ -180,14 +181,14 @@ def remote_run(store: Store, samples: Path, tmp_path: Path) -> Callable[..., str
         output = RemoteOutput(to_location(f"{store.url}/out"), tmp_path / cache)  # type: ignore[arg-type]
         style = samples / "starry.jpg"
         inputs = discover([to_location(f"{store.url}/in")], styles=[style], recursive=True)
-        items = make_items(inputs, [style], output.url, mirror=lambda _: output.root)
+        items = make_items(inputs, [style], Destination(output=output.url), mirror=lambda _: output.root)
         items = [item for item in items if shard is None or shard.holds(item.key)]
-        stylizer = Stylizer(SeamEngine(), style, size=40, iterations=4, scales="32,40")
+        stylizer = Stylizer.open(SeamEngine(), style, size=40, iterations=4, scales="32,40")
         with hold([output.root], shard=shard):
             output.pull()
             journals: dict[Path, Journal] = {output.root: RemoteJournal(output, shard)}
             plan = make_plan(items, journals, stylizer.facts.recipe, options.get("policy"))
-            report = Report(len(plan.tasks))
+            report = Outcome(len(plan.tasks))
             report.rows += paint(plan, stylizer, journals, stop=Stop(), **options)
         rows = [f"{row.item.key} {row.outcome.value}: {row.reason}" for row in report.rows]
         return "\n".join([str(report).partition(" in ")[0], *rows])
@@ -314,7 +315,7 @@ def test_shards_of_two_hosts(remote_run: Callable[..., str], store: Store, tmp_p
 def test_lines_are_merged_as_they_grow(
     remote_run: Callable[..., str], store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("nstbatch.runtime.output.remote._MERGED", 2)
+    monkeypatch.setattr(RemoteJournal, "MERGED", 2)
     remote_run()
     names = [name for name in store.names() if f"{STATE}/journal" in name]
     assert len(names) == 2

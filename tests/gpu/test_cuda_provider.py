@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nstbatch.exporter import export_bundle
+from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import start_provider
 from nstbatch.runtime.engine.sessions import PROVIDERS, import_onnxruntime, provider_chain
 from nstbatch.runtime.errors import ProviderError
 from nstbatch.runtime.painting.agreement import check_agreement
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
+from nstbatch.runtime.recipe.presets import LossWeights
 
 
 def _has_cuda() -> bool:
@@ -30,7 +32,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not _has_cuda(), reason="needs
 
 @pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Engine:
-    return Engine(bundle, "cuda")
+    return Engine(bundle, Host(provider="cuda"))
 
 
 def test_it_computes_what_the_cpu_provider_does(engine: Engine) -> None:
@@ -49,7 +51,7 @@ def test_nothing_of_the_graph_falls_to_the_cpu(bundle: Bundle, tmp_path: Path) -
     options.enable_profiling = True
     options.profile_file_prefix = str(tmp_path / "profile")
     image = np.zeros((1, 3, 64, 96), np.float32)
-    reference = Engine(bundle, "cpu")
+    reference = Engine(bundle, Host(provider="cpu"))
     targets = Targets(encode(reference, image).contents, encode(reference, image + 9).grams)
     content, style, _ = balance(LossWeights(1, 10, 0), targets)
     feeds = {
@@ -57,8 +59,8 @@ def test_nothing_of_the_graph_falls_to_the_cpu(bundle: Bundle, tmp_path: Path) -
         **targets.contents,
         **targets.grams,
         **targets.metrics(),
-        "content_weight": content.astype(np.float32),
-        "style_weight": style.astype(np.float32),
+        "content_weight": np.array(content, np.float32),
+        "style_weight": np.array(style, np.float32),
         "tv_weight": np.array(1, np.float32),
     }
     session = ort.InferenceSession(str(bundle.graph("gradient")), options, provider_chain("cuda", "float32", 0))
@@ -76,7 +78,7 @@ def test_inputs_that_stay_on_the_device(engine: Engine, bundle: Bundle, samples:
     photo, style, *images = rng.uniform(0, 255, (4, 1, 3, 64, 80)).astype(np.float32)
     targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
     weights = balance(LossWeights(1, 10, 0), targets)
-    on_gpu, on_cpu = Objective(engine, targets, weights), Objective(Engine(bundle, "cpu"), targets, weights)
+    on_gpu, on_cpu = Objective(engine, targets, weights), Objective(Engine(bundle, Host(provider="cpu")), targets, weights)
     for image in images:
         (_, gradient, terms), (_, expected_gradient, expected) = on_gpu(image), on_cpu(image)
         np.testing.assert_allclose(terms, expected, rtol=1e-3)
@@ -87,8 +89,8 @@ def test_inputs_that_stay_on_the_device(engine: Engine, bundle: Bundle, samples:
 def test_a_painting_ends_where_the_cpus_does(engine: Engine, bundle: Bundle, samples: Path, precision: str) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     options = {"size": 128, "iterations": 40}
-    expected = Stylizer(bundle, samples / "starry.jpg", provider="cpu", **options)(photo).loss
-    assert Stylizer(engine, samples / "starry.jpg", precision=precision, **options)(photo).loss == pytest.approx(
+    expected = Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", **options)(photo).loss
+    assert Stylizer.open(engine, samples / "starry.jpg", precision=precision, **options)(photo).loss == pytest.approx(
         expected, rel=0.1
     )
 
@@ -99,17 +101,21 @@ def test_vectors_on_the_gpu_and_captured_graphs_paint_the_same(
 ) -> None:
     photos = [read_picture(samples / "photos" / f"{name}.jpg") for name in ("town", "tree")]
     options = {"size": 96, "iterations": 20, "scales": "48,96"}
-    plain = Stylizer(engine, samples / "starry.jpg", **options)
-    other = Stylizer(Engine(bundle, "cuda", vectors=vectors, graphs=graphs), samples / "starry.jpg", **options)
+    plain = Stylizer.open(engine, samples / "starry.jpg", **options)
+    other = Stylizer.open(
+        Engine(bundle, Host(provider="cuda", vectors=vectors, cuda_graphs=graphs)), samples / "starry.jpg", **options
+    )
     for photo in photos:
         assert other(photo).loss == pytest.approx(plain(photo).loss, rel=0.05)
 
 
 def test_an_fp16_bundle_agrees_and_paints(samples: Path, tmp_path: Path) -> None:
     half = export_bundle(BundleSpec(precision="fp16"), tmp_path / "fp16")
-    engine = Engine(half, "cuda", precision="fp16")
+    engine = Engine(half, Host(provider="cuda"), precision="fp16")
     check_agreement(engine, engine.precisions)
     photo = read_picture(samples / "photos" / "town.jpg")
     options = {"size": 96, "iterations": 20, "precision": "fp16"}
-    expected = Stylizer(Engine(half, "cpu", precision="fp16"), samples / "starry.jpg", **options)(photo).loss
-    assert Stylizer(engine, samples / "starry.jpg", **options)(photo).loss == pytest.approx(expected, rel=0.1)
+    expected = Stylizer.open(Engine(half, Host(provider="cpu"), precision="fp16"), samples / "starry.jpg", **options)(
+        photo
+    ).loss
+    assert Stylizer.open(engine, samples / "starry.jpg", **options)(photo).loss == pytest.approx(expected, rel=0.1)

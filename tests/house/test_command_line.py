@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbatch.cli.report.files import FOLDER, PAGE
-from nstbatch.exporter import export_bundle
+from nstbatch.cli.report.files import PAGE
+from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from places import ROOT
 from process import MAIN
 
@@ -53,7 +53,7 @@ def folder(samples: Path, tmp_path: Path) -> Path:
 
 def outputs(folder: Path) -> set[str]:
     """Everything in an output folder, but for what nstbatch remembers of it."""
-    return {p.name for p in folder.iterdir()} - {STATE, FOLDER, PAGE}
+    return {p.name for p in folder.iterdir()} - {STATE, REPORT_FILES, PAGE}
 
 
 def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, samples: Path) -> None:

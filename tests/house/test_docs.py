@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.cli.actions.bundles import OF_BUNDLE
+from nstbatch.cli.actions.bundles import BundleChoice
+from nstbatch.runtime.recipe.keywords import names_of
 from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from places import ROOT
@@ -77,7 +78,7 @@ def test_every_option_that_changes_pixels_is_explained() -> None:
     # The command line has no option for history.
     names = {field.name for field in fields(Settings)} - {"layer_weights", "history"}
     names |= {"layer_weight", "strength", "style_blend", "style_each", "content_mask", "style_mask", "protect", "feather"}
-    options = {f"--{name.replace('_', '-')}" for name in names | set(OF_BUNDLE)}
+    options = {f"--{name.replace('_', '-')}" for name in names | {*names_of(BundleChoice)} - {"bundle"}}
     assert {option for option in options if not re.search(rf"{option}\b", RECIPES)} == set()
 
 
@@ -86,7 +87,7 @@ def test_what_others_have_has_a_test_here() -> None:
     rows = re.findall(r"^\| (?!theirs|---)(.+?) \| (.+) \| (.*?) \|$", table, re.MULTILINE)
     assert len(rows) >= 17
     for theirs, here, test in rows:
-        name = re.fullmatch(r"`(\w+\.py)::(\w+)`", test)
+        name = re.fullmatch(r"`([\w/]+\.py)::(\w+)`", test)
         assert name is not None, theirs
         assert f"\ndef {name[2]}(" in (ROOT / "tests" / name[1]).read_text(encoding="utf-8"), theirs
         assert here

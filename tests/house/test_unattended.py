@@ -14,12 +14,14 @@ import jsonschema
 import pytest
 from filelock import FileLock
 
+import seams
 from nstbatch.cli.actions.bundles import cached_bundle_path, find_bundle
-from nstbatch.cli.report.files import FOLDER
 from nstbatch.cli.watchers.status_file import StatusFile
-from nstbatch.runtime.batch.outcome import Outcome, Report, Row
+from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.output.folder import REPORT_FILES
 from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.runs import Run
 from nstbatch.runtime.painting.painting import Progress
 from nstbatch.runtime.recipe.settings import Settings
 from places import ROOT
@@ -113,7 +115,9 @@ def test_a_list_on_standard_input(photos: Path, common: list[object], tmp_path: 
 def test_a_second_run_has_nothing_to_do(nstbatch: Call, photos: Path, common: list[object], tmp_path: Path) -> None:
     first = nstbatch(photos, *common, *QUICK, "-r")
     assert first.returncode == 0, first.stderr
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.[jp]*g") if FOLDER not in path.parts}
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.[jp]*g") if REPORT_FILES not in path.parts
+    }
     assert len(before) == 3
     again = nstbatch(photos, *common, *QUICK, "-r")
     assert again.returncode == 0
@@ -406,7 +410,7 @@ def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypat
     cached_bundle_path(BundleSpec()).symlink_to(bundle.path)
     # Root may write anywhere, so the answer of the system is stood in for.
     monkeypatch.setattr(FileLock, "acquire", lambda *_: pytest.fail("locked"))
-    assert find_bundle(None, lambda _: None).id == bundle.id
+    assert find_bundle(None).id == bundle.id
 
 
 def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> None:
@@ -415,9 +419,10 @@ def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> No
     bench = Bench(picture(tmp_path / "s.png", seed=1), tmp_path / "out")
     plan = bench.plan(tmp_path / "in")
     first, second = plan.tasks
-    report = Report(2)
+    report = Outcome(2)
     now = 100.0
-    status = StatusFile(tmp_path / "status.json", report, clock=lambda: now)
+    status = StatusFile(tmp_path / "status.json", clock=lambda: now)
+    status.opened(Run.begin("cpu", "float32", seams.bundle(), ""), {}, report)
 
     def told() -> tuple[object, object]:
         found = json.loads((tmp_path / "status.json").read_text())
@@ -429,7 +434,7 @@ def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> No
     status.progress(first.item, Progress(0.0, 40, 1.0, 0), lambda: pytest.fail("it has no use for the picture"))
     for task, expected in ((first, (str(second.item.source), 8)), (second, (None, 0))):
         now += 8
-        row = Row(task.item, Outcome.PAINTED, "done", 1.0, 8.0, 4)
+        row = Row(task.item, PhotoOutcome.PAINTED, "done", 1.0, 8.0, 4)
         report.rows.append(row)
         status.finished(row)
         assert told() == expected

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,24 @@ from hypothesis import strategies as st
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import Buffer
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import NonFiniteError
 from nstbatch.runtime.optimizer.device_vectors import DeviceVectors
 from nstbatch.runtime.optimizer.host_vectors import HostVectors
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
 from nstbatch.runtime.optimizer.vectors import Combination
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.recipe.presets import LossWeights
 
 BOUNDS = (-1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Engine:
-    return Engine(bundle, "cpu", threads=1, vectors="device")
+    return Engine(bundle, Host(provider="cpu", threads=1, vectors="device"))
 
 
 @settings(max_examples=20, deadline=None)
@@ -56,8 +60,7 @@ def test_each_operation_is_that_of_the_host(engine: Engine, height: int, width: 
     start, first = vector(), vector()
     precondition = FrequencyPreconditioner((3, height, width))
     host = HostVectors(start, m, precondition, BOUNDS)
-    device = engine.make_vectors(start, m, precondition, BOUNDS)
-    assert isinstance(device, DeviceVectors)
+    device = DeviceVectors(engine, start, m, precondition, BOUNDS)
 
     def on_device(array: np.ndarray) -> Buffer:
         return device.trial.place.put(array)
@@ -99,7 +102,9 @@ def test_what_is_not_finite_is_seen(engine: Engine, poison: float) -> None:
     start = np.zeros((1, 3, 33, 32), np.float32)
     gradient = np.ones_like(start)
     gradient[0, 1, 2, 3] = poison
-    optimiser = LBFGS(start, precondition=FrequencyPreconditioner((3, 33, 32)), bounds=BOUNDS, vectors=engine.make_vectors)
+    optimiser = LBFGS(
+        start, precondition=FrequencyPreconditioner((3, 33, 32)), bounds=BOUNDS, vectors=partial(DeviceVectors, engine)
+    )
     place = optimiser.ask().place
     with pytest.raises(NonFiniteError):
         optimiser.tell(1.0, place.put(gradient))
@@ -115,15 +120,15 @@ def test_the_iterates_of_a_vgg_loss_are_those_of_the_host(
     bundle: Bundle, engine: Engine, samples: Path, small: Callable[[Path, int], np.ndarray]
 ) -> None:
     photo, style = small(samples / "photos" / "town.jpg", 72), small(samples / "starry.jpg", 72)
-    on_host = Engine(bundle, "cpu", threads=1)
+    on_host = Engine(bundle, Host(provider="cpu", threads=1))
     targets = Targets(encode(on_host, photo).contents, encode(on_host, style).grams)
     weights = balance(LossWeights(1.0, 1000.0, 0.0), targets)
     losses: list[list[float]] = []
     iterates = []
-    for each in (on_host, engine):
+    for each, vectors in ((on_host, HostVectors), (engine, partial(DeviceVectors, engine))):
         objective = Objective(each, targets, weights)
         precondition = FrequencyPreconditioner((3, *photo.shape[2:]))
-        optimiser = LBFGS(photo, history=5, precondition=precondition, bounds=(0, 255), vectors=each.make_vectors)
+        optimiser = LBFGS(photo, history=5, precondition=precondition, bounds=(0, 255), vectors=vectors)
         seen = []
         for _ in range(12):
             loss, gradient, _ = objective(optimiser.ask().reshape(photo.shape))
@@ -143,18 +148,20 @@ def test_a_painting_goes_on_from_the_state_of_either(bundle: Bundle, samples: Pa
     picture = read_picture(samples / "photos" / "town.jpg")
     options = {"size": 48, "iterations": 8, "scales": "1"}
     stylizers = {
-        vectors: Stylizer(Engine(bundle, "cpu", threads=1, vectors=vectors), samples / "starry.jpg", **options)
+        vectors: Stylizer.open(
+            Engine(bundle, Host(provider="cpu", threads=1, vectors=vectors)), samples / "starry.jpg", **options
+        )
         for vectors in ("host", "device")
     }
-    reference = stylizers["host"].begin(picture)
+    reference = stylizers["host"].begin(PhotoJob(picture))
     while not reference.done:
         reference.step()
     expected = np.asarray(reference.result().image, float)
     for first, second in (("host", "device"), ("device", "host"), ("device", "device")):
-        one = stylizers[first].begin(picture)
+        one = stylizers[first].begin(PhotoJob(picture))
         for _ in range(4):
             one.step()
-        two = stylizers[second].begin(picture)
+        two = stylizers[second].begin(PhotoJob(picture))
         two.resume({name: np.array(value) for name, value in one.state().items()})
         while not two.done:
             two.step()

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import NonFiniteError
 from nstbatch.runtime.optimizer.interface import Status
-from nstbatch.runtime.optimizer.lbfgs import LBFGS
+from nstbatch.runtime.optimizer.lbfgs import LBFGS, SearchRules
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
+from nstbatch.runtime.recipe.presets import LossWeights
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -59,7 +61,7 @@ def test_solves_a_quadratic_in_n_steps(n: int, log_condition: float, seed: int) 
     # With exact line searches BFGS ends after n steps (Nocedal, Wright, theorem 6.4); a small c2 makes them exact, if a
     # step may become as long as it has to.
     function, solution = quadratic(n, 10**log_condition, seed)
-    optimiser = LBFGS(np.zeros(n), history=n, curvature=1e-3, stretch=1e4)
+    optimiser = LBFGS(np.zeros(n), history=n, search=SearchRules(curvature=1e-3, stretch=1e4))
     start, _ = function(np.zeros(n))
     while not optimiser.done and optimiser.iterations < n:
         optimiser.tell(*function(optimiser.ask()))
@@ -174,7 +176,7 @@ def test_loss_never_rises() -> None:
 def test_a_failed_line_search_recovers() -> None:
     # In the middle of the run the function lies for as long as one line search lasts: no step decreases it.
     function, solution = quadratic(20, 50, 3)
-    optimiser = LBFGS(np.zeros(20), trials=4)
+    optimiser = LBFGS(np.zeros(20), search=SearchRules(trials=4))
     minimise(optimiser, function, 8)
     point, loss = optimiser.x.copy(), optimiser.loss
     for _ in range(4):
@@ -283,7 +285,7 @@ def test_preconditioner_is_symmetric_and_positive() -> None:
 @pytest.fixture(scope="module")
 def vgg_loss(bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> tuple[Function, np.ndarray]:
     """Gatys et al.'s objective at 72 px, and its start."""
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     photo, style = small(samples / "photos" / "town.jpg", 72), small(samples / "starry.jpg", 72)
     targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
     objective = Objective(engine, targets, balance(LossWeights(1.0, 1000.0, 0.0), targets))

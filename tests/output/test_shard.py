@@ -84,7 +84,7 @@ def test_a_shard_waits(held: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from nstbatch.runtime.output.lock import hold\n"
         "from nstbatch.runtime.output.shard import Shard\n"
-        f"with hold([Path({str(held)!r})], wait=True, told=lambda text: print(text, flush=True)): print('had', flush=True)"
+        f"with hold([Path({str(held)!r})], wait=True, note=lambda text: print(text, flush=True)): print('had', flush=True)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -10,7 +10,9 @@ import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.sessions import import_onnxruntime, make_session
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.engine.providers import OnnxRuntime
+from nstbatch.runtime.engine.sessions import import_onnxruntime
 from nstbatch.runtime.errors import ProviderError
 from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.stylizer import Stylizer
@@ -27,7 +29,7 @@ class Wrong(Engine):
     """Computes on the CPU, and spoils the result."""
 
     def __init__(self, bundle: Bundle, factor: float = 1.0, noise: float = 0.0) -> None:
-        super().__init__(bundle, "cpu")
+        super().__init__(bundle, Host(provider="cpu"))
         self.provider = "cuda"
         self.precisions = ("float32", "bfloat16")
         self._factor, self._noise = factor, noise
@@ -60,13 +62,13 @@ def test_agreement_and_its_bounds(bundle: Bundle) -> None:
 
 
 def test_it_ends_the_run_and_not_only_a_picture(bundle: Bundle, samples: Path) -> None:
-    stylizer = Stylizer(Wrong(bundle, factor=-1), samples / "starry.jpg", size=48, iterations=2)
+    stylizer = Stylizer.open(Wrong(bundle, factor=-1), samples / "starry.jpg", size=48, iterations=2)
     with pytest.raises(ProviderError) as caught:
         stylizer(read_picture(samples / "photos" / "town.jpg"))
     assert caught.value.exit_code == 4
 
 
-def test_a_run_on_a_provider_that_disagrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_a_provider_that_disagrees(tmp_path: Path) -> None:
     class Elsewhere(SeamEngine):
         def __init__(self) -> None:
             super().__init__()
@@ -77,11 +79,11 @@ def test_a_run_on_a_provider_that_disagrees(tmp_path: Path, monkeypatch: pytest.
 
     picture(tmp_path / "in" / "a.png")
     bench = Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out", engine=Elsewhere)
-    monkeypatch.setattr("nstbatch.runtime.painting.stylizer.check_agreement", refuse)
+    bench.check = refuse
     with pytest.raises(ProviderError):
         bench.run(tmp_path / "in")
-    checked = []
-    monkeypatch.setattr("nstbatch.runtime.painting.stylizer.check_agreement", lambda *a: checked.append(a))
+    checked: list[object] = []
+    bench.check = lambda *a: checked.append(a)
     picture(tmp_path / "in" / "b.png", seed=2)
     assert outcomes(bench.run(tmp_path / "in")) == {"a.png": "painted", "b.png": "painted"}
     assert len(checked) == 1, "once a process, not once a picture"
@@ -90,62 +92,65 @@ def test_a_run_on_a_provider_that_disagrees(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("precision", ["bfloat16", "mixed"])
 def test_a_precision_that_the_provider_has_not(bundle: Bundle, samples: Path, precision: str) -> None:
     with pytest.raises(ProviderError, match=f"'cpu' computes in float32 here, --precision {precision} is not possible"):
-        Stylizer(bundle, samples / "starry.jpg", provider="cpu", precision=precision)
+        Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", precision=precision)
 
 
 @pytest.mark.skipif(INTEL or not PLUGIN, reason="needs nstbatch[openvino] and a CPU of another maker")
 def test_openvino_says_which_cpus_it_takes(bundle: Bundle) -> None:
     for _ in range(2):
         with pytest.raises(ProviderError, match="'openvino' knows no device on this host: it takes a CPU of Intel's"):
-            Engine(bundle, "openvino")
+            Engine(bundle, Host(provider="openvino"))
 
 
 @openvino
 @pytest.mark.slow
 def test_openvino_computes_what_the_cpu_provider_does(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "openvino", precision="bfloat16")
+    engine = Engine(bundle, Host(provider="openvino"), precision="bfloat16")
     assert engine.provider == "openvino"
     check_agreement(engine, engine.precisions)
     photo = read_picture(samples / "photos" / "town.jpg")
     losses = {}
     for name, chosen, precision in (
-        ("cpu", Engine(bundle, "cpu"), "float32"),
+        ("cpu", Engine(bundle, Host(provider="cpu")), "float32"),
         ("openvino", engine, "float32"),
         ("mixed", engine, "mixed"),
     ):
-        stylizer = Stylizer(chosen, samples / "starry.jpg", precision=precision, size=64, scales="1", whitening="on")
+        stylizer = Stylizer.open(chosen, samples / "starry.jpg", precision=precision, size=64, scales="1", whitening="on")
         losses[name] = stylizer(photo).loss
     assert losses["openvino"] == pytest.approx(losses["cpu"], rel=0.03)
     assert losses["mixed"] == pytest.approx(losses["cpu"], rel=0.15)
 
 
 @openvino
-def test_mixed_is_float32_on_a_cpu_without_bfloat16(bundle: Bundle, samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nstbatch.runtime.engine.engine.precisions", lambda _: ("float32",))
-    stylizer = Stylizer(bundle, samples / "starry.jpg", provider="openvino", precision="mixed")
+def test_mixed_is_float32_on_a_cpu_without_bfloat16(bundle: Bundle, samples: Path) -> None:
+    class Old(OnnxRuntime):
+        def precisions(self, provider: str) -> tuple[str, ...]:
+            return ("float32",)
+
+    engine = Engine(bundle, Host(provider="openvino"), onnxruntime=Old())
+    stylizer = Stylizer.open(engine, samples / "starry.jpg", precision="mixed")
     assert stylizer.settings.precision == "float32"
     with pytest.raises(ProviderError, match="--precision bfloat16 is not possible"):
-        Stylizer(bundle, samples / "starry.jpg", provider="openvino", precision="bfloat16")
+        Stylizer.open(engine, samples / "starry.jpg", precision="bfloat16")
 
 
 @openvino
-def test_openvino_has_a_session_for_each_shape_and_can_be_cancelled(
-    bundle: Bundle, samples: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = Engine(bundle, "openvino")
+def test_openvino_has_a_session_for_each_shape_and_can_be_cancelled(bundle: Bundle, samples: Path) -> None:
+    made = []
+
+    class Counted(OnnxRuntime):
+        def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
+            made.append(options["dimensions"].get("W"))
+            return super().make_session(model, provider, threads, **options)
+
+    engine = Engine(bundle, Host(provider="openvino"), onnxruntime=Counted())
     image = np.zeros((1, 3, 32, 40), np.float32)
     for width in (40, 36):
         assert len(engine.run("encode", {"image": image[:, :, :, :width]})) == 6
-    made = []
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        made.append(options["dimensions"].get("W"))
-        return make_session(*arguments, **options)
-
-    monkeypatch.setattr("nstbatch.runtime.engine.engine.make_session", counted)
+    made.clear()
     photo = read_picture(samples / "photos" / "town.jpg")
     for size in (40, 44, 40, 44):
-        Stylizer(engine, samples / "starry.jpg", size=size, scales="1", iterations=1)(photo)
+        Stylizer.open(engine, samples / "starry.jpg", size=size, scales="1", iterations=1)(photo)
     assert [width for width in made if width in (40, 44)] == [40, 44]
     engine.cancel()
     for graph in ("encode", "encode"):

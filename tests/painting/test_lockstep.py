@@ -9,9 +9,10 @@ from PIL import Image
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import NonFiniteError
 from nstbatch.runtime.painting.lockstep import LockStep
-from nstbatch.runtime.painting.painting import Painting, Progress
+from nstbatch.runtime.painting.painting import Painting, PhotoJob, Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 
@@ -31,7 +32,7 @@ def step(lock: LockStep, paintings: list[Painting]) -> list["Future[Progress]"]:
 
 
 def test_a_batch_paints_what_each_would_alone(bundle: Bundle, samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stylizer = Stylizer(Engine(bundle, "cpu", threads=1), samples / "starry.jpg", **OPTIONS)
+    stylizer = Stylizer.open(Engine(bundle, Host(provider="cpu", threads=1)), samples / "starry.jpg", **OPTIONS)
     photos = pictures(samples)
     expected = [stylizer(photo) for photo in photos]
     sizes = []
@@ -40,20 +41,20 @@ def test_a_batch_paints_what_each_would_alone(bundle: Bundle, samples: Path, mon
         Engine, "run", lambda self, graph, feeds, *rest: sizes.append(len(feeds["image"])) or real(self, graph, feeds, *rest)
     )
     lock = LockStep()
-    paintings = [stylizer.begin(photo) for photo in photos]
+    paintings = [stylizer.begin(PhotoJob(photo)) for photo in photos]
     while left := [painting for painting in paintings if not painting.done]:
         for taken in step(lock, left):
             assert 0 < taken.result(0).fraction <= 1
     assert sizes.count(2) == 8, "the two of one shape are one evaluation, at both sizes and in both metrics"
     for painting, alone in zip(paintings, expected, strict=True):
         found = painting.result()
-        np.testing.assert_allclose(found.losses.sum(1), alone.losses.sum(1), rtol=1e-2)
+        np.testing.assert_allclose(found.losses.total, alone.losses.total, rtol=1e-2)
         assert np.abs(np.asarray(found.image, float) - np.asarray(alone.image, float)).mean() < 1
 
 
 def test_what_a_painting_raises_is_its_own(bundle: Bundle, samples: Path) -> None:
-    stylizer = Stylizer(Engine(bundle, "cpu", threads=1), samples / "starry.jpg", **OPTIONS)
-    one, two = (stylizer.begin(photo) for photo in pictures(samples)[:2])
+    stylizer = Stylizer.open(Engine(bundle, Host(provider="cpu", threads=1)), samples / "starry.jpg", **OPTIONS)
+    one, two = (stylizer.begin(PhotoJob(photo)) for photo in pictures(samples)[:2])
     (objective, point) = two.ask()
     point = np.full_like(point, np.nan)
     two.ask = lambda: (objective, point)  # type: ignore[method-assign]

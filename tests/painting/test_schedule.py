@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.optimizer.interface import Status
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
-from nstbatch.runtime.painting.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.schedule import DAMPING, make_schedule
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
+from nstbatch.runtime.recipe.presets import LossWeights
 from nstbatch.runtime.recipe.settings import Settings
 from seams import Feeds, SeamEngine, picture
 
@@ -60,7 +62,7 @@ def test_a_schedule_has_every_evaluation_and_ends_with_the_objective(
 
 def test_what_is_evaluated(tmp_path: Path) -> None:
     engine = Recorder()
-    stylizer = Stylizer(
+    stylizer = Stylizer.open(
         engine, picture(tmp_path / "s.png", seed=1), size=48, scales="32,48", iterations=6, precision="mixed", whitening="on"
     )
     result = stylizer(read_picture(picture(tmp_path / "p.png", (48, 48))))
@@ -68,7 +70,7 @@ def test_what_is_evaluated(tmp_path: Path) -> None:
     early = [(fine, "bfloat16", False)] * 3 + [(fine, "bfloat16", True)] * 2
     assert engine.made == [*coarse, *early, (fine, "float32", True)]
     assert result.whitened.tolist() == [True] * 9 + [False] * 3
-    assert result.loss == result.losses[9:].sum(1).min(), "the loss of a result is the objective's own"
+    assert result.loss == result.losses.total[9:].min(), "the loss of a result is the objective's own"
 
 
 @pytest.mark.parametrize("wrong", [{"precision": "float16"}, {"whitening": "yes"}, {"tolerance": -0.1}, {"tolerance": 1.0}])
@@ -79,10 +81,10 @@ def test_settings_that_cannot_be_meant(wrong: dict[str, object]) -> None:
 
 @pytest.mark.slow
 def test_a_level_ends_when_the_loss_stops_paying(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
 
     def paint(tolerance: float, scales: str = "48,64") -> tuple[list[int], str, float]:
-        stylizer = Stylizer(engine, samples / "starry.jpg", scales=scales, iterations=120, tolerance=tolerance)
+        stylizer = Stylizer.open(engine, samples / "starry.jpg", scales=scales, iterations=120, tolerance=tolerance)
         result = stylizer(samples / "photos" / "town.jpg")
         return [int((result.sizes == size).sum()) for size in (48, 64)], result.status, result.loss
 
@@ -140,10 +142,10 @@ def test_the_whitened_metric_makes_all_directions_count_alike() -> None:
 
 @pytest.mark.slow
 def test_whitening_pays_where_the_style_dominates(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     losses = {}
     for whitening in ("on", "off"):
-        stylizer = Stylizer(
+        stylizer = Stylizer.open(
             engine, samples / "starry.jpg", size=96, scales="48,96", iterations=40, style_weight=1000.0, whitening=whitening
         )
         losses[whitening] = stylizer(read_picture(samples / "photos" / "town.jpg")).loss
@@ -152,11 +154,11 @@ def test_whitening_pays_where_the_style_dominates(bundle: Bundle, samples: Path)
 
 @pytest.mark.slow
 def test_the_whitened_gradient_is_that_of_the_whitened_loss(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu")
+    engine = Engine(bundle, Host(provider="cpu"))
     rng = np.random.default_rng(0)
     smooth = np.cumsum(np.cumsum(rng.standard_normal((3, 1, 3, 40, 48)), axis=3), axis=4)
     photo, style, direction = ((a - a.min()) / (a.max() - a.min()) * 255 for a in smooth)
-    targets = Targets(encode(engine, photo.astype(np.float32)).contents, encode(engine, style.astype(np.float32)).grams)
+    targets = Targets(encode(engine, photo.astype(np.float32)).contents, encode(engine, np.array(style, np.float32)).grams)
     objective = Objective(engine, targets, balance(LossWeights(1.0, 1000.0, 0.0), targets), DAMPING)
     x = (0.5 * photo + 0.5 * style).astype(np.float32)
     _, gradient, _ = objective(x)

@@ -11,17 +11,19 @@ import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import StyleError, UsageError
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
-from nstbatch.runtime.painting.style import Blend, Style, read_style
+from nstbatch.runtime.painting.style import Blend, Style
 from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.styles import read_style
 from nstbatch.runtime.planning.discovery import discover, find_styles
-from nstbatch.runtime.planning.placement import make_items
+from nstbatch.runtime.planning.placement import Destination, make_items
 from nstbatch.runtime.planning.plan import make_plan
-from nstbatch.runtime.recipe.fingerprint import Recipe
+from nstbatch.runtime.recipe.fingerprint import Recipe, Subject
 from nstbatch.runtime.recipe.settings import Settings
-from seams import Bench, SeamEngine, files, paint, picture
+from seams import Bench, Feeds, SeamEngine, files, paint, picture
 
 
 class CountingEngine(Engine):
@@ -29,14 +31,14 @@ class CountingEngine(Engine):
 
     calls = 0
 
-    def run(self, graph, feeds):  # type: ignore[no-untyped-def]
+    def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[np.ndarray]:
         self.calls += 1
-        return super().run(graph, feeds)
+        return super().run(graph, feeds, precision)
 
 
 @pytest.fixture
 def engine(bundle: Bundle) -> CountingEngine:
-    return CountingEngine(bundle, "cpu")
+    return CountingEngine(bundle, Host(provider="cpu"))
 
 
 def test_computed_once_per_run_and_kept_on_disk(engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_memory_stays_bounded_over_many_sizes(engine: CountingEngine, samples: P
 
 
 def test_a_blend_is_the_mean_of_the_gram_matrices(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu", threads=1)
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
     one, two = (Style(read_style(samples / f"{name}.jpg"), engine) for name in ("starry", "ember"))
     blend = Blend([one, two], [3, 1])
     for name, gram in blend.grams(48).items():
@@ -113,14 +115,14 @@ def test_a_blend_is_the_mean_of_the_gram_matrices(bundle: Bundle, samples: Path)
     assert Blend([one, two], [1, 3]).image is two.image
     assert blend.sha256 == Blend([one, two], [6, 2]).sha256, "only proportions count"
     assert len({blend.sha256, one.sha256, Blend([one, two], [1, 3]).sha256, Blend([two, one], [3, 1]).sha256}) == 4
-    alone = Stylizer(engine, [samples / "starry.jpg"], blend=[5])
+    alone = Stylizer.open(engine, [samples / "starry.jpg"], style_blend=[5])
     assert alone.style.sha256 == one.sha256, "one style is no blend"
 
 
 @pytest.mark.parametrize(("count", "blend"), [(2, [1.0]), (1, [0.0]), (0, None), (2, [1.0, -1.0])])
-def test_blends_that_cannot_be_meant(bundle: Bundle, samples: Path, count: int, blend: list[float] | None) -> None:
-    with pytest.raises(UsageError, match="blend"):
-        Stylizer(Engine(bundle, "cpu"), count * [samples / "starry.jpg"], blend=blend)
+def test_blends_that_are_refused(bundle: Bundle, samples: Path, count: int, blend: list[float] | None) -> None:
+    with pytest.raises(UsageError, match=r"blend|at least one style"):
+        Stylizer.open(Engine(bundle, Host(provider="cpu")), count * [samples / "starry.jpg"], style_blend=blend)
 
 
 def test_sizes_of_the_style() -> None:
@@ -136,15 +138,15 @@ def test_sizes_of_the_style() -> None:
 def test_a_size_of_the_style_that_changes_nothing_is_no_other_recipe(bundle: Bundle, samples: Path) -> None:
     def fingerprint(**settings: Any) -> str:
         recipe = Recipe(("s",), "b", Settings(size=128, scales="1", **settings))
-        return recipe.fingerprint("p", 400, Path("a.jpg"))
+        return recipe.fingerprint(Subject("p", 400, "JPEG"))
 
     assert fingerprint() == fingerprint(style_size=128) == fingerprint(style_scale=1.0)
     assert fingerprint() != fingerprint(style_scale=2.0)
 
 
 def test_the_painting_takes_the_styles_size(bundle: Bundle, samples: Path) -> None:
-    stylizer = Stylizer(
-        Engine(bundle, "cpu"), samples / "starry.jpg", size=64, scales="40,64", iterations=1, style_scale=1.5
+    stylizer = Stylizer.open(
+        Engine(bundle, Host(provider="cpu")), samples / "starry.jpg", size=64, scales="40,64", iterations=1, style_scale=1.5
     )
     asked = []
     real = stylizer.style.grams
@@ -180,11 +182,13 @@ def test_each_style_by_itself(tmp_path: Path) -> None:
     for path in styles:
         Bench(path, tmp_path / "alone" / path.stem, settings=settings).run(tmp_path / "in")
     engine = SeamEngine()
-    stylizer = Stylizer(engine, styles, each=True, **settings)
+    stylizer = Stylizer.open(engine, styles, style_each=True, **settings)
     found = find_styles([tmp_path / "styles"])
     assert found == styles
-    items = make_items(discover([tmp_path / "in"], styles=found), found, tmp_path / "out", each=True)
-    assert len({stylizer.facts.recipe.fingerprint("p", 48, Path("a.png"), style=i) for i in range(3)}) == 3
+    items = make_items(
+        discover([tmp_path / "in"], styles=found), found, Destination(output=tmp_path / "out"), style_each=True
+    )
+    assert len({stylizer.facts.recipe.fingerprint(Subject("p", 48, "PNG", style=i)) for i in range(3)}) == 3
     roots = {item.root for item in items}
     for batch in ({"overlap": 4, "lock_step": True}, {}):
         with hold(list(roots)):
@@ -195,11 +199,11 @@ def test_each_style_by_itself(tmp_path: Path) -> None:
         assert files(tmp_path / "out") == files(tmp_path / "alone")
     encoded = [graph for graph in engine.calls if graph == "encode"]
     assert len(encoded) == len(photos) * len(styles) * 2 + len(styles) * 2, "each photo at each size; each style once a size"
-    with pytest.raises(UsageError, match="neither a blend nor masks"):
-        Stylizer(SeamEngine(), styles, each=True, blend=[1, 1, 1])
+    with pytest.raises(UsageError, match="neither --style-blend nor --style-mask"):
+        Stylizer.open(SeamEngine(), styles, style_each=True, style_blend=[1, 1, 1])
     twins = [styles[0], picture(tmp_path / "more" / "x.jpg")]
     with pytest.raises(UsageError, match="would both be written to"):
-        make_items(discover([tmp_path / "in"], styles=twins), twins, tmp_path / "out", each=True)
+        make_items(discover([tmp_path / "in"], styles=twins), twins, Destination(output=tmp_path / "out"), style_each=True)
 
 
 def test_a_folder_of_styles(bundle: Bundle, tmp_path: Path, nstbatch: Callable[..., Any]) -> None:

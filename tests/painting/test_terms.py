@@ -11,9 +11,10 @@ from PIL import Image
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.painting.stylizer import Stylizer
-from nstbatch.runtime.painting.terms import terms_of
+from nstbatch.runtime.painting.terms import compare
 from nstbatch.runtime.pictures.photo import Picture, read_picture
 from nstbatch.runtime.recipe.settings import Settings
 
@@ -21,15 +22,16 @@ from nstbatch.runtime.recipe.settings import Settings
 @pytest.fixture(scope="module")
 def stylizer(bundle: Bundle, samples: Path) -> Stylizer:
     options = {"size": 64, "iterations": 12, "scales": "1", "tv_weight": 0.1}
-    return Stylizer(bundle, samples / "starry.jpg", provider="cpu", threads=1, **options)
+    return Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", threads=1, **options)
 
 
 def test_terms_of_the_start_are_those_of_the_run(stylizer: Stylizer, samples: Path) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     result = stylizer(photo)
-    (width, height), terms = terms_of(stylizer, photo, photo)
-    assert (width, height) == (64, 45)
-    np.testing.assert_allclose([term.weighted for term in terms], result.losses[0], rtol=1e-4, atol=1e-6)
+    found = compare(stylizer, photo, photo)
+    assert found.size == (64, 45)
+    terms = found.terms
+    np.testing.assert_allclose([term.weighted for term in terms], result.losses.terms[0], rtol=1e-4, atol=1e-6)
     assert [(term.kind, term.tap) for term in terms][:2] == [("content", "relu4_2"), ("style", "relu1_1")]
     assert (terms[-1].kind, terms[-1].tap) == ("tv", "")
 
@@ -37,16 +39,16 @@ def test_terms_of_the_start_are_those_of_the_run(stylizer: Stylizer, samples: Pa
 def test_a_painting_has_the_loss_that_its_run_reported(stylizer: Stylizer, samples: Path) -> None:
     whole = Picture(read_picture(samples / "photos" / "town.jpg").rgb.resize((64, 45), Image.Resampling.LANCZOS))
     result = stylizer(whole)
-    _, terms = terms_of(stylizer, whole, result.picture)
-    assert sum(term.weighted for term in terms) == pytest.approx(result.loss, rel=0.05), "but for 8 bits"
-    assert sum(term.weighted for term in terms) < 0.2 * result.losses[0].sum()
+    found = compare(stylizer, whole, result.picture)
+    assert found.loss == pytest.approx(result.loss, rel=0.05), "but for 8 bits"
+    assert found.loss < 0.2 * result.losses.total[0]
 
 
 def test_another_picture_is_refused(stylizer: Stylizer, samples: Path) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     other = Picture(photo.rgb.resize((64, 64)))
     with pytest.raises(UsageError, match="64 x 64 is no painting of a photo of 480 x 336"):
-        terms_of(stylizer, photo, other)
+        compare(stylizer, photo, other)
 
 
 def test_from_the_command_line(
@@ -70,13 +72,13 @@ def test_from_the_command_line(
 
 
 def test_strength_is_monotone(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu", threads=1)
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
     photo = Picture(read_picture(samples / "photos" / "town.jpg").rgb.resize((64, 45), Image.Resampling.LANCZOS))
     options = {"size": 64, "scales": "1", "iterations": 40, "whitening": "off"}
     content, style = [], []
     for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
-        stylizer = Stylizer(engine, samples / "starry.jpg", strength=strength, **options)
-        _, terms = terms_of(stylizer, photo, stylizer(photo).picture)
+        stylizer = Stylizer.open(engine, samples / "starry.jpg", strength=strength, **options)
+        terms = compare(stylizer, photo, stylizer(photo).picture).terms
         unit = {"content": content, "style": style}
         for kind, found in unit.items():
             # In the units of strength 0.5, for all: a term's own weight would hide how near it is.
@@ -89,7 +91,7 @@ def test_strength_is_monotone(bundle: Bundle, samples: Path) -> None:
     assert style[0] > 5 * style[-1]
 
 
-def test_strengths_that_cannot_be_meant() -> None:
+def test_strengths_that_are_refused() -> None:
     assert Settings.of(strength=0.5) == Settings()
     assert Settings.of(preset="gatys", strength=1.0).style_weight == pytest.approx(1e5)
     for strength in (-0.1, 1.1, float("nan")):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.colors import from_oklab, match, match_histograms, take_chroma, to_oklab
@@ -103,11 +104,11 @@ def test_choices() -> None:
 
 
 def test_paintings(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, "cpu", threads=1)
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
     options = {"size": 48, "scales": "1", "iterations": 12, "style_weight": 300.0, "whitening": "off"}
     photo = samples / "photos" / "tree.jpg"
     found = {
-        colors: np.asarray(Stylizer(engine, samples / "ember.jpg", colors=colors, **options)(photo).image)
+        colors: np.asarray(Stylizer.open(engine, samples / "ember.jpg", colors=colors, **options)(photo).image)
         for colors in ("style", "photo", "blend:0.5", "match", "histogram")
     }
     original = to_oklab(np.asarray(read_picture(photo).rgb))

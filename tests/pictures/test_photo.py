@@ -27,7 +27,8 @@ from nstbatch.runtime.pictures.photo import (
     read_picture,
     write_picture,
 )
-from nstbatch.runtime.pictures.pixels import fit, from_pixels, resize, to_pixels
+from nstbatch.runtime.pictures.pixels import from_pixels, resize, to_pixels
+from nstbatch.runtime.recipe.size import Size
 
 SIZE = (64, 48)
 ORIENTATION, MAKE, DATE = 0x0112, 0x010F, 0x9003
@@ -78,7 +79,7 @@ def test_pixels_are_rounded_and_clipped() -> None:
 @settings(max_examples=100, deadline=None)
 @given(width=st.integers(1, 9000), height=st.integers(1, 9000), side=st.integers(32, 4096))
 def test_fit_keeps_the_long_side_and_the_minimum(width: int, height: int, side: int) -> None:
-    new = fit((width, height), side)
+    new = Size(width, height).fit(side)
     assert max(new) == side
     assert min(new) >= 32
     if min(new) > 32:
@@ -238,7 +239,7 @@ def test_resolution_is_kept(scene: Image.Image, tmp_path: Path) -> None:
 
 
 def test_enlarging_invents_nothing(scene: Image.Image) -> None:
-    large = np.asarray(resize(scene, (4 * SIZE[0], 4 * SIZE[1])).convert("L"), float)
+    large = np.asarray(resize(scene, Size(4 * SIZE[0], 4 * SIZE[1])).convert("L"), float)
     window = np.outer(np.hanning(large.shape[0]), np.hanning(large.shape[1]))
     spectrum = np.abs(np.fft.fft2((large - large.mean()) * window)) ** 2
     fy, fx = (np.abs(np.fft.fftfreq(n)) for n in spectrum.shape)
@@ -411,7 +412,7 @@ def disaster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, name, fail)
+    monkeypatch.setattr(os, name, fail)
 
 
 @pytest.mark.parametrize("step", ["open", "write", "fstat", "fsync", "replace"])
@@ -441,7 +442,7 @@ def test_fewer_bytes_than_written_are_noticed(tmp_path: Path, monkeypatch: pytes
 
         return Short()
 
-    monkeypatch.setattr(atomic.os, "fstat", short)
+    monkeypatch.setattr(os, "fstat", short)
     with pytest.raises(OSError, match="9 of 10 bytes"):
         atomic.write_atomic(tmp_path / "x", b"0123456789")
     monkeypatch.undo()

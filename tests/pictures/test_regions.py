@@ -16,20 +16,25 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from nstbatch.exporter import export_bundle, load_weights
+from nstbatch.exporter.export import export_bundle
 from nstbatch.exporter.objective import region_grams
 from nstbatch.exporter.vgg import TruncatedVGG
+from nstbatch.exporter.weights import load_weights
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.tensorrt import Profile
 from nstbatch.runtime.errors import ImageError, StyleError, UsageError
 from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.objective import Objective, encode
+from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
-from nstbatch.runtime.painting.terms import terms_of
+from nstbatch.runtime.painting.terms import compare
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.regions import Guidance, Mask, assign, find_regions, guide
+from nstbatch.runtime.recipe.presets import TermWeights
+from nstbatch.runtime.recipe.size import Size
 
 SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"), regions=True)
 RED, BLUE, GREEN = (220, 30, 20), (20, 30, 220), (30, 200, 40)
@@ -81,11 +86,11 @@ def test_masked_graph_equals_autograd(regions: Bundle) -> None:
     height, width, count = 45, 61, 3
     photo, other = (np.cumsum(rng.standard_normal((1, 3, height, width)), 3) * 20 + 120 for _ in range(2))
     guidance = Guidance(rng.integers(0, 256, (count, 30, 40), np.uint8))
-    engine = Engine(regions, "cpu")
+    engine = Engine(regions, Host(provider="cpu"))
     other_guidance = Guidance(rng.integers(0, 256, (count, 9, 11), np.uint8))
     style = encode(engine, other.astype(np.float32), other_guidance)
     targets = replace(encode(engine, photo[:, :, ::-1].astype(np.float32).copy(), guidance), grams=style.grams)
-    weights = (np.array([1e-6]), np.array([2e-8, 3e-10]), 0.5)
+    weights = TermWeights([1e-6], [2e-8, 3e-10], 0.5)
     objective = Objective(engine, targets, weights)
     loss, gradient, terms = objective(photo.astype(np.float32))
 
@@ -113,7 +118,7 @@ def test_masked_graph_equals_autograd(regions: Bundle) -> None:
 
 
 def test_one_region_that_is_all_is_the_plain_objective(regions: Bundle) -> None:
-    engine = Engine(regions, "cpu")
+    engine = Engine(regions, Host(provider="cpu"))
     photo = np.asarray(noise(3), np.float32).transpose(2, 0, 1)[None]
     targets = encode(engine, photo)
     F = targets.contents["content.relu2_1"][0].reshape(128, -1).astype(np.float64)
@@ -130,8 +135,8 @@ def test_one_region_that_is_all_is_the_plain_objective(regions: Bundle) -> None:
 def test_masks_of_taps_sum_to_one_or_nothing(channels: np.ndarray, size: tuple[int, int]) -> None:
     guidance = Guidance(channels)
     for tap, halvings in (("relu1_1", 0), ("relu2_1", 1)):
-        masks = guidance.masks(SPEC, *size)[f"mask.{tap}"]
-        assert masks.shape == (1, len(channels), size[0] >> halvings, size[1] >> halvings)
+        masks = guidance.masks(SPEC, Size(*size))[f"mask.{tap}"]
+        assert masks.shape == (1, len(channels), size[1] >> halvings, size[0] >> halvings)
         assert masks.dtype == np.float32
         assert (masks >= 0).all()
         np.testing.assert_allclose(masks[0].sum((1, 2)), channels.any((1, 2)), atol=1e-3)
@@ -166,9 +171,9 @@ def test_channels_of_a_mask(tmp_path: Path) -> None:
 def test_masks_that_cannot_be_meant(tmp_path: Path) -> None:
     content = mask(halves(RED, GREEN), tmp_path / "m.png")
     with pytest.raises(ImageError, match=r"m.png: no mask of the style has its colour #1ec828; they have #dc1e14 #141edc"):
-        guide((640, 480), [RED, BLUE], content, None)
+        guide(Size(640, 480), [RED, BLUE], content, None)
     with pytest.raises(ImageError, match=r"m.png: a mask of 64 x 48 does not fit a picture of 48 x 64"):
-        guide((48, 64), [RED, GREEN], None, content)
+        guide(Size(48, 64), [RED, GREEN], None, content)
 
 
 def test_each_region_gets_its_own_style(regions: Bundle, tmp_path: Path) -> None:
@@ -179,7 +184,7 @@ def test_each_region_gets_its_own_style(regions: Bundle, tmp_path: Path) -> None
         Image.fromarray((np.asarray(halves((160, 10, 10), (10, 10, 160))) + texture).astype(np.uint8)), tmp_path / "s.png"
     )
     style_mask = saved(halves(RED, BLUE), tmp_path / "m" / "s.png")
-    stylizer = Stylizer(regions, style, masks=[style_mask], **QUICK, content_weight=1e-4)
+    stylizer = Stylizer.open(regions, style, style_mask=[style_mask], **QUICK, content_weight=1e-4)
     assert set(stylizer.regions) == {RED, BLUE}
     photo = Picture(Image.fromarray(rng.integers(60, 190, (48, 64, 3), np.uint8)))
     for name, (left, right) in {"as": (RED, BLUE), "swapped": (BLUE, RED)}.items():
@@ -195,10 +200,10 @@ def test_each_region_gets_its_own_style(regions: Bundle, tmp_path: Path) -> None
 def test_styles_of_regions_are_blended_where_both_are(regions: Bundle, tmp_path: Path) -> None:
     pictures = [saved(noise(seed), tmp_path / f"{seed}.png") for seed in (1, 2)]
     masks = [saved(halves(RED, BLUE), tmp_path / "m1.png"), saved(halves(RED, RED), tmp_path / "m2.png")]
-    blend = Stylizer(regions, pictures, masks=masks, blend=[3, 1], **QUICK)
+    blend = Stylizer.open(regions, pictures, style_mask=masks, style_blend=[3, 1], **QUICK)
     red, blue = blend.regions.index(RED), blend.regions.index(BLUE)
-    one = Stylizer(regions, pictures[0], masks=masks[:1], **QUICK)
-    two = Stylizer(regions, pictures[1], masks=masks[1:], **QUICK)
+    one = Stylizer.open(regions, pictures[0], style_mask=masks[:1], **QUICK)
+    two = Stylizer.open(regions, pictures[1], style_mask=masks[1:], **QUICK)
     assert len({blend.style.sha256, one.style.sha256, two.style.sha256}) == 3
     for name, found in blend.style.grams(48).items():
         first, second = one.style.grams(48)[name], two.style.grams(48)[name]
@@ -210,7 +215,7 @@ def test_styles_of_regions_are_blended_where_both_are(regions: Bundle, tmp_path:
 def test_what_is_protected_stays_to_the_byte(regions: Bundle, tmp_path: Path) -> None:
     photo = Picture(noise(5, (120, 90)))
     kept = saved(halves((255, 255, 255), (0, 0, 0), (60, 45)), tmp_path / "kept.png")
-    stylizer = Stylizer(regions, saved(noise(6), tmp_path / "s.png"), **QUICK, colors="photo")
+    stylizer = Stylizer.open(regions, saved(noise(6), tmp_path / "s.png"), **QUICK, colors="photo")
     painted, before = (np.asarray(i) for i in (stylizer(photo, protect=kept, feather=0).image, photo.rgb))
     assert (painted[:, :58] == before[:, :58]).all()
     assert (painted[:, 62:] != before[:, 62:]).any(2).mean() > 0.5
@@ -219,17 +224,17 @@ def test_what_is_protected_stays_to_the_byte(regions: Bundle, tmp_path: Path) ->
 
 
 def test_masks_in_a_batch_of_one_evaluation(regions: Bundle, tmp_path: Path) -> None:
-    stylizer = Stylizer(
-        Engine(regions, "cpu", threads=1),
+    stylizer = Stylizer.open(
+        Engine(regions, Host(provider="cpu", threads=1)),
         saved(noise(7), tmp_path / "s.png"),
-        masks=[saved(halves(RED, BLUE), tmp_path / "m.png")],
+        style_mask=[saved(halves(RED, BLUE), tmp_path / "m.png")],
         **{name: value for name, value in QUICK.items() if name != "provider"},
     )
     photos = [Picture(noise(seed)) for seed in (8, 9)]
     masks = [mask(halves(*colors), tmp_path / "c.png") for colors in ((RED, BLUE), (BLUE, RED))]
-    guidances = [guide((64, 48), stylizer.regions, each, None) for each in masks]
-    alone = [stylizer.begin(photo, guidance=g).step().loss for photo, g in zip(photos, guidances, strict=True)]
-    paintings = [stylizer.begin(photo, guidance=g) for photo, g in zip(photos, guidances, strict=True)]
+    guidances = [guide(Size(64, 48), stylizer.regions, each, None) for each in masks]
+    alone = [stylizer.begin(PhotoJob(photo, guidance=g)).step().loss for photo, g in zip(photos, guidances, strict=True)]
+    paintings = [stylizer.begin(PhotoJob(photo, guidance=g)) for photo, g in zip(photos, guidances, strict=True)]
     steps: list[Future] = [Future() for _ in paintings]
     LockStep().step(list(zip(paintings, steps, strict=True)))
     assert [step.result(0).loss for step in steps] == pytest.approx(alone, rel=1e-5)
@@ -240,17 +245,17 @@ def test_masks_in_a_batch_of_one_evaluation(regions: Bundle, tmp_path: Path) -> 
 def test_masks_take_a_bundle_with_regions(bundle: Bundle, regions: Bundle, tmp_path: Path) -> None:
     style, colors = saved(noise(1), tmp_path / "s.png"), saved(halves(RED, BLUE), tmp_path / "m.png")
     with pytest.raises(UsageError, match="nstbatch export --regions"):
-        Stylizer(bundle, style, masks=[colors], provider="cpu")
+        Stylizer.open(bundle, style, style_mask=[colors], provider="cpu")
     with pytest.raises(UsageError, match="nstbatch export --regions"):
-        Stylizer(bundle, style, provider="cpu")(Picture(noise(2)), protect=colors)
-    with pytest.raises(UsageError, match="2 style masks for 1 styles"):
-        Stylizer(regions, style, masks=[colors, colors], provider="cpu")
+        Stylizer.open(bundle, style, provider="cpu")(Picture(noise(2)), protect=colors)
+    with pytest.raises(UsageError, match="2 --style-mask for 1 --style"):
+        Stylizer.open(regions, style, style_mask=[colors, colors], provider="cpu")
     with pytest.raises(StyleError, match=r"style mask: .*tall.png: a mask of 48 x 64 does not fit"):
-        Stylizer(regions, style, masks=[saved(halves(RED, BLUE, (48, 64)), tmp_path / "tall.png")], provider="cpu")
+        Stylizer.open(regions, style, style_mask=[saved(halves(RED, BLUE, (48, 64)), tmp_path / "tall.png")], provider="cpu")
 
 
 def test_a_profile_names_masks() -> None:
-    options = Profile((32, 48), (48, 48), (48, 64)).options(SPEC, regions=2)
+    options = Profile(Size(48, 32), Size(48, 48), Size(64, 48)).options(SPEC, regions=2)
     assert options["trt_profile_max_shapes"].endswith(
         "content.relu2_1:1x128x24x32,mask.relu1_1:1x2x48x64,mask.relu2_1:1x2x24x32"
     )
@@ -297,9 +302,9 @@ def test_losses_of_a_painting_with_masks(
     swapped, plain = (json.loads(nstbatch("losses", *common, *options).stdout) for options in (masks, ()))
     assert [term["kind"] for term in swapped["terms"]] == [term["kind"] for term in plain["terms"]]
     assert swapped["terms"][0]["value"] == plain["terms"][0]["value"] == 0
-    stylizer = Stylizer(regions, style, masks=[style_mask], size=512, provider="cpu")
-    guidance = guide((64, 48), stylizer.regions, Mask.read(content_mask), None, feather=0)
-    _, terms = terms_of(stylizer, Picture(noise(1)), Picture(noise(1)), guidance)
+    stylizer = Stylizer.open(regions, style, style_mask=[style_mask], size=512, provider="cpu")
+    guidance = guide(Size(64, 48), stylizer.regions, Mask.read(content_mask), None, feather=0)
+    terms = compare(stylizer, Picture(noise(1)), Picture(noise(1)), guidance).terms
     assert [term["value"] for term in swapped["terms"]] == pytest.approx([term.value for term in terms], rel=1e-5)
     assert swapped["loss"] != pytest.approx(plain["loss"], rel=0.01)
     refused = nstbatch("losses", *common, *masks[:2])

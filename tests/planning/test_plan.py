@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from nstbatch.runtime.batch.estimate import estimate
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.painting.stylizer import Stylizer
-from nstbatch.runtime.pictures.pixels import fit
 from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import Item, make_items
-from nstbatch.runtime.planning.plan import Plan, Policy, State, Task
-from nstbatch.runtime.recipe import fingerprint as recipe
+from nstbatch.runtime.planning.placement import Destination, Item, make_items, refuse_unwritable
+from nstbatch.runtime.planning.plan import Plan, Policy, Task, TaskState
+from nstbatch.runtime.recipe.fingerprint import VERSION
 from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
 from seams import SPEC, Bench, SeamEngine, outcomes, picture
 
 
@@ -33,7 +33,7 @@ def touch(path: Path) -> Path:
 
 def items_of(inputs: list[Path], style: Path, output: Path | None = None, **options: Any) -> list[Any]:
     name = options.pop("name", "{stem}{ext}")
-    return make_items(discover(inputs, styles=[style], **options), [style], output, name)
+    return make_items(discover(inputs, styles=[style], **options), [style], Destination(output=output, name=name))
 
 
 @pytest.fixture
@@ -121,12 +121,11 @@ def test_what_cannot_be_meant_is_found_before_the_run(inputs: list[str], output:
         items_of([tmp_path / i for i in inputs], style, tmp_path / output)
 
 
-def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     # Root may write anywhere, so the answer of the system is stood in for.
-    photo = touch(tmp_path / "one" / "a.jpg")
-    monkeypatch.setattr("nstbatch.runtime.planning.placement.os.access", lambda path, mode: path != tmp_path)
+    refuse_unwritable([tmp_path / "out"], access=lambda path, mode: True)
     with pytest.raises(UsageError, match="no permission on"):
-        items_of([photo], tmp_path / "s.jpg", tmp_path / "out")
+        refuse_unwritable([tmp_path / "out"], access=lambda path, mode: path != tmp_path)
 
 
 def test_thousands_are_quick_to_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,10 +352,10 @@ def test_style_start_and_name_count(bench: Bench, tmp_path: Path) -> None:
     assert {reason for _, reason in states(bench, photos).values()} == {"the options have changed"}
 
 
-def test_another_version_of_the_recipe(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_the_recipe(bench: Bench, tmp_path: Path) -> None:
     bench.run(tmp_path / "in")
-    monkeypatch.setattr("nstbatch.runtime.recipe.fingerprint.VERSION", recipe.VERSION + 1)
-    assert states(bench, tmp_path / "in" / "a.png")["a.png"][0] == "to do"
+    assert states(bench, tmp_path / "in" / "a.png")["a.png"][0] == "up to date"
+    assert states(bench, tmp_path / "in" / "a.png", version=VERSION + 1)["a.png"][0] == "to do"
 
 
 def test_force(bench: Bench, tmp_path: Path) -> None:
@@ -419,13 +418,13 @@ def budget(bench: Bench, free: int) -> Budget:
 def test_what_does_not_fit_is_refused_with_the_size_that_would(bench: Bench, tmp_path: Path) -> None:
     bench.settings |= {"size": 1000, "scales": "auto", "iterations": 1}
     large = picture(tmp_path / "in" / "large.png", (1200, 900))
-    enough = budget(bench, 0).need((1200, 900))
+    enough = budget(bench, 0).need(Size(1200, 900))
     assert states(bench, large, budget=budget(bench, enough))["large.png"] == ("to do", "new")
     tight = budget(bench, enough - 100_000_000)
     ((state, reason),) = states(bench, large, budget=tight).values()
     assert state == "refused"
     size = int(reason.rpartition("--size ")[2].split()[0])
-    assert tight.need((1200, 900), size) <= tight.free < tight.need((1200, 900), size + 1)
+    assert tight.need(Size(1200, 900), size) <= tight.free < tight.need(Size(1200, 900), size + 1)
     ((state, reason),) = states(bench, large, budget=budget(bench, 1000)).values()
     assert (state, reason.rpartition("; ")[2]) == ("refused", "no --size would fit")
 
@@ -433,11 +432,11 @@ def test_what_does_not_fit_is_refused_with_the_size_that_would(bench: Bench, tmp
 def test_shrink_to_fit_paints_smaller_and_is_then_done(bench: Bench, tmp_path: Path) -> None:
     bench.settings |= {"size": 400, "scales": "auto", "iterations": 1}
     large = picture(tmp_path / "in" / "large.png", (400, 300))
-    tight = budget(bench, budget(bench, 0).need((400, 300)) - 20_000_000)
+    tight = budget(bench, budget(bench, 0).need(Size(400, 300)) - 20_000_000)
     shrink = Policy(shrink_to_fit=True)
     report = bench.run(large, budget=tight, policy=shrink)
     assert outcomes(report) == {"large.png": "painted"}
-    assert f"at {tight.largest((400, 300))} px, since memory did not suffice" in report.rows[0].reason
+    assert f"at {tight.largest(Size(400, 300))} px, since memory did not suffice" in report.rows[0].reason
     assert states(bench, large, budget=tight, shrink_to_fit=True)["large.png"][0] == "up to date"
     assert states(bench, large)["large.png"] == ("to do", "the options have changed"), "asked for the full size"
 
@@ -445,13 +444,13 @@ def test_shrink_to_fit_paints_smaller_and_is_then_done(bench: Bench, tmp_path: P
 @settings(max_examples=100, deadline=None)
 @given(width=st.integers(32, 9000), height=st.integers(32, 9000), size=st.integers(32, 5000), free=st.integers(0, 1 << 36))
 def test_the_largest_size_is_the_largest(width: int, height: int, size: int, free: int) -> None:
-    tight = Budget(SPEC, Settings(size=size), free)
-    largest = tight.largest((width, height))
+    tight, photo = Budget(SPEC, Settings(size=size), free), Size(width, height)
+    largest = tight.largest(photo)
     if largest is None:
-        assert tight.need((width, height), 32) > free
+        assert tight.need(photo, 32) > free
     else:
-        assert tight.need((width, height), largest) <= free
-        assert largest == max(width, height) or tight.need((width, height), largest + 1) > free or largest >= size
+        assert tight.need(photo, largest) <= free
+        assert largest == max(width, height) or tight.need(photo, largest + 1) > free or largest >= size
 
 
 def test_the_journal_is_one_line_a_picture_that_people_can_read(bench: Bench, tmp_path: Path) -> None:
@@ -467,33 +466,31 @@ def test_the_journal_is_one_line_a_picture_that_people_can_read(bench: Bench, tm
     ], "the same failure is not journalled every night"
     assert entries[2]["reason"].startswith("not a picture")
     assert all(e["v"] == 1 for e in entries)
-    assert bench.plan(tmp_path / "in").count(State.REFUSED) == 1
+    assert bench.plan(tmp_path / "in").count(TaskState.REFUSED) == 1
 
 
-def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(bench: Bench, tmp_path: Path) -> None:
     for i in range(20):
         picture(tmp_path / "many" / f"{i}.png", (100, 40 + 3 * i), i)
     bench.settings |= {"size": 100, "scales": "50,100", "iterations": 7}
-    measured: list[tuple[int, int]] = []
+    measured: list[Size] = []
 
-    def seconds(stylizer: Stylizer, shape: tuple[int, int], precision: str) -> float:
-        measured.append(shape)
-        return shape[0] * shape[1] / {"float32": 1000, "bfloat16": 5000}[precision]
+    def seconds(stylizer: Stylizer, size: Size, precision: str) -> float:
+        measured.append(size)
+        return size.pixels / {"float32": 1000, "bfloat16": 5000}[precision]
 
-    monkeypatch.setattr("nstbatch.runtime.batch.estimate._seconds", seconds)
     plan = bench.plan(tmp_path / "many")
-    stylizer = Stylizer(bench.engine(), bench.style, **bench.settings)
-    found = estimate(plan, stylizer)
+    stylizer = Stylizer.open(bench.engine(), bench.style, **bench.settings)
+    found = estimate(plan, stylizer, measure=seconds)
     assert len(measured) == len(set(measured)) == 8, "a few shapes stand for all"
-    work = [sum(w * h for w, h in (fit(task.size, 50), fit(task.size, 100))) for task in plan.tasks]
+    work = [task.size.fit(50).pixels + task.size.fit(100).pixels for task in plan.tasks]
     assert found == pytest.approx([7 * pixels / 1000 for pixels in work])
     # With mixed precision each evaluation counts at the rate of its own: of 7 at the last level, one is in float32.
     engine = bench.engine()
     engine.precisions = ("float32", "bfloat16")
-    mixed = estimate(plan, Stylizer(engine, bench.style, **bench.settings, precision="mixed"))
-    last = [w * h for w, h in (fit(task.size, 100) for task in plan.tasks)]
+    stylizer = Stylizer.open(engine, bench.style, **bench.settings, precision="mixed")
+    mixed = estimate(plan, stylizer, measure=seconds)
+    last = [task.size.fit(100).pixels for task in plan.tasks]
     assert mixed == pytest.approx([(7 * a - b) / 5000 + b / 1000 for a, b in zip(work, last, strict=True)])
     bench.run(tmp_path / "many")
     assert estimate(bench.plan(tmp_path / "many"), stylizer) == []
@@ -526,7 +523,7 @@ def test_photos_of_one_shape_are_painted_in_a_row_where_another_shape_is_dear(
 def test_by_shape_keeps_every_task_and_the_order_within_a_shape(shapes: list[tuple[int, int, int | None]]) -> None:
     source = Path("photo.png")
     tasks = [
-        Task(Item(source, Path(f"{index}.png"), Path()), State.TODO, "new", (width, height), limit)
+        Task(Item(source, Path(f"{index}.png"), Path()), TaskState.TODO, "new", Size(width, height), limit)
         for index, (width, height, limit) in enumerate(shapes)
     ]
     found = Plan(tuple(tasks)).by_shape().tasks

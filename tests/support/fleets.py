@@ -13,20 +13,20 @@ from seams import SeamEngine
 SETTINGS: dict[str, Any] = {"size": 40, "iterations": 4, "scales": "32,40"}
 
 
-def make(*, style: Path, device: int = 0, threads: int = 1) -> Stylizer:
+def make(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     """What a worker paints with."""
-    return Stylizer(SeamEngine(), style, **SETTINGS)
+    return Stylizer.open(SeamEngine(), style, **SETTINGS)
 
 
-def slow(*, style: Path, device: int = 0, threads: int = 1) -> Stylizer:
-    return Stylizer(SeamEngine(lambda _: time.sleep(0.05)), style, **SETTINGS)
+def slow(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
+    return Stylizer.open(SeamEngine(lambda _: time.sleep(0.05)), style, **SETTINGS)
 
 
-def broken(*, style: Path, device: int = 0, threads: int = 1) -> Stylizer:
+def broken(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     raise ProviderError(f"no such GPU: {device}")
 
 
-def dying(*, style: Path, times: Path, device: int = 0, threads: int = 1) -> Stylizer:
+def dying(*, style: Path, times: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     """Ends itself in the fifth evaluation of a picture, for as long as there is a file to delete."""
     calls = iter(range(10**6))
 
@@ -36,15 +36,15 @@ def dying(*, style: Path, times: Path, device: int = 0, threads: int = 1) -> Sty
                 token.unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return Stylizer(SeamEngine(before), style, **SETTINGS)
+    return Stylizer.open(SeamEngine(before), style, **SETTINGS)
 
 
-def failing(*, style: Path, device: int = 0, threads: int = 1) -> Stylizer:
+def failing(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     def before(graph: str) -> None:
         if graph == "gradient":
             raise OutOfMemoryError("onnxruntime could not evaluate 'gradient': Failed to allocate memory")
 
-    return Stylizer(SeamEngine(before), style, **SETTINGS)
+    return Stylizer.open(SeamEngine(before), style, **SETTINGS)
 
 
 class StrangeError(Exception):
@@ -52,8 +52,8 @@ class StrangeError(Exception):
         super().__init__(f"{one} {two}")
 
 
-def strange(*, style: Path, device: int = 0, threads: int = 1) -> Stylizer:
+def strange(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     def before(graph: str) -> None:
         raise StrangeError("very", "strange")
 
-    return Stylizer(SeamEngine(before), style, **SETTINGS)
+    return Stylizer.open(SeamEngine(before), style, **SETTINGS)

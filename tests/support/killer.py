@@ -27,9 +27,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nstbatch.cli.actions.paint
 import nstbatch.cli.app
 import nstbatch.runtime.output.folder
+import seams
+from nstbatch.cli.actions.jobs import Tools
 from nstbatch.runtime.output.folder import STATE
 from nstbatch.runtime.output.journal import Journal
 from seams import SeamEngine, files, picture
@@ -162,12 +163,8 @@ class Disk:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _BundleOfSeams(SeamEngine):
-    """An engine in place of a bundle, with what a run tells of one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.manifest, self.path = self.bundle.manifest, self.bundle.path
+# No bundle: an engine that is exact, and quick.
+TOOLS = Tools(find_bundle=lambda *_, **__: seams.bundle(), make_engine=lambda *_: SeamEngine())
 
 
 def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before") -> tuple[int, list[str], list[Any]]:
@@ -181,15 +178,10 @@ def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before")
             os.dup2(out, 1)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             sys.stdout = os.fdopen(1, "w", buffering=1)
-            # No handlers of the parent, no bundle: an engine that is exact, and quick.
-            nstbatch.cli.actions.paint.find_bundle = lambda *_: _BundleOfSeams()  # type: ignore[assignment,return-value]
             disk = Disk(top, fatal, mode)
             sys.argv = ["nstbatch", *arguments]
             os.environ["NSTBATCH_CACHE_DIR"] = str(top / "cache")
-            try:
-                nstbatch.cli.main()
-            except SystemExit as end:
-                code = int(end.code or 0)
+            code = nstbatch.cli.app.run(TOOLS)
             sys.stdout.flush()
             calls.write_text("\n".join(disk.calls))
         finally:

@@ -1,7 +1,7 @@
 """Stand-ins at the seams: an engine without ONNX Runtime, exact and quick, and one that fails on demand."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nstbatch.cli.report.files import FOLDER, PAGE
+from nstbatch.cli.report.files import PAGE
 from nstbatch.runtime.batch.batch import Batch
-from nstbatch.runtime.batch.outcome import Report, Row
+from nstbatch.runtime.batch.outcome import Outcome, Row
 from nstbatch.runtime.batch.saving import recover
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest, Parity, WeightsInfo
 from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import Item, make_items
+from nstbatch.runtime.planning.placement import Destination, Item, make_items
 from nstbatch.runtime.planning.plan import Plan, Policy, make_plan
+from nstbatch.runtime.recipe.fingerprint import VERSION
 from nstbatch.runtime.recipe.settings import NAME
 from nstbatch.runtime.stop import DroppedError, Stop
 from nstbatch.runtime.workers.fleet import Fleet
@@ -52,11 +55,10 @@ class SeamEngine(Engine):
         self.bundle = bundle()
         self.provider = "cpu"
         self.precisions = ("float32",)
+        self.host = Host(provider="cpu", threads=1)
         self.threads = 1
         self.device = 0
-        self.vectors = "host"
-        self.graphs = False
-        self._engines = None
+        self._tensorrt_cache = None
         self._profiles = []
         self.calls: list[str] = []
         self.batches: list[int] = []
@@ -122,24 +124,31 @@ class Bench:
         output: the output folder.
         settings: of the optimisation.
         engine: makes the engine of the next run.
+        check: compares its provider with the CPU provider.
     """
 
     style: Path
     output: Path
     settings: dict[str, Any] = field(default_factory=lambda: {"size": 40, "iterations": 4, "scales": "32,40"})
     engine: Callable[[], SeamEngine] = SeamEngine
+    check: Callable[..., object] = check_agreement
+
+    def stylizer(self) -> Stylizer:
+        """What the next run paints with."""
+        return Stylizer.open(self.engine(), self.style, check=self.check, **self.settings)
 
     def items(self, *inputs: Path, **options: Any) -> list[Item]:
         """The items of inputs; options of `discover` and `make_items`."""
         name = options.pop("name", NAME)
-        return make_items(discover(inputs, styles=[self.style], **options), [self.style], self.output, name)
+        destination = Destination(output=self.output, name=name)
+        return make_items(discover(inputs, styles=[self.style], **options), [self.style], destination)
 
-    def plan(self, *inputs: Path, budget: Budget | None = None, **policy: Any) -> Plan:
-        """The plan that a run would have."""
+    def plan(self, *inputs: Path, budget: Budget | None = None, version: int = VERSION, **policy: Any) -> Plan:
+        """The plan that a run would have, of a version of the recipe."""
         items = self.items(*inputs, recursive=policy.pop("recursive", False))
         journals = {self.output: Journal.read(self.output)}
-        stylizer = Stylizer(self.engine(), self.style, **self.settings)
-        return make_plan(items, journals, stylizer.facts.recipe, Policy(**policy), budget)
+        recipe = replace(self.stylizer().facts.recipe, version=version)
+        return make_plan(items, journals, recipe, Policy(**policy), budget)
 
     def run(
         self,
@@ -149,26 +158,26 @@ class Bench:
         policy: Policy | None = None,
         between: Callable[[Plan], None] = lambda _: None,
         **batch: Any,
-    ) -> Report:
+    ) -> Outcome:
         """A whole run, as the command line does it."""
         items = self.items(*inputs, recursive=recursive)
-        stylizer = Stylizer(self.engine(), self.style, **self.settings)
+        stylizer = self.stylizer()
         with hold([self.output]):
             journals = {self.output: Journal.read(self.output)}
             recover(items, journals)
             plan = make_plan(items, journals, stylizer.facts.recipe, policy, budget)
             between(plan)
             stop = batch.setdefault("stop", Stop())
-            report = Report(len(plan.tasks))
-            report.rows += paint(plan, stylizer, journals, policy=policy, **batch)
-            report.stopped = stop.reason
-        return report
+            outcome = Outcome(len(plan.tasks))
+            outcome.rows += paint(plan, stylizer, journals, policy=policy, **batch)
+            outcome.stopped = stop.reason
+        return outcome
 
 
 def paint(plan: Plan, stylizer: Stylizer | Fleet, journals: Mapping[Path, Journal], **options: Any) -> Iterator[Row]:
     """Run a plan on this host; options of `LocalPainters`, `Procedure` and `Batch`."""
     clock = {"clock": options["clock"]} if "clock" in options else {}
-    local = {name: options.pop(name) for name in ("overlap", "lock_step") if name in options}
+    local = {name: options.pop(name) for name in ("overlap", "lock_step", "codec") if name in options}
     procedure = {
         name: options.pop(name) for name in ("policy", "masks", "checkpoint", "snapshots", "run") if name in options
     }
@@ -176,12 +185,12 @@ def paint(plan: Plan, stylizer: Stylizer | Fleet, journals: Mapping[Path, Journa
     return Batch(plan, LocalPainters(stylizer, **local, **clock), journals, Procedure(**given), **options).run()
 
 
-def outcomes(report: Report) -> dict[str, str]:
-    """Outcome by the photo's name."""
-    return {row.item.source.name: row.outcome.value for row in report.rows}
+def outcomes(outcome: Outcome) -> dict[str, str]:
+    """PhotoOutcome by the photo's name."""
+    return {row.item.source.name: row.outcome.value for row in outcome.rows}
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """Content of every file of a folder by its path, but for what nstbatch remembers of it, and tells in its report."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, FOLDER, PAGE} & {*path.parts})
+    found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, REPORT_FILES, PAGE} & {*path.parts})
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

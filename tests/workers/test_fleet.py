@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from fleets import SETTINGS, broken, dying, failing, make, slow, strange
-from nstbatch.runtime.batch.outcome import Outcome, Report
+from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome
 from nstbatch.runtime.errors import LostWorkerError, ProviderError, StyleError
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.pictures.photo import Picture, read_picture
 from nstbatch.runtime.planning.plan import make_plan
 from nstbatch.runtime.stop import DroppedError, Stop, StopReason
@@ -31,14 +32,14 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out", settings=SETTINGS)
 
 
-def run(bench: Bench, fleet: Fleet, folder: Path, **options: Any) -> Report:
+def run(bench: Bench, fleet: Fleet, folder: Path, **options: Any) -> Outcome:
     """As `Bench.run`, by a fleet."""
     with fleet, hold([bench.output]):
         items = bench.items(folder)
         journals = {bench.output: Journal.read(bench.output)}
         plan = make_plan(items, journals, fleet.facts.recipe)
         stop = options.setdefault("stop", Stop())
-        report = Report(len(plan.tasks))
+        report = Outcome(len(plan.tasks))
         report.rows += paint(plan, fleet, journals, **options)
         report.stopped = stop.reason
     return report
@@ -63,10 +64,10 @@ def test_a_worker_that_dies_costs_its_picture_an_attempt(deaths: int, failed: in
     fleet = Fleet(functools.partial(dying, style=bench.style, times=tokens), [0])
     report = run(bench, fleet, tmp_path / "in")
     assert len(report.rows) == 5
-    assert report.count(Outcome.FAILED) == failed
-    assert report.count(Outcome.PAINTED) == 5 - failed
+    assert report.count(PhotoOutcome.FAILED) == failed
+    assert report.count(PhotoOutcome.PAINTED) == 5 - failed
     if failed:
-        (row,) = (row for row in report.rows if row.outcome is Outcome.FAILED)
+        (row,) = (row for row in report.rows if row.outcome is PhotoOutcome.FAILED)
         assert row.reason == "the worker of device 0 has ended, exit code -9"
     assert not list(tokens.iterdir())
 
@@ -91,7 +92,7 @@ def test_a_stop_drops_and_the_next_run_takes_up(bench: Bench, tmp_path: Path) ->
     timer = threading.Timer(0.45, lambda: stop.request(StopReason.INTERRUPTED, drop=True))
     timer.start()
     report = run(bench, fleet, tmp_path / "in", stop=stop, checkpoint=3600)
-    dropped = [row for row in report.rows if row.outcome is Outcome.DROPPED]
+    dropped = [row for row in report.rows if row.outcome is PhotoOutcome.DROPPED]
     assert dropped
     assert report.exit_code == 130
     again = bench.run(tmp_path / "in")
@@ -110,9 +111,9 @@ def fleet(bench: Bench) -> Iterator[Fleet]:
 def test_a_fleet_alone(fleet: Fleet, tmp_path: Path) -> None:
     photo: Picture = read_picture(tmp_path / "in" / "0.png")
     assert fleet.sharing == 2
-    one, two = fleet.begin(photo), fleet.begin(photo)
+    one, two = fleet.begin(PhotoJob(photo)), fleet.begin(PhotoJob(photo))
     with pytest.raises(IndexError):
-        fleet.begin(photo)
+        fleet.begin(PhotoJob(photo))
     assert not one.begun
     assert one.step().fraction > 0
     assert (one.begun, one.done, two.begun) == (True, False, False)
@@ -120,7 +121,7 @@ def test_a_fleet_alone(fleet: Fleet, tmp_path: Path) -> None:
         one.step()
     assert one.ending()().picture.size == photo.size
     one.close()
-    three = fleet.begin(photo)
+    three = fleet.begin(PhotoJob(photo))
     fleet.cancel()
     with pytest.raises(DroppedError):
         step_on(three)

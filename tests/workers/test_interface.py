@@ -15,7 +15,7 @@ import pytest
 
 from fleets import SETTINGS, dying, failing, make, slow, strange
 from nstbatch.runtime.batch.batch import Batch
-from nstbatch.runtime.batch.outcome import Outcome, Report
+from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome
 from nstbatch.runtime.errors import ProviderError, UsageError
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
@@ -76,13 +76,13 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out", settings=SETTINGS)
 
 
-def run(bench: Bench, painters: Painters, folder: Path, procedure: Procedure | None = None, **options: Any) -> Report:
+def run(bench: Bench, painters: Painters, folder: Path, procedure: Procedure | None = None, **options: Any) -> Outcome:
     with hold([bench.output]):
         journals = {bench.output: Journal.read(bench.output)}
         procedure = procedure or Procedure()
         plan = make_plan(bench.items(folder), journals, painters.facts.recipe, procedure.policy)
         stop = options.setdefault("stop", Stop())
-        report = Report(len(plan.tasks))
+        report = Outcome(len(plan.tasks))
         report.rows += Batch(plan, painters, journals, procedure, **options).run()
         report.stopped = stop.reason
     return report
@@ -129,7 +129,7 @@ def test_relative_paths_and_two_runs_of_the_same_painters(
     monkeypatch.chdir(tmp_path)
     relative = Bench(bench.style, Path("out"), settings=SETTINGS)
     with engine(make, style=bench.style) as painters:
-        assert run(relative, painters, Path("in")).count(Outcome.PAINTED) == 5
+        assert run(relative, painters, Path("in")).count(PhotoOutcome.PAINTED) == 5
         picture(tmp_path / "in" / "more.png", seed=50)
         assert outcomes(run(relative, painters, Path("in")))["more.png"] == "painted"
 
@@ -137,7 +137,7 @@ def test_relative_paths_and_two_runs_of_the_same_painters(
 def test_errors_travel(engine: Engine, bench: Bench, tmp_path: Path) -> None:
     with engine(failing, style=bench.style) as painters:
         report = run(bench, painters, tmp_path / "in")
-    assert report.count(Outcome.FAILED) == 5
+    assert report.count(PhotoOutcome.FAILED) == 5
     assert all("memory ran out" in row.reason for row in report.rows)
     with engine(strange, style=bench.style) as painters:
         report = run(bench, painters, tmp_path / "in")
@@ -148,7 +148,7 @@ def test_a_first_failure_ends_the_run_where_that_is_asked(engine: Engine, bench:
     with engine(failing, style=bench.style) as painters:
         report = run(bench, painters, tmp_path / "in", fail_fast=True)
     assert report.stopped is StopReason.FAILURE
-    assert 1 <= report.count(Outcome.FAILED) <= 3, "those in work when the first failed"
+    assert 1 <= report.count(PhotoOutcome.FAILED) <= 3, "those in work when the first failed"
 
 
 def test_a_stop_drops_what_is_in_work(engine: Engine, bench: Bench, tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_a_stop_drops_what_is_in_work(engine: Engine, bench: Bench, tmp_path: Pa
         report = run(bench, painters, tmp_path / "in", stop=stop)
         timer.join()
     assert report.stopped is StopReason.INTERRUPTED
-    assert 1 <= report.count(Outcome.DROPPED) <= 2
-    assert report.count(Outcome.PAINTED) + report.left == 5
+    assert 1 <= report.count(PhotoOutcome.DROPPED) <= 2
+    assert report.count(PhotoOutcome.PAINTED) + report.left == 5
     assert set(outcomes(bench.run(tmp_path / "in")).values()) <= {"painted", "up to date"}
 
 
@@ -173,7 +173,7 @@ def test_a_checkpoint_is_kept_and_taken_up(engine: Engine, bench: Bench, tmp_pat
         timer.start()
         report = run(bench, painters, tmp_path / "in", Procedure(checkpoint=1000), stop=stop)
         timer.join()
-    dropped = [row for row in report.rows if row.outcome is Outcome.DROPPED]
+    dropped = [row for row in report.rows if row.outcome is PhotoOutcome.DROPPED]
     assert dropped
     assert {row.reason for row in dropped} == {"a checkpoint is kept"}
     with engine(make, style=bench.style) as painters:
@@ -194,7 +194,7 @@ def test_a_file_that_is_not_ours_is_kept(engine: Engine, bench: Bench, tmp_path:
     with engine(make, style=bench.style) as painters:
         report = run(bench, painters, tmp_path / "in", Procedure(policy=Policy(keep_existing=True)))
     assert outcomes(report)["1.png"] == "kept"
-    assert report.count(Outcome.PAINTED) == 4
+    assert report.count(PhotoOutcome.PAINTED) == 4
 
 
 @pytest.mark.parametrize("engine", ["fleet", "ray"], indirect=True)
@@ -210,7 +210,7 @@ def test_a_picture_that_kills_its_worker_three_times_is_a_row(bench: Bench, tmp_
         path.unlink()
     with _ray(dying, style=bench.style, times=tokens(tmp_path / "tokens", ATTEMPTS + 5)) as painters:
         (row,) = run(bench, painters, tmp_path / "in").rows
-    assert row.outcome is Outcome.FAILED
+    assert row.outcome is PhotoOutcome.FAILED
     assert row.reason.startswith(f"its worker ended {ATTEMPTS} times, at last so: ")
     assert len(list((tmp_path / "tokens").iterdir())) == 5
     assert set(outcomes(bench.run(tmp_path / "in")).values()) == {"painted"}
@@ -248,11 +248,11 @@ def test_workers_killed_at_random_moments(bench: Bench, tmp_path: Path, figures:
         killer.join()
     assert killed == 20
     entries = [e for e in (bench.output / ".nstbatch" / "journal.jsonl").read_text().splitlines() if '"painted"' in e]
-    painted = sum(row.outcome is Outcome.PAINTED for row in rows)
+    painted = sum(row.outcome is PhotoOutcome.PAINTED for row in rows)
     lost = 40 - len(files(bench.output))
     twice = len(entries) - painted
     assert (lost, twice) == (0, 0)
-    assert not last.count(Outcome.FAILED)
+    assert not last.count(PhotoOutcome.FAILED)
     figures["workers of Ray killed"] = f"{killed} times, {painted} paintings; pictures lost {lost}, done twice {twice}"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.cli.actions.kit import Host, make_kit, write_wheel
+from nstbatch.cli.actions.kit import KitTarget, make_kit, write_wheel
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ExportError, UsageError
 
-HOST = Host("gpu", "3.12", "x86_64", "2.28")
+HOST = KitTarget("gpu", "3.12", "x86_64", "2.28")
 
 
 class Pip:
@@ -56,6 +56,8 @@ def test_a_kit_has_all_that_a_host_needs(bundle: Bundle, tmp_path: Path) -> None
     (asked,) = (call for call in pip.calls if call[0] == "install")
     assert asked[-1] == f"{wheel}[gpu]"
     assert asked[asked.index("--python-version") + 1] == "3.12"
+    tested = Path(asked[asked.index("--constraint") + 1]).read_text()
+    assert "\nnumpy==" in tested, "the versions that the tests have passed with"
     tags = [asked[i + 1] for i, part in enumerate(asked) if part == "--platform"]
     assert tags[0] == "manylinux_2_28_x86_64"
     assert {"manylinux_2_17_x86_64", "manylinux2014_x86_64"} < set(tags), "pip takes a tag for itself only"
@@ -80,7 +82,7 @@ def test_a_folder_with_something_in_it_is_left_alone(bundle: Bundle, tmp_path: P
 
 def test_what_pip_cannot_do_is_told_in_a_line(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"pip install failed: .*; packing needs pip and a network"):
-        make_kit(bundle, tmp_path / "kit", Host("gpu", "2.6", "x86_64", "2.28"), download=False)
+        make_kit(bundle, tmp_path / "kit", KitTarget("gpu", "2.6", "x86_64", "2.28"), download=False)
 
 
 def test_an_editable_install_is_packed_from_its_source(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstbatch.cli.report.files import FOLDER
+import seams
 from nstbatch.cli.report.page import data_version, page_data, rebuild, render, write_page
 from nstbatch.cli.report.server import Server
 from nstbatch.cli.report.thumbnails import thumbnail_names
@@ -25,7 +25,7 @@ from nstbatch.cli.watchers.report import ReportWatcher
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.output.curves import POINTS, make_curve
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from nstbatch.runtime.output.journal import Entry, Journal
 from nstbatch.runtime.output.lock import hold
 from nstbatch.runtime.output.runs import Run, read_runs
@@ -91,7 +91,7 @@ def test_quiet_runs_leave_none(bundle: Bundle, tmp_path: Path, nstbatch: Call) -
     for name, options in {"q": ["-q"], "no": ["--no-report"], "dry": ["--dry-run"]}.items():
         assert nstbatch(*common, "-o", tmp_path / name, *options).returncode == 0
         assert not (tmp_path / name / "report.html").exists()
-        assert not (tmp_path / name / FOLDER).exists()
+        assert not (tmp_path / name / REPORT_FILES).exists()
     assert nstbatch(*common, "-o", tmp_path / "q", "-q", "--report").returncode == 0
     assert (tmp_path / "q" / "report.html").exists()
 
@@ -99,14 +99,14 @@ def test_quiet_runs_leave_none(bundle: Bundle, tmp_path: Path, nstbatch: Call) -
 def test_it_is_rebuilt_from_the_journal(painted: Path, nstbatch: Call) -> None:
     before = data_of((painted / "report.html").read_text())
     (painted / "report.html").unlink()
-    for path in (painted / FOLDER).iterdir():
+    for path in (painted / REPORT_FILES).iterdir():
         path.unlink()
-    picture(painted / FOLDER / f"{'0' * 24}.jpg")
+    picture(painted / REPORT_FILES / f"{'0' * 24}.jpg")
     done = nstbatch("report", painted)
     assert (done.returncode, done.stdout.strip()) == (0, str(painted / "report.html"))
     after = data_of((painted / "report.html").read_text())
     assert before | {"generated": ""} == after | {"generated": ""}
-    assert len(list((painted / FOLDER).iterdir())) == 4, "without the one that nothing shows"
+    assert len(list((painted / REPORT_FILES).iterdir())) == 4, "without the one that nothing shows"
     nowhere = nstbatch("report", painted.parent)
     assert (nowhere.returncode, "is no output folder of nstbatch" in nowhere.stderr) == (2, True)
 
@@ -121,7 +121,7 @@ def test_somebody_elses_page_is_left_alone(painted: Path) -> None:
 def test_what_is_wrong_with_a_report_costs_nothing(bundle: Bundle, tmp_path: Path, nstbatch: Call) -> None:
     picture(tmp_path / "in" / "a.png")
     (tmp_path / "out" / "report.html").mkdir(parents=True)
-    (tmp_path / "out" / FOLDER).write_text("a file in the way")
+    (tmp_path / "out" / REPORT_FILES).write_text("a file in the way")
     done = nstbatch(
         tmp_path / "in", "--style", picture(tmp_path / "s.png"), "--bundle", bundle.path, "-o", tmp_path / "out", *QUICK
     )
@@ -131,7 +131,7 @@ def test_what_is_wrong_with_a_report_costs_nothing(bundle: Bundle, tmp_path: Pat
 def test_losses_that_are_not_finite_break_no_page(tmp_path: Path) -> None:
     (tmp_path / STATE).mkdir()
     losses = np.array([[1.0, 2.0, 0.0], [np.nan, 1.0, 0.0], [1.0, np.inf, 0.0]])
-    curve = make_curve(losses, np.array([40, 40, 40]), 1)
+    curve = make_curve(losses, np.array([40, 40, 40]))
     assert curve == [[1, 40, 1.0, 2.0, 0.0]]
     journal = Journal(tmp_path)
     journal.append(Entry("a.png", "/a.png", "painted", "diverged", "2026", "0", loss=float("nan"), curve=curve))
@@ -167,8 +167,8 @@ def test_a_folder_that_cannot_be_looked_into_stops_no_page(
 
 def test_a_report_during_a_run_leaves_its_thumbnails(bench: Bench, tmp_path: Path) -> None:
     bench.run(tmp_path / "in")
-    new = picture(bench.output / FOLDER / f"{'1' * 24}.jpg")
-    torn = bench.output / FOLDER / f".{'0' * 16}.tmp"
+    new = picture(bench.output / REPORT_FILES / f"{'1' * 24}.jpg")
+    torn = bench.output / REPORT_FILES / f".{'0' * 16}.tmp"
     torn.touch()
     with hold([bench.output]):
         rebuild(bench.output)
@@ -186,7 +186,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_torn_lines_of_runs_are_skipped(tmp_path: Path) -> None:
     (tmp_path / STATE).mkdir()
-    run = Run.begin("cpu", "float32", "vgg19")
+    run = Run.begin("cpu", "float32", seams.bundle(), "nstbatch photos")
     run.append(tmp_path)
     with (tmp_path / STATE / "runs.jsonl").open("a") as file:
         file.write('{"id": "torn\n[]\n{"id": "other"}\n')
@@ -195,22 +195,20 @@ def test_torn_lines_of_runs_are_skipped(tmp_path: Path) -> None:
 
 @given(
     levels=st.lists(st.tuples(st.integers(32, 512), st.integers(1, 300)), min_size=1, max_size=4),
-    terms=st.integers(1, 3),
     seed=st.integers(0, 9),
 )
-def test_a_curve_has_the_ends_of_every_level(levels: list[tuple[int, int]], terms: int, seed: int) -> None:
+def test_a_curve_has_the_ends_of_every_level(levels: list[tuple[int, int]], seed: int) -> None:
     sizes = np.concatenate([[size] * count for size, count in levels])
-    losses = np.random.default_rng(seed).random((len(sizes), terms + 3)) * 1e5
-    curve = make_curve(losses, sizes, terms)
+    losses = np.random.default_rng(seed).random((len(sizes), 3)) * 1e5
+    curve = make_curve(losses, sizes)
     assert len(curve) <= POINTS + 2
     numbers = [int(row[0]) for row in curve]
     assert numbers == sorted(set(numbers))
     edges = {1, len(sizes)} | {i for i in range(1, len(sizes)) if sizes[i] != sizes[i - 1]}
     assert edges <= set(numbers)
     for number, size, content, style, tv in curve:
-        row = losses[int(number) - 1]
         assert size == sizes[int(number) - 1]
-        np.testing.assert_allclose([content, style, tv], [row[:terms].sum(), row[terms:-1].sum(), row[-1]], rtol=1e-3)
+        np.testing.assert_allclose([content, style, tv], losses[int(number) - 1], rtol=1e-3)
 
 
 def test_thumbnails_are_upright_and_on_white(tmp_path: Path) -> None:
@@ -261,7 +259,13 @@ def test_the_server_shows_what_the_journal_knows_and_nothing_else(server: str, p
     assert get(server, "painting/a.png")[1] == (painted / "a.png").read_bytes()
     (painted / "secret.txt").write_text("secret")
     outside = ("secret.txt", "a.png", ".nstbatch/journal.jsonl", "../starry.png", "%2e%2e/starry.png", "photo/starry.png")
-    for path in (*outside, "painting/secret.txt", "painting/../secret.txt", f"{FOLDER}/%00.jpg", f"{FOLDER}/../secret.txt"):
+    for path in (
+        *outside,
+        "painting/secret.txt",
+        "painting/../secret.txt",
+        f"{REPORT_FILES}/%00.jpg",
+        f"{REPORT_FILES}/../secret.txt",
+    ):
         assert get(server, path)[0] == 404, path
     assert get(server, "/")[0] == get(server, "/data.json")[0] == 404, "who does not know the address"
     assert get(server, "", host="evil.example:80")[0] == 403, "a name of elsewhere that points here"
@@ -294,7 +298,7 @@ def test_the_version_changes_with_the_journal(painted: Path) -> None:
     journal.append(Entry("b.png", "/b.png", "failed", "because", "2026-01-01T00:00:00+00:00", "0"))
     after = data_version(painted)
     assert after != before
-    picture(painted / FOLDER / "late.jpg")
+    picture(painted / REPORT_FILES / "late.jpg")
     assert data_version(painted) != after, "a thumbnail comes after its line"
 
 
@@ -312,7 +316,7 @@ def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
 def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
     """A watcher of a real batch: status, easel and thumbnails while it goes on, and what is left after it."""
     from nstbatch.runtime.batch.batch import Batch
-    from nstbatch.runtime.batch.outcome import Report
+    from nstbatch.runtime.batch.outcome import Outcome
     from nstbatch.runtime.painting.stylizer import Stylizer
     from nstbatch.runtime.planning.plan import make_plan
     from nstbatch.runtime.workers.interface import Procedure
@@ -322,14 +326,14 @@ def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
         picture(tmp_path / "in" / f"{seed}.png", seed=seed)
     bench = Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out")
     seen = []
-    report = Report()
-    watcher = ReportWatcher(report, clock=iter(range(10**6)).__next__)
+    report = Outcome()
+    watcher = ReportWatcher(clock=iter(range(10**6)).__next__)
     with hold([bench.output]):
         journals = {bench.output: Journal.read(bench.output)}
-        stylizer = Stylizer(bench.engine(), bench.style, **bench.settings)
+        stylizer = Stylizer.open(bench.engine(), bench.style, **bench.settings)
         plan = make_plan(bench.items(tmp_path / "in"), journals, stylizer.facts.recipe)
-        run = Run.begin("cpu", "float32", "vgg19")
-        watcher.opened(run, journals)
+        run = Run.begin("cpu", "float32", seams.bundle(), "nstbatch photos")
+        watcher.opened(run, journals, report)
         watcher.planned(plan, stylizer.settings)
 
         def progress(item, step, snapshot):  # type: ignore[no-untyped-def]
@@ -346,6 +350,8 @@ def test_a_run_in_work_is_on_the_easel(tmp_path: Path) -> None:
     assert not (bench.output / STATE / "easel.jpg").exists()
     entries = Journal.read(bench.output).painted.values()
     assert {entry.run for entry in entries} == {run.id}
-    assert {path.name for path in (bench.output / FOLDER).iterdir()} == {n for e in entries for n in thumbnail_names(e)}
+    assert {path.name for path in (bench.output / REPORT_FILES).iterdir()} == {
+        n for e in entries for n in thumbnail_names(e)
+    }
     assert len(data_of((bench.output / "report.html").read_text())["rows"]) == 2
     assert rebuild(bench.output) == bench.output / "report.html"

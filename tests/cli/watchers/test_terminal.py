@@ -18,12 +18,13 @@ from rich.console import Console
 
 from nstbatch.cli.watchers.pace import Pace
 from nstbatch.cli.watchers.terminal import preview_of, sparkline
-from nstbatch.runtime.batch.outcome import Outcome
+from nstbatch.runtime.batch.outcome import PhotoOutcome
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.planning.placement import Item
-from nstbatch.runtime.planning.plan import Plan, State, Task
+from nstbatch.runtime.planning.plan import Plan, Task, TaskState
 from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
 from process import MAIN
 from seams import picture
 
@@ -43,7 +44,7 @@ def test_a_sparkline_by_hand() -> None:
 def plan_of(sizes: list[tuple[int, int]]) -> Plan:
     return Plan(
         tuple(
-            Task(Item(Path(f"{i}.jpg"), Path(f"o/{i}.jpg"), Path("o")), State.TODO, "new", size)
+            Task(Item(Path(f"{i}.jpg"), Path(f"o/{i}.jpg"), Path("o")), TaskState.TODO, "new", Size(*size))
             for i, size in enumerate(sizes)
         )
     )
@@ -70,16 +71,16 @@ def test_where_work_costs_the_same_the_time_left_is_exact(sizes: list[tuple[int,
                 end = now + rate * (sum(work.values()) - amount / 4)
             else:
                 assert pace.seconds_left == pytest.approx(end - now, abs=1e-6 * end)
-        pace.finished(item, Outcome.PAINTED)
+        pace.finished(item, PhotoOutcome.PAINTED)
     assert pace.fraction == pytest.approx(1)
     assert pace.per_hour is not None
 
 
 def test_what_was_refused_before_the_run_is_no_work() -> None:
     plan = plan_of([(100, 100)])
-    refused = Task(Item(Path("x.jpg"), Path("o/x.jpg"), Path("o")), State.REFUSED, "damaged")
+    refused = Task(Item(Path("x.jpg"), Path("o/x.jpg"), Path("o")), TaskState.REFUSED, "damaged")
     pace = Pace(Plan((*plan.tasks, refused)), Settings())
-    pace.finished(refused.item, Outcome.FAILED)
+    pace.finished(refused.item, PhotoOutcome.FAILED)
     assert pace.fraction == 0
     assert pace.seconds_left is None
 

@@ -3,18 +3,22 @@
 import hashlib
 from pathlib import Path
 
-from ...runtime.errors import UsageError, first_line
-from ...runtime.files.location import Location, is_remote
-from ...runtime.output.journal import Journal
-from ...runtime.output.remote import RemoteJournal, RemoteOutput
-from ...runtime.output.shard import Shard
-from .bundles import cache_dir
+from ..errors import UsageError, first_line
+from ..files.location import Location, is_remote
+from .journal import Journal
+from .remote import RemoteJournal, RemoteOutput
+from .shard import Shard
 
 
 class Outputs:
-    """Knows which folder of this host belongs to which output."""
+    """Knows which folder of this host belongs to which output.
 
-    def __init__(self) -> None:
+    Args:
+        cache: folder for the mirrors of outputs behind URLs.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
         self._remote: dict[Path, RemoteOutput] = {}
 
     def mirror(self, output: Location) -> Path:
@@ -22,7 +26,7 @@ class Outputs:
         if not is_remote(output):
             assert isinstance(output, Path), "it is of this host"
             return output
-        root = cache_dir() / "outputs" / hashlib.sha256(str(output).encode()).hexdigest()[:24]
+        root = self._cache / "outputs" / hashlib.sha256(str(output).encode()).hexdigest()[:24]
         self._remote.setdefault(root, RemoteOutput(output, root))
         return root
 
