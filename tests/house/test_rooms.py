@@ -1,0 +1,49 @@
+"""The rules of the house: what a start may load, and what the package gives."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+import nstbatch
+from nstbatch.cli.library import paint, paint_folder
+from nstbatch.runtime.errors import UsageError
+from places import ROOT
+
+HEAVY = ("numpy", "PIL", "onnxruntime", "rich", "scipy", "jinja2", "torch", "onnx", "asyncio")
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_start_that_paints_nothing_loads_nothing_heavy(word: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['nstbatch', {word!r}]\n"
+        "from nstbatch.cli import main\n"
+        "try: main()\n"
+        f"finally: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr.strip() == "[]"
+    assert found.stdout
+
+
+def test_every_room_says_what_lives_there() -> None:
+    rooms = [path for top in ("runtime", "cli") for path in (ROOT / top).glob("*/__init__.py")]
+    assert len(rooms) >= 15
+    for path in rooms:
+        (docstring,) = ast.parse(path.read_text()).body
+        assert isinstance(docstring, ast.Expr), f"{path} is a docstring and nothing else"
+
+
+def test_the_public_names_are_there() -> None:
+    for name in nstbatch.__all__:
+        assert getattr(nstbatch, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        nstbatch.nonsense  # noqa: B018
+
+
+def test_a_misspelt_keyword_names_the_near_one() -> None:
+    with pytest.raises(UsageError, match="'style_wieght' is not an option; did you mean 'style_weight'"):
+        paint("photo.jpg", style="starry.jpg", style_wieght=3)
+    with pytest.raises(UsageError, match="'recursiv' is not an option; did you mean 'recursive'"):
+        paint_folder("photos", style="starry.jpg", recursiv=True)
