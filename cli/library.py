@@ -133,8 +133,6 @@ def _decoded(image: Source) -> tuple[Picture, dict[Any, Any]]:
         return picture, {}
     if isinstance(image, Image.Image):
         return picture_of(image), dict(image.info)
-    if isinstance(image, bytes):
-        return picture_of(image), {}
-    if hasattr(image, "__array_interface__"):
+    if isinstance(image, bytes) or hasattr(image, "__array_interface__"):
         return picture_of(image), {}
     raise UsageError(f"cannot paint {type(image).__name__}: give a path, bytes, an image of Pillow's or an array")

@@ -22,10 +22,17 @@ from ...runtime.recipe.settings import Settings
 from ...runtime.workers.choose import MakeEngine, WorkerChoice
 from .bundles import BundleChoice, find_bundle
 
-JOB_OPTIONS = (
-    *names_of(PhotoChoice, StyleChoice, MaskFiles, BundleChoice, Host, WorkerChoice, Destination, Policy),
-    *Settings.KEYWORDS,
-    *("files_from", "checkpoint", "snapshots", "max_duration", "fail_fast"),
+_OURS = {"listed", "regions", "cache"}
+"""Fields of values that no option sets: the program finds these by itself."""
+
+JOB_OPTIONS = tuple(
+    name
+    for name in (
+        *names_of(PhotoChoice, StyleChoice, MaskFiles, BundleChoice, Host, WorkerChoice, Destination, Policy),
+        *Settings.KEYWORDS,
+        *("files_from", "checkpoint", "snapshots", "max_duration", "fail_fast"),
+    )
+    if name not in _OURS
 )
 """Names of the options that `make_job` takes."""
 

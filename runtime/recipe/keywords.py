@@ -21,12 +21,12 @@ def take(kind: type[T], options: Options, **others: Any) -> T:
         options: those without a field are left alone.
         others: fields that come from elsewhere.
     """
-    return kind(**{name: options[name] for name in names_of(kind) if name in options}, **others)
+    return kind(**({name: options[name] for name in names_of(kind) if name in options} | others))
 
 
 def names_of(*kinds: type) -> list[str]:
     """The names of the fields of dataclasses."""
-    return [field.name for kind in kinds for field in fields(kind) if field.init]
+    return [field.name for kind in kinds for field in fields(kind) if not field.name.startswith("_")]
 
 
 def refuse_unknown(options: Iterable[str], known: Iterable[str]) -> None:

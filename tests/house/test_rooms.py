@@ -47,3 +47,6 @@ def test_a_misspelt_keyword_names_the_near_one() -> None:
         paint("photo.jpg", style="starry.jpg", style_wieght=3)
     with pytest.raises(UsageError, match="'recursiv' is not an option; did you mean 'recursive'"):
         paint_folder("photos", style="starry.jpg", recursiv=True)
+    for ours in ("cache", "regions", "listed", "_listings"):
+        with pytest.raises(UsageError, match=f"'{ours}' is not an option"):
+            paint_folder("photos", style="starry.jpg", **{ours: ()})
