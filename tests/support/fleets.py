@@ -22,6 +22,23 @@ def slow(*, style: Path, device: int | None = None, threads: int | None = None) 
     return Stylizer.open(SeamEngine(lambda _: time.sleep(0.05)), style, **SETTINGS)
 
 
+def meeting(*, style: Path, marks: Path, count: int, device: int | None = None, threads: int | None = None) -> Stylizer:
+    """Waits in its second evaluation for as many workers to have come there, and goes on slowly."""
+    calls = iter(range(10**6))
+
+    def before(graph: str) -> None:
+        if graph != "gradient":
+            return
+        if next(calls) == 1:
+            (marks / str(os.getpid())).touch()
+            until = time.monotonic() + 60
+            while len(list(marks.iterdir())) < count and time.monotonic() < until:
+                time.sleep(0.02)
+        time.sleep(0.2)
+
+    return Stylizer.open(SeamEngine(before), style, **SETTINGS)
+
+
 def broken(*, style: Path, device: int | None = None, threads: int | None = None) -> Stylizer:
     raise ProviderError(f"no such GPU: {device}")
 

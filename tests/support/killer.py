@@ -27,6 +27,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Before the forks: a child that imports takes ten times as long.
+import nstbatch.cli.actions.paint
 import nstbatch.cli.app
 import nstbatch.runtime.output.folder
 import seams

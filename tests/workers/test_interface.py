@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fleets import SETTINGS, dying, failing, make, slow, strange
+from fleets import SETTINGS, dying, failing, make, meeting, slow, strange
 from nstbatch.runtime.batch.batch import Batch
 from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome
 from nstbatch.runtime.errors import ProviderError, UsageError
@@ -168,11 +168,22 @@ def test_a_checkpoint_is_kept_and_taken_up(engine: Engine, bench: Bench, tmp_pat
     stop = Stop()
     reference = Bench(bench.style, tmp_path / "reference", settings=SETTINGS)
     reference.run(tmp_path / "in")
-    with engine(slow, style=bench.style) as painters:
-        timer = threading.Timer(0.3, lambda: stop.request(StopReason.INTERRUPTED, drop=True))
-        timer.start()
+    count = 1 if engine is _local else 2
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def stop_all() -> None:
+        # Not after a time: a worker of Ray's may need seconds to begin.
+        until = time.monotonic() + 60
+        while len(list(marks.iterdir())) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        stop.request(StopReason.INTERRUPTED, drop=True)
+
+    with engine(meeting, style=bench.style, marks=marks, count=count) as painters:
+        stopping = threading.Thread(target=stop_all)
+        stopping.start()
         report = run(bench, painters, tmp_path / "in", Procedure(checkpoint=1000), stop=stop)
-        timer.join()
+        stopping.join()
     dropped = [row for row in report.rows if row.outcome is PhotoOutcome.DROPPED]
     assert dropped
     assert {row.reason for row in dropped} == {"a checkpoint is kept"}
