@@ -20,7 +20,9 @@ from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.folder import STATE
 from places import ROOT
-from seams import picture
+from seams import SCENE, Bench, picture
+
+pytest_plugins = ["clusters", "stores"]
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -38,14 +40,30 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The default bundle: VGG-19, Oxford's weights."""
-    # One for all of pytest's workers: an export takes as long as a hundred tests.
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if hasattr(request.config, "workerinput") else folder
-    with FileLock(folder / "bundle.lock"):
-        path = folder / "vgg19"
-        return Bundle.load(path) if path.exists() else export_bundle(BundleSpec(), path)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[BundleSpec], Bundle]:
+    """Gives the bundle of a specification, exported once for all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if hasattr(request.config, "workerinput") else base
+
+    def export(spec: BundleSpec) -> Bundle:
+        path = base / "bundles" / spec.key
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            return Bundle.load(path) if path.exists() else export_bundle(spec, path)
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def bundle(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+    """The first three blocks of VGG-19 with Oxford's weights: what every depth has, in half the time."""
+    return exported(BundleSpec(content_taps=("relu2_2",), style_taps=("relu1_1", "relu2_1", "relu3_1")))
+
+
+@pytest.fixture(scope="session")
+def vgg19(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+    """The bundle that a run exports by default."""
+    return exported(BundleSpec())
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +114,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("fault injection")
         for what, figure in found.items():
             terminalreporter.write_line(f"{what}: {figure}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Three photos and a style."""
+    return Bench.of(tmp_path, "a.png", "b.png", "c.png")
+
+
+@pytest.fixture
+def scene(samples: Path) -> Image.Image:
+    """A small real picture, whose four corners differ."""
+    return Image.open(samples / "photos" / "town.jpg").convert("RGB").resize(SCENE, Image.Resampling.LANCZOS)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two small photos, and one more in a folder of that."""
+    for seed, name in enumerate(("a.jpg", "b.png", "deep/c.jpg")):
+        picture(tmp_path / "in" / name, (60, 44), seed)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def common(bundle: Bundle, samples: Path, tmp_path: Path) -> list[object]:
+    """The options of every run: a style, the bundle, the output, the provider."""
+    return ["--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--provider", "cpu"]
 
 
 def run_nstbatch(cache: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..files.atomic import make_folder, publish, stage
 from ..files.location import Location
 from ..files.reading import sha256_file
-
-if TYPE_CHECKING:
-    pass
 
 STATE = ".nstbatch"
 """Folder, in every output folder, of what nstbatch remembers of it."""

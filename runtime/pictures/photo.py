@@ -193,6 +193,8 @@ def picture_of(source: Image.Image | bytes | NDArray[Any]) -> Picture:
                 return picture_of(image)
         except ImageError:
             raise
+        except UnidentifiedImageError:
+            raise ImageError(f"{len(source):,} bytes that are no picture of a known format") from None
         except Exception as error:  # on damaged files Pillow's decoders let through whatever befalls them
             raise ImageError(f"{len(source):,} bytes that are no picture ({first_line(error)})") from None
     if not isinstance(source, Image.Image):

@@ -8,9 +8,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest
-from nstbatch.runtime.errors import BundleError, UsageError
+from nstbatch.runtime.errors import BundleError
 
 
 @pytest.fixture
@@ -38,10 +37,10 @@ def test_a_copy_is_as_good(copy: Path, bundle: Bundle) -> None:
     assert Bundle.load(copy).id == bundle.id
 
 
-def test_both_graphs_share_one_file_of_weights(bundle: Bundle) -> None:
+def test_both_graphs_share_one_file_of_weights(vgg19: Bundle) -> None:
     used: dict[str, set[tuple[str, str]]] = {}
     for name in ("encode", "gradient"):
-        model = onnx.load(bundle.path / f"{name}.onnx", load_external_data=False)
+        model = onnx.load(vgg19.path / f"{name}.onnx", load_external_data=False)
         used[name] = set()
         for tensor in model.graph.initializer:
             entries = {e.key: e.value for e in tensor.external_data}
@@ -52,7 +51,7 @@ def test_both_graphs_share_one_file_of_weights(bundle: Bundle) -> None:
     assert len(used["encode"]) >= 13
     assert used["encode"] <= used["gradient"]
     # 13 convolutions once as they are and once turned round, in float32.
-    assert (bundle.path / "weights.bin").stat().st_size < 105e6
+    assert (vgg19.path / "weights.bin").stat().st_size < 105e6
 
 
 def test_names_no_path_of_the_machine_that_made_it(bundle: Bundle) -> None:
@@ -110,16 +109,3 @@ def test_every_choice_is_a_key_of_its_own() -> None:
     ]
     assert len({spec.key for spec in [base, *others]}) == 6
     assert BundleSpec().key == base.key
-
-
-def test_export_to_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be written"):
-        export_bundle(BundleSpec(), tmp_path / "file" / "bundle")
-
-
-def test_export_does_not_touch_a_folder_that_holds_something(tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(UsageError, match="exists already"):
-        export_bundle(BundleSpec(), tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]

@@ -5,14 +5,8 @@ import resource
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from nstbatch.runtime.bundle.spec import BundleSpec
 from nstbatch.runtime.engine.host import available_cores, available_memory, cpu_quota, memory_limit
-from nstbatch.runtime.planning.budget import Budget
-from nstbatch.runtime.recipe.settings import Settings
-from nstbatch.runtime.recipe.size import Size
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -118,12 +112,3 @@ def test_this_host_tells() -> None:
     assert available_cores() >= 1
     found = available_memory()
     assert found is None or found > 0
-
-
-@settings(max_examples=100, deadline=None)
-@given(size=st.integers(32, 4000), other=st.integers(32, 4000), history=st.integers(1, 30))
-def test_need_grows_with_the_picture(size: int, other: int, history: int) -> None:
-    budget = Budget(BundleSpec(), Settings(size=4000, history=history), 0)
-    small, large = (Size(side, side) for side in sorted((size, other)))
-    assert budget.need(small) <= budget.need(large)
-    assert budget.need(large) == budget.need(large, 4000)

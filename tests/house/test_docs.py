@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from nstbatch.cli.actions.bundles import BundleChoice
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.recipe.keywords import names_of
 from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from places import ROOT
+from seams import picture
 
 
 def test_the_command_line_reference_is_what_help_says() -> None:
@@ -106,3 +108,34 @@ def test_completion_as_documented(shell: str) -> None:
         "COMP_CWORD": "re" if shell == "fish" else "1",
     }
     assert "report" in subprocess.run([script], env=env, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_lines_for_python_run(vgg19: Bundle, tmp_path: Path) -> None:
+    """Every line of docs/python.md, with small pictures and the CPU provider in place of the large and CUDA."""
+    text = (ROOT / "docs" / "python.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    code, sizes = re.subn(r"size=\d+", 'size=40, iterations=2, scales="1"', code)
+    code, hosts = re.subn('Host\\(provider="cuda"\\)', 'Host(provider="cpu")', code)
+    assert (sizes, hosts) == (4, 1)
+    picture(tmp_path / "photo.jpg")
+    picture(tmp_path / "starry.jpg", seed=9)
+    picture(tmp_path / "holiday" / "deep" / "a.jpg", seed=1)
+    picture(tmp_path / "holiday" / "b.jpg", seed=2)
+    (tmp_path / "vgg19").symlink_to(vgg19.path)
+    cached = tmp_path / "cache" / "bundles" / vgg19.manifest.spec.key
+    cached.parent.mkdir(parents=True)
+    cached.symlink_to(vgg19.path)
+    code += "\nprint(outcome)\nassert result.losses.terms.shape == (len(result.losses.total), len(result.losses.names))"
+    env = os.environ | {
+        "NSTBATCH_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONWARNINGS": "error::DeprecationWarning:__main__",
+    }
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "'style_wieght' is not an option; did you mean 'style_weight'?"
+    assert re.fullmatch(r"1 painted, 0 failed in \d+ s \(\d+\.\d s a picture\)", lines[1])
+    assert lines[2] == "holiday/b.jpg painted all iterations done"
+    assert lines[-1].startswith("2 painted, 0 failed")
+    paintings = ("painting.jpg", "holiday-starry/b.jpg", "paintings/b.jpg", "paintings/deep/a.jpg")
+    assert all((tmp_path / painting).is_file() for painting in paintings)

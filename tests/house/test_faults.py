@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ from process import MAIN, Process
 from seams import Bench, SeamEngine, files, outcomes, picture
 
 Figures = dict[str, str]
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def script(name: str, *arguments: object, wrapper: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

@@ -50,3 +50,25 @@ def test_a_misspelt_keyword_names_the_near_one() -> None:
     for ours in ("cache", "regions", "listed", "_listings"):
         with pytest.raises(UsageError, match=f"'{ours}' is not an option"):
             paint_folder("photos", style="starry.jpg", **{ours: ()})
+
+
+def test_the_runtime_loads_neither_torch_nor_onnx() -> None:
+    code = (
+        "import sys, nstbatch.runtime; "
+        "print([m for m in ('torch', 'onnx', 'onnxscript', 'torchvision', 'click', 'rich') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_tests_stand_in_the_rooms_of_their_modules() -> None:
+    below = {"cli": ROOT / "cli", "exporter": ROOT / "exporter"}
+    strangers = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        room, *rest = path.relative_to(ROOT / "tests").parent.parts or ("",)
+        if room in ("house", "gpu"):
+            continue
+        home = below.get(room, ROOT / "runtime" / room).joinpath(*rest)
+        if not (home / path.name.removeprefix("test_")).exists():
+            strangers.append(path.relative_to(ROOT).as_posix())
+    assert strangers == []

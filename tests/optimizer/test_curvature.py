@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstbatch.runtime.optimizer import host_vectors
 from nstbatch.runtime.optimizer.curvature import CurvatureHistory
-from nstbatch.runtime.optimizer.host_vectors import inner
 
 
 def dense_inverse(pairs: list[tuple[np.ndarray, np.ndarray]], P: np.ndarray) -> np.ndarray:
@@ -107,11 +105,3 @@ def test_a_pair_is_not_followed_by_another_before_its_products_are_told() -> Non
     history.push(s, y)
     with pytest.raises(AssertionError, match="products"):
         history.push(s, y)
-
-
-def test_inner_products_are_summed_in_float64() -> None:
-    # In one float32 sum a million ones on top of 2**24 are lost: 6 % of the result.
-    n = 64 * host_vectors._CHUNK
-    a = np.ones(n, np.float32)
-    a[0] = 2.0**24
-    assert inner(a, np.ones(n, np.float32)) == pytest.approx(2.0**24 + n - 1, rel=1e-4)

@@ -39,10 +39,6 @@ def curved(n: int, seed: int) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[
     return start, function
 
 
-def test_every_name_is_an_optimiser() -> None:
-    assert set(OPTIMIZERS) == {"lbfgs", *FIRST_ORDER}
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(sorted(FIRST_ORDER)),
@@ -147,7 +143,7 @@ def test_each_paints(name: str, bundle: Bundle, samples: Path) -> None:
         ({"decay_every": 0}, "decay_every must be at least 1"),
     ],
 )
-def test_settings_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+def test_settings_that_make_no_sense(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Settings(**options)
 

@@ -268,20 +268,6 @@ def test_memory_is_two_m_plus_six_vectors_and_one_for_the_transform(precondition
     assert peak <= (2 * m + 6 + preconditioned) * 4 * n * 1.01
 
 
-def test_preconditioner_is_symmetric_and_positive() -> None:
-    rng = np.random.default_rng(0)
-    shape = (3, 31, 46)
-    B = FrequencyPreconditioner(shape)
-    a, b = (rng.standard_normal(math.prod(shape)).astype(np.float32) for _ in range(2))
-    Ba, Bb = np.empty_like(a), np.empty_like(b)
-    B.apply(a, Ba)
-    B.apply(b, Bb)
-    assert float(Ba @ b) == pytest.approx(float(a @ Bb), rel=1e-3)
-    assert float(Ba @ a) > 0
-    B.apply(a, a)
-    np.testing.assert_allclose(a, Ba, rtol=1e-5)
-
-
 @pytest.fixture(scope="module")
 def vgg_loss(bundle: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> tuple[Function, np.ndarray]:
     """Gatys et al.'s objective at 72 px, and its start."""
@@ -382,3 +368,31 @@ def test_a_restored_optimiser_goes_on_with_the_very_same_iterates(
             break
         for each in (one, two):
             each.tell(*evaluate(each.ask()))
+
+
+def test_rebase_keeps_or_forgets_curvature() -> None:
+    rng = np.random.default_rng(0)
+    diagonal = np.exp(rng.normal(0, 2, 200)).astype(np.float32)
+    start = rng.normal(0, 1, 200).astype(np.float32)
+
+    def minimise(optimiser: LBFGS, evaluations: int, offset: float = 0.0) -> None:
+        for _ in range(evaluations):
+            if not optimiser.done:
+                gradient = diagonal * (optimiser.ask() - np.float32(offset))
+                optimiser.tell(0.5 * float(gradient @ (optimiser.ask() - np.float32(offset))), gradient)
+
+    losses = {}
+    for forget in (False, True):
+        optimiser = LBFGS(start)
+        minimise(optimiser, 30)
+        optimiser.rebase(forget=forget)
+        assert (optimiser.ask() == optimiser.x).all()
+        minimise(optimiser, 12, offset=1e-3)
+        losses[forget] = optimiser.loss
+    assert losses[False] < losses[True], "of almost the same function, the old curvature is worth having"
+
+    optimiser = LBFGS(np.zeros(3))
+    optimiser.tell(0.0, np.zeros(3, np.float32))
+    assert optimiser.status is Status.CONVERGED
+    optimiser.rebase(forget=True)
+    assert not optimiser.done, "of another function this need not be the minimum"

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstbatch.runtime.errors import LockedError, UsageError
 from nstbatch.runtime.files.stamp import Stamp
 from nstbatch.runtime.output.journal import Entry, Journal
-from nstbatch.runtime.output.lock import hold
 
 texts = st.text(max_size=30) | st.sampled_from(["caf\udce9", "new\nline", "\x00", "\u2028"])
 entries = st.builds(
@@ -125,30 +123,3 @@ def test_only_so_many_curves_are_kept_and_of_the_newest(tmp_path: Path) -> None:
 
 def test_no_journal_is_an_empty_one(tmp_path: Path) -> None:
     assert Journal.read(tmp_path / "nowhere").painted == {}
-
-
-def test_a_folder_is_held_by_one_run(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with hold([out, tmp_path / "other"]):
-        assert json.loads((out / ".nstbatch" / "holder.json").read_text())["pid"] > 0
-        held = pytest.raises(LockedError, match=r"out: another run holds this output folder \(process \d+ on .* since")
-        with held, hold([tmp_path / "third", out]):
-            pass
-        with hold([tmp_path / "third"]):
-            pass
-    with hold([out]):
-        pass
-    assert not (out / ".nstbatch" / "holder.json").exists()
-
-
-def test_a_folder_named_in_two_ways_is_held_once(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "link").symlink_to("out")
-    with hold([tmp_path / "out", tmp_path / "link", tmp_path / "out" / ".." / "out"]):
-        pass
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="cannot be written to"), hold([tmp_path / "file" / "out"]):
-        pass

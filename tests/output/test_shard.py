@@ -43,7 +43,7 @@ def test_shards_are_about_equal() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "a/b", "-1/4", "1/4/2", "1 / 4"])
-def test_a_shard_that_cannot_be_meant(text: str) -> None:
+def test_a_shard_that_makes_no_sense(text: str) -> None:
     with pytest.raises(UsageError, match="is not like 3/8"):
         Shard.parse(text)
 

@@ -103,8 +103,8 @@ def test_choices() -> None:
             Settings(colors=wrong)
 
 
-def test_paintings(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, Host(provider="cpu", threads=1))
+def test_paintings(vgg19: Bundle, samples: Path) -> None:
+    engine = Engine(vgg19, Host(provider="cpu", threads=1))
     options = {"size": 48, "scales": "1", "iterations": 12, "style_weight": 300.0, "whitening": "off"}
     photo = samples / "photos" / "tree.jpg"
     found = {

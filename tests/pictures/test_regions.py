@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from nstbatch.exporter.export import export_bundle
 from nstbatch.exporter.objective import region_grams
 from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.exporter.weights import load_weights
@@ -42,8 +41,8 @@ QUICK = {"size": 48, "scales": "1", "iterations": 12, "provider": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def regions(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return export_bundle(SPEC, tmp_path_factory.mktemp("bundles") / "regions")
+def regions(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+    return exported(SPEC)
 
 
 def halves(left: tuple[int, int, int], right: tuple[int, int, int], size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -168,7 +167,7 @@ def test_channels_of_a_mask(tmp_path: Path) -> None:
     assert ((edge > 0) & (edge < 255)).sum() >= 6
 
 
-def test_masks_that_cannot_be_meant(tmp_path: Path) -> None:
+def test_masks_that_make_no_sense(tmp_path: Path) -> None:
     content = mask(halves(RED, GREEN), tmp_path / "m.png")
     with pytest.raises(ImageError, match=r"m.png: no mask of the style has its colour #1ec828; they have #dc1e14 #141edc"):
         guide(Size(640, 480), [RED, BLUE], content, None)

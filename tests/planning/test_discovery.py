@@ -7,7 +7,10 @@ from pathlib import Path, PurePath
 import pytest
 
 from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.files.location import to_location
+from nstbatch.runtime.output.folder import STATE
 from nstbatch.runtime.planning.discovery import discover, read_list
+from stores import Store
 
 
 def touch(path: Path) -> Path:
@@ -163,3 +166,29 @@ def test_what_is_made_besides_paintings_is_no_photo(tmp_path: Path) -> None:
     for inputs in ([tmp_path / "out"], [tmp_path / "out" / "**" / "*.png"]):
         found = discover(inputs, styles=[style], recursive=True)
         assert [photo.source.relative_to(tmp_path / "out").as_posix() for photo in found.photos] == ["a.png", "deep/c.png"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_folders_that_are_outputs_are_left_out(store: Store) -> None:
+    from nstbatch.runtime.planning.discovery import discover
+
+    store.put(f"in/painted/{STATE}/journal-1.jsonl", b"")
+    store.put("in/painted/a.png", b"")
+    store.put("in/painted/deeper/a.png", b"")
+    store.put("in/report_files/a.jpg", b"")
+
+    def found(recursive: bool) -> list[str]:
+        inputs = discover([to_location(f"{store.url}/in")], styles=[], recursive=recursive)
+        return [str(photo.source).removeprefix(f"{store.url}/in/") for photo in inputs.photos]
+
+    assert found(recursive=True) == ["a.png", "b.png", "below/c.png"]
+    assert found(recursive=False) == ["a.png", "b.png"]
+
+
+def test_a_list_of_urls(store: Store, stored: list[str], tmp_path: Path) -> None:
+    from nstbatch.runtime.planning.discovery import discover, read_list
+
+    listed = read_list("\n".join([stored[0], stored[2], str(tmp_path / "none.png")]).encode())
+    inputs = discover([], listed, styles=[])
+    assert [str(photo.source) for photo in inputs.photos] == [stored[0], stored[2], str(tmp_path / "none.png")]
+    assert [photo.error for photo in inputs.photos] == [None, None, "no such file"]

@@ -5,11 +5,20 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
 MAIN = (sys.executable, "-c", "from nstbatch.cli import main; main()")
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture `nstbatch`: the command line in a process of its own, of these arguments."""
+
+QUICK = ("--size", "40", "--iterations", "2", "--scales", "1")
+
+LONG = ("--size", "44", "--iterations", "100000", "--scales", "1")
+"""Works until it is stopped."""
 
 
 class Process:

@@ -1,5 +1,6 @@
 """Stand-ins at the seams: an engine without ONNX Runtime, exact and quick, and one that fails on demand."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ from nstbatch.runtime.workers.interface import Procedure
 from nstbatch.runtime.workers.local import LocalPainters
 
 Feeds = Mapping[str, NDArray[np.float32]]
+
+SCENE = (64, 48)
+"""Width and height of the fixture `scene`."""
 
 SPEC = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
 
@@ -133,6 +137,13 @@ class Bench:
     engine: Callable[[], SeamEngine] = SeamEngine
     check: Callable[..., object] = check_agreement
 
+    @classmethod
+    def of(cls, folder: Path, *names: str, **options: Any) -> "Bench":
+        """Photos of these names in ``folder/in``, a style beside it, and ``folder/out``."""
+        for seed, name in enumerate(names):
+            picture(folder / "in" / name, seed=seed)
+        return cls(picture(folder / "starry.png", seed=9), folder / "out", **options)
+
     def stylizer(self) -> Stylizer:
         """What the next run paints with."""
         return Stylizer.open(self.engine(), self.style, check=self.check, **self.settings)
@@ -194,3 +205,43 @@ def files(folder: Path) -> dict[str, bytes]:
     """Content of every file of a folder by its path, but for what nstbatch remembers of it, and tells in its report."""
     found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, REPORT_FILES, PAGE} & {*path.parts})
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def states(bench: Bench, *inputs: Path, **options: Any) -> dict[str, tuple[str, str]]:
+    """State and reason of every photo of the plan, by its key."""
+    plan = bench.plan(*inputs, recursive=True, **options)
+    return {task.item.key: (task.state.value, task.reason) for task in plan.tasks}
+
+
+def after(calls: int, action: Callable[[], object], graphs: tuple[str, ...] = ("gradient",)) -> Callable[[str], None]:
+    """Does something before the engine's n-th evaluation of a gradient, or of any of ``graphs``."""
+    counter = itertools.count(1)
+
+    def before(graph: str) -> None:
+        if graph in graphs and next(counter) == calls:
+            action()
+
+    return before
+
+
+def fail(error: Exception) -> Callable[[], None]:
+    """Raises the error when it is called."""
+
+    def action() -> None:
+        raise error
+
+    return action
+
+
+class Clock:
+    """Seconds that pass with the engine's work: ten for each evaluation."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, graph: str) -> None:
+        if graph == "gradient":
+            self.now += 10

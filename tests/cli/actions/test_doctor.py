@@ -1,0 +1,38 @@
+"""What doctor finds out."""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from nstbatch.runtime.bundle.spec import Bundle
+from process import Call
+
+
+def test_doctor(nstbatch: Call, vgg19: Bundle) -> None:
+    done = nstbatch("doctor", "--bundle", vgg19.path)
+    assert done.returncode == 0, done.stderr
+    told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert ["nstbatch", version("nstbatch")] in told
+    assert ["provider", "cpu: starts, computes in float32"] in told
+    assert "parity with float64 autograd (48 cases)" in done.stdout
+    assert "trial" in done.stdout
+    without = nstbatch("doctor")
+    assert without.returncode == 0
+    assert "none in the cache" in without.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--provider", "tensorrt"), ("--bundle", "absent")])
+def test_doctor_exits_4_when_what_was_asked_for_is_not_there(nstbatch: Call, arguments: tuple[str, str]) -> None:
+    done = nstbatch("doctor", *arguments)
+    assert done.returncode == 4
+    assert arguments[1] in done.stderr
+
+
+def test_doctor_finds_a_damaged_bundle(nstbatch: Call, bundle: Bundle, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle.path, tmp_path / "b")
+    (copy / "encode.onnx").write_bytes(b"")
+    done = nstbatch("doctor", "--bundle", copy)
+    assert done.returncode == 4
+    assert "encode.onnx: damaged" in done.stderr

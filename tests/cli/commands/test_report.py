@@ -1,0 +1,36 @@
+"""The report on demand."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from nstbatch.runtime.output.folder import REPORT_FILES
+from pages import data_of, get
+from process import MAIN, Call
+from seams import picture
+
+
+def test_it_is_rebuilt_from_the_journal(painted: Path, nstbatch: Call) -> None:
+    before = data_of((painted / "report.html").read_text())
+    (painted / "report.html").unlink()
+    for path in (painted / REPORT_FILES).iterdir():
+        path.unlink()
+    picture(painted / REPORT_FILES / f"{'0' * 24}.jpg")
+    done = nstbatch("report", painted)
+    assert (done.returncode, done.stdout.strip()) == (0, str(painted / "report.html"))
+    after = data_of((painted / "report.html").read_text())
+    assert before | {"generated": ""} == after | {"generated": ""}
+    assert len(list((painted / REPORT_FILES).iterdir())) == 4, "without the one that nothing shows"
+    nowhere = nstbatch("report", painted.parent)
+    assert (nowhere.returncode, "is no output folder of nstbatch" in nowhere.stderr) == (2, True)
+
+
+def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
+    with subprocess.Popen([*MAIN, "watch", painted, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert get(process.stdout.readline().strip(), "status.json")[0] == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert nstbatch("watch", painted.parent).returncode == 2

@@ -1,0 +1,58 @@
+"""The time that is left."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstbatch.cli.watchers.pace import Pace
+from nstbatch.runtime.batch.outcome import PhotoOutcome
+from nstbatch.runtime.planning.placement import Item
+from nstbatch.runtime.planning.plan import Plan, Task, TaskState
+from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
+
+
+def plan_of(sizes: list[tuple[int, int]]) -> Plan:
+    return Plan(
+        tuple(
+            Task(Item(Path(f"{i}.jpg"), Path(f"o/{i}.jpg"), Path("o")), TaskState.TODO, "new", Size(*size))
+            for i, size in enumerate(sizes)
+        )
+    )
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(40, 600), st.integers(40, 600)), min_size=1, max_size=8),
+    rate=st.floats(1e-7, 1e-3),
+    start=st.floats(0, 100),
+)
+def test_where_work_costs_the_same_the_time_left_is_exact(sizes: list[tuple[int, int]], rate: float, start: float) -> None:
+    plan, now = plan_of(sizes), 50.0
+    pace = Pace(plan, Settings(size=256), clock=lambda: now)
+    work = {task.item: pace._work[task.item] for task in plan.tasks}
+    end = None
+    for item, amount in work.items():
+        pace.started(item)
+        for quarter in (0.25, 0.5, 0.75, 1.0):
+            # Sessions and styles are made before the first evaluation is done, and never again.
+            now += rate * amount / 4 + (start if end is None else 0.0)
+            pace.progress(item, quarter)
+            if end is None:
+                assert pace.seconds_left is None
+                end = now + rate * (sum(work.values()) - amount / 4)
+            else:
+                assert pace.seconds_left == pytest.approx(end - now, abs=1e-6 * end)
+        pace.finished(item, PhotoOutcome.PAINTED)
+    assert pace.fraction == pytest.approx(1)
+    assert pace.per_hour is not None
+
+
+def test_what_was_refused_before_the_run_is_no_work() -> None:
+    plan = plan_of([(100, 100)])
+    refused = Task(Item(Path("x.jpg"), Path("o/x.jpg"), Path("o")), TaskState.REFUSED, "damaged")
+    pace = Pace(Plan((*plan.tasks, refused)), Settings())
+    pace.finished(refused.item, PhotoOutcome.FAILED)
+    assert pace.fraction == 0
+    assert pace.seconds_left is None

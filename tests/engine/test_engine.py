@@ -1,0 +1,102 @@
+"""Graphs that run, fail, and are cancelled."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host, available_cores
+from nstbatch.runtime.engine.providers import OnnxRuntime, probe
+from nstbatch.runtime.errors import EvaluationError, OutOfMemoryError, ProviderError
+from nstbatch.runtime.stop import DroppedError
+
+
+def test_cpu_computes(bundle: Bundle) -> None:
+    probe("cpu")
+    values = Engine(bundle, Host(provider="cpu", threads=1)).run(
+        "encode", {"image": np.full((1, 3, 32, 33), 128, np.float32)}
+    )
+    assert [v.shape for v in values][:2] == [(1, 128, 16, 16), (1, 64, 64)]
+
+
+def test_more_threads_than_cores_are_not_taken(bundle: Bundle) -> None:
+    assert Engine(bundle, Host(provider="cpu", threads=100_000)).threads == available_cores()
+
+
+def test_a_failing_evaluation_is_an_error_of_ours_and_the_engine_recovers(bundle: Bundle) -> None:
+    engine = Engine(bundle, Host(provider="cpu"))
+    with pytest.raises(EvaluationError, match="'encode'"):
+        engine.run("encode", {"image": np.zeros((1, 4, 32, 32), np.float32)})
+    assert len(engine.run("encode", {"image": np.zeros((1, 3, 32, 32), np.float32)})) == 4
+
+
+@pytest.mark.parametrize(
+    ("message", "ran_out"),
+    [
+        ("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 99", True),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=h ; expr=cudaMalloc((void**)&p, size);", True),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", True),
+        ("Non-zero status code returned while running Conv node. Status Message: std::bad_alloc", True),
+        ("Got invalid dimensions for input: image", False),
+    ],
+)
+def test_running_out_of_memory_is_told_apart_and_the_sessions_are_rebuilt(
+    message: str, ran_out: bool, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    class Session:
+        def __init__(self, model: object, *_: object, **__: object) -> None:
+            made.append(model)
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+        def run(self, *_: object) -> list[np.ndarray]:
+            if len(made) < 4:
+                raise RuntimeError(message)
+            return []
+
+    engine = Engine(bundle, Host(provider="cpu"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    for _ in range(3):
+        with pytest.raises(EvaluationError) as caught:
+            engine.run("encode", {})
+        assert isinstance(caught.value, OutOfMemoryError) == ran_out
+        assert message.splitlines()[0] in str(caught.value)
+    assert engine.run("encode", {}) == []
+    assert len(made) == 4, "each failure cost its session"
+
+
+def test_a_cancelled_engine_evaluates_nothing_more(bundle: Bundle) -> None:
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
+    image = np.zeros((1, 3, 32, 32), np.float32)
+    assert len(engine.run("encode", {"image": image})) == 4
+    engine.cancel()
+    for _ in range(2):
+        with pytest.raises(DroppedError):
+            engine.run("encode", {"image": image})
+
+
+class Device(OnnxRuntime):
+    """A host whose GPU 2 has 7 GiB."""
+
+    def free_memory(self, provider: str, device: int) -> int | None:
+        return {2: 7 << 30}.get(device) if provider == "cuda" else super().free_memory(provider, device)
+
+
+def test_the_memory_of_a_device(bundle: Bundle) -> None:
+    engine = Engine(bundle, Host(provider="cpu"), onnxruntime=Device())
+    on_host = engine.free_memory()
+    assert on_host is None or on_host > 0
+    engine.provider, engine.device = "cuda", 2
+    assert engine.free_memory() == 7 << 30
+
+
+def test_a_device_that_no_gpu_provider_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match="--device 0 names a GPU; provider 'cpu' in float32 uses none"):
+        Engine(bundle, Host(provider="cpu", device=0))
+    with pytest.raises(ProviderError, match="'cuda' is not in the installed onnxruntime"):
+        Engine(bundle, Host(provider="auto", device=0))

@@ -1,0 +1,77 @@
+"""One photo's optimisation, from coarse to fine."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.painting.painting import PhotoJob, Progress
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import Picture, read_picture
+
+QUICK = {"size": 64, "iterations": 4, "scales": "1"}
+
+
+def test_alpha_comes_back(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    image = Image.open(samples / "photos" / "still_life.jpg").convert("RGB").resize((90, 70))
+    alpha = Image.radial_gradient("L").resize((90, 70))
+    image.putalpha(alpha)
+    image.save(tmp_path / "alpha.png")
+    result = Stylizer.open(bundle, samples / "ember.jpg", **QUICK)(tmp_path / "alpha.png")
+    assert result.image.mode == "RGBA"
+    assert (np.asarray(result.image.getchannel("A")) == np.asarray(alpha)).all()
+
+
+def test_progress_rises_to_one(bundle: Bundle, samples: Path) -> None:
+    seen: list[Progress] = []
+    stylizer = Stylizer.open(bundle, samples / "ember.jpg", size=96, iterations=3, scales="48,96")
+    stylizer(samples / "photos" / "tree.jpg", seen.append)
+    fractions = [p.fraction for p in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert [p.size for p in seen] == [48] * 3 + [96] * 3
+    assert all(p.loss > 0 for p in seen)
+
+
+def test_a_small_photo_is_not_enlarged(bundle: Bundle, samples: Path) -> None:
+    photo = Picture(Image.open(samples / "photos" / "tree.jpg").convert("RGB").resize((60, 40)))
+    result = Stylizer.open(bundle, samples / "ember.jpg", size=512, iterations=2)(photo)
+    assert set(result.sizes) == {60}
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_average_of_iterates(optimizer: str, bundle: Bundle, samples: Path) -> None:
+    engine = Engine(bundle, Host(provider="cpu", threads=1))
+    options = {"size": 48, "scales": "1", "iterations": 7, "optimizer": optimizer}
+    photo = read_picture(samples / "photos" / "town.jpg")
+    plain = Stylizer.open(engine, samples / "starry.jpg", **options).begin(PhotoJob(photo))
+    averaged = Stylizer.open(engine, samples / "starry.jpg", average=0.8, **options)
+    found = averaged.begin(PhotoJob(photo))
+    iterates = []
+    for i in range(7):
+        if i == 4:
+            # Taken up again in the middle, it is the same average.
+            state = {name: np.array(value) for name, value in found.state().items()}
+            found = averaged.begin(PhotoJob(photo))
+            found.resume(state)
+        plain.step()
+        found.step()
+        assert plain._level is not None
+        iterates.append(plain._level.image.copy())
+    weights = 0.8 ** np.arange(6, -1, -1)
+    expected = sum(weight * iterate for weight, iterate in zip(weights, iterates, strict=True)) / weights.sum()
+    assert found._level is not None
+    np.testing.assert_allclose(found._level.image, expected, rtol=1e-4, atol=1e-2)
+    assert np.abs(found._level.image - iterates[-1]).max() > 1
+
+
+def test_coarse_to_fine_ends_lower(vgg19: Bundle, samples: Path) -> None:
+    options = {"size": 128, "iterations": 15}
+    photo = samples / "photos" / "town.jpg"
+    plain = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="1")(photo)
+    pyramid = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="32,64,128")(photo)
+    assert pyramid.loss < plain.loss

@@ -1,0 +1,70 @@
+"""What a picture needs of memory."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nstbatch.runtime.bundle.spec import BundleSpec
+from nstbatch.runtime.planning.budget import Budget
+from nstbatch.runtime.planning.plan import Policy
+from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
+from seams import SPEC, Bench, outcomes, picture, states
+
+
+@settings(max_examples=100, deadline=None)
+@given(size=st.integers(32, 4000), other=st.integers(32, 4000), history=st.integers(1, 30))
+def test_need_grows_with_the_picture(size: int, other: int, history: int) -> None:
+    budget = Budget(BundleSpec(), Settings(size=4000, history=history), 0)
+    small, large = (Size(side, side) for side in sorted((size, other)))
+    assert budget.need(small) <= budget.need(large)
+    assert budget.need(large) == budget.need(large, 4000)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench.of(tmp_path, "a.png", "b.png", "deep/c.png")
+
+
+def budget(bench: Bench, free: int) -> Budget:
+    return Budget(SPEC, Settings(**bench.settings), free)
+
+
+def test_what_does_not_fit_is_refused_with_the_size_that_would(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"size": 1000, "scales": "auto", "iterations": 1}
+    large = picture(tmp_path / "in" / "large.png", (1200, 900))
+    enough = budget(bench, 0).need(Size(1200, 900))
+    assert states(bench, large, budget=budget(bench, enough))["large.png"] == ("to do", "new")
+    tight = budget(bench, enough - 100_000_000)
+    ((state, reason),) = states(bench, large, budget=tight).values()
+    assert state == "refused"
+    size = int(reason.rpartition("--size ")[2].split()[0])
+    assert tight.need(Size(1200, 900), size) <= tight.free < tight.need(Size(1200, 900), size + 1)
+    ((state, reason),) = states(bench, large, budget=budget(bench, 1000)).values()
+    assert (state, reason.rpartition("; ")[2]) == ("refused", "no --size would fit")
+
+
+def test_shrink_to_fit_paints_smaller_and_is_then_done(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"size": 400, "scales": "auto", "iterations": 1}
+    large = picture(tmp_path / "in" / "large.png", (400, 300))
+    tight = budget(bench, budget(bench, 0).need(Size(400, 300)) - 20_000_000)
+    shrink = Policy(shrink_to_fit=True)
+    report = bench.run(large, budget=tight, policy=shrink)
+    assert outcomes(report) == {"large.png": "painted"}
+    assert f"at {tight.largest(Size(400, 300))} px, since memory did not suffice" in report.rows[0].reason
+    assert states(bench, large, budget=tight, shrink_to_fit=True)["large.png"][0] == "up to date"
+    assert states(bench, large)["large.png"] == ("to do", "the options have changed"), "asked for the full size"
+
+
+@settings(max_examples=100, deadline=None)
+@given(width=st.integers(32, 9000), height=st.integers(32, 9000), size=st.integers(32, 5000), free=st.integers(0, 1 << 36))
+def test_the_largest_size_is_the_largest(width: int, height: int, size: int, free: int) -> None:
+    tight, photo = Budget(SPEC, Settings(size=size), free), Size(width, height)
+    largest = tight.largest(photo)
+    if largest is None:
+        assert tight.need(photo, 32) > free
+    else:
+        assert tight.need(photo, largest) <= free
+        assert largest == max(width, height) or tight.need(photo, largest + 1) > free or largest >= size
