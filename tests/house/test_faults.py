@@ -48,7 +48,7 @@ def test_killed_at_every_call(scenario: str, tmp_path: Path, figures: Figures) -
     found.pop("seconds")
     assert not where, where
     assert not any(found.values()), found
-    assert points > {"first": 100, "again": 300}[scenario]
+    assert points > {"first": 70, "again": 200}[scenario]
     name = {"first": "into an empty folder", "again": "over older paintings, with checkpoints and a status file"}[scenario]
     figures[f"kill points tried, {name}"] = (
         f"{points} at {calls} calls; torn files {found['torn']}, pictures lost {found['pictures lost']}, "

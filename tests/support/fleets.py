@@ -1,5 +1,6 @@
 """What workers of a fleet paint with: functions that a process of its own can import."""
 
+import contextlib
 import os
 import signal
 import time
@@ -50,8 +51,10 @@ def dying(*, style: Path, times: Path, device: int | None = None, threads: int |
     def before(graph: str) -> None:
         if graph == "gradient" and next(calls) == 4:
             for token in sorted(times.iterdir())[:1]:
-                token.unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
+                # Another worker may have taken it at this moment.
+                with contextlib.suppress(FileNotFoundError):
+                    token.unlink()
+                    os.kill(os.getpid(), signal.SIGKILL)
 
     return Stylizer.open(SeamEngine(before), style, **SETTINGS)
 
