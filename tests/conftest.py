@@ -20,7 +20,8 @@ from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.folder import STATE
 from places import ROOT
-from seams import SCENE, Bench, picture
+from process import Call
+from seams import SCENE, Bench, Export, picture
 
 pytest_plugins = ["clusters", "stores"]
 
@@ -40,7 +41,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[BundleSpec], Bundle]:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     """Gives the bundle of a specification, exported once for all of pytest's workers."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if hasattr(request.config, "workerinput") else base
@@ -55,13 +56,13 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def bundle(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+def bundle(exported: Export) -> Bundle:
     """The first three blocks of VGG-19 with Oxford's weights: what every depth has, in half the time."""
     return exported(BundleSpec(content_taps=("relu2_2",), style_taps=("relu1_1", "relu2_1", "relu3_1")))
 
 
 @pytest.fixture(scope="session")
-def vgg19(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+def vgg19(exported: Export) -> Bundle:
     """The bundle that a run exports by default."""
     return exported(BundleSpec())
 
@@ -151,7 +152,7 @@ def run_nstbatch(cache: Path, *arguments: object, **environment: str) -> subproc
 
 
 @pytest.fixture
-def nstbatch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def nstbatch(tmp_path: Path) -> Call:
     """Runs the command line in a process of its own, with a cache of its own unless the environment names one."""
     return partial(run_nstbatch, tmp_path / "cache")
 

@@ -1,4 +1,4 @@
-"""A run: rows, early ends, memory, disks, checkpoints."""
+"""A run: a row for each photo, and ends before the last."""
 
 import itertools
 import os
@@ -62,9 +62,6 @@ def test_a_mislabelled_photo_is_painted_and_said_so(bench: Bench, tmp_path: Path
     assert files(bench.output)["a.jpg"][:2] == b"\xff\xd8", "the output is what its name says"
 
 
-# Early ends
-
-
 def test_a_deadline_ends_the_run_before_a_picture_that_would_pass_it(bench: Bench, tmp_path: Path) -> None:
     clock = Clock()
     bench.engine = lambda: SeamEngine(clock.tick)
@@ -95,18 +92,3 @@ def test_a_wall_clock_that_jumps_changes_nothing(bench: Bench, tmp_path: Path, m
     report = bench.run(tmp_path / "in", duration=3600)
     assert set(outcomes(report).values()) == {"up to date"}
     assert all(row.seconds >= 0 for row in report.rows)
-
-
-# Memory
-
-
-# Disks
-
-
-# Checkpoints
-
-
-# While a picture is painted
-
-
-# Several pictures at a time

@@ -1,7 +1,5 @@
 """The program from Python."""
 
-import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +40,7 @@ def test_info_and_the_picture_itself_are_untouched(options: dict[str, Any], tmp_
     painting = paint(image, **options)
     assert painting.info == before[1]
     assert (image.tobytes(), image.info) == before
-    saved = io.BytesIO()
     Image.open(tmp_path / "photo.png").save(tmp_path / "with.png", dpi=(72, 72))
-    paint(tmp_path / "with.png", **options).save(saved, "png")
     assert paint(tmp_path / "with.png", **options).info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
@@ -83,4 +79,3 @@ def test_a_folder(options: dict[str, Any], tmp_path: Path) -> None:
     assert (tmp_path / "in-starry" / "a.png").exists()
     again = paint_folder([tmp_path / "in" / "a.png"], output=str(tmp_path / "in-starry"), **options)
     assert str(again).startswith("0 painted, 0 failed, 1 up to date")
-    assert os.environ["NSTBATCH_CACHE_DIR"] == str(tmp_path / "cache")

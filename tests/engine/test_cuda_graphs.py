@@ -1,9 +1,7 @@
 """Graphs at fixed addresses, on the one device that every host has: what CUDA captures must not be rebound."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
 from nstbatch.runtime.recipe.presets import LossWeights
 from nstbatch.runtime.stop import DroppedError
+from process import Call
 
 
 class WithCuda(OnnxRuntime):
@@ -93,7 +92,7 @@ def test_they_take_cuda(bundle: Bundle) -> None:
         Engine(bundle, Host(provider="cpu", cuda_graphs=True))
 
 
-def test_they_are_for_one_picture_at_a_time(samples: Path, nstbatch: Callable[..., CompletedProcess[str]]) -> None:
+def test_they_are_for_one_picture_at_a_time(samples: Path, nstbatch: Call) -> None:
     result = nstbatch(samples / "photos", "--style", samples / "starry.jpg", "--cuda-graphs", "--overlap", 2)
     assert result.returncode == 2
     assert "--cuda-graphs" in result.stderr

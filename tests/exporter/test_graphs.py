@@ -15,6 +15,7 @@ from nstbatch.exporter.objective import Objective, total_variation
 from nstbatch.exporter.vgg import TruncatedVGG
 from nstbatch.exporter.weights import load_weights
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from seams import Export
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 
@@ -164,9 +165,7 @@ CONSTANT = {
 
 
 @pytest.mark.parametrize("other", [{}, {"pooling": "average"}, {"precision": "fp16"}], ids=["default", "average", "fp16"])
-def test_tensorrt_takes_every_operator(
-    bundle: Bundle, other: dict[str, str], exported: Callable[[BundleSpec], Bundle]
-) -> None:
+def test_tensorrt_takes_every_operator(bundle: Bundle, other: dict[str, str], exported: Export) -> None:
     bundle = exported(replace(SHALLOW, **other)) if other else bundle
     for name in ("encode", "gradient"):
         check_operators(onnx.load(bundle.graph(name), load_external_data=False).graph)
@@ -245,7 +244,7 @@ OTHERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", OTHERS.values(), ids=OTHERS)
 def test_other_taps_and_pooling(
-    spec: BundleSpec, exported: Callable[[BundleSpec], Bundle], samples: Path, small: Callable[[Path, int], np.ndarray]
+    spec: BundleSpec, exported: Export, samples: Path, small: Callable[[Path, int], np.ndarray]
 ) -> None:
     bundle = exported(spec)
     photo = small(samples / "photos" / "town.jpg", 75)

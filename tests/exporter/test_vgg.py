@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import onnx
@@ -20,24 +19,25 @@ from nstbatch.runtime.painting.objective import Objective, Targets, balance, enc
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
 from nstbatch.runtime.recipe.presets import LossWeights
-
-pytestmark = pytest.mark.slow
+from process import Call
+from seams import Export
 
 SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"))
 
 
 @pytest.fixture(scope="module")
-def half(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+def half(exported: Export) -> Bundle:
     """Layers in float16; the CPU provider rounds to it between them."""
     return exported(replace(SPEC, precision="fp16"))
 
 
 @pytest.fixture(scope="module")
-def bundle(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+def bundle(exported: Export) -> Bundle:
     """The same in float32."""
     return exported(SPEC)
 
 
+@pytest.mark.slow
 def test_layers_are_float16_and_products_are_not(half: Bundle) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(half.graph("gradient")))
     types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
@@ -50,17 +50,20 @@ def test_layers_are_float16_and_products_are_not(half: Bundle) -> None:
     assert {types["losses"], types["gradient"]} == {onnx.TensorProto.FLOAT}
 
 
+@pytest.mark.slow
 def test_weights_take_half_the_room(bundle: Bundle, half: Bundle) -> None:
     sizes = [(each.path / "weights.bin").stat().st_size for each in (half, bundle)]
     assert sizes[0] < 0.51 * sizes[1]
 
 
+@pytest.mark.slow
 def test_parity_is_in_the_manifest(half: Bundle) -> None:
     parity = half.manifest.parity
     assert 1e-5 < parity.loss <= 1e-2, "less would not be float16"
     assert 1e-4 < parity.gradient <= 5e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [1e-12, 1.0, 1e12])
 def test_nothing_overflows_or_vanishes(bundle: Bundle, half: Bundle, weight: float) -> None:
     # White noise of the largest contrast has features near float16's end, and Gram matrices far beyond it.
@@ -78,6 +81,7 @@ def test_nothing_overflows_or_vanishes(bundle: Bundle, half: Bundle, weight: flo
     assert np.linalg.norm(gradient - expected) <= 0.1 * np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 def test_images_of_a_batch_are_scaled_alone(half: Bundle, samples: Path, small: Callable[[Path, int], np.ndarray]) -> None:
     engine = Engine(half, Host(provider="cpu"))
     photo = small(samples / "photos" / "town.jpg", 64)
@@ -103,6 +107,7 @@ def test_images_of_a_batch_are_scaled_alone(half: Bundle, samples: Path, small: 
         assert np.linalg.norm(both[i] - alone) <= 1e-2 * np.linalg.norm(alone)
 
 
+@pytest.mark.slow
 def test_a_painting_ends_where_that_of_float32_does(bundle: Bundle, half: Bundle, samples: Path) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     options = {"provider": "cpu", "size": 64, "iterations": 30, "scales": "1", "style_weight": 300.0, "whitening": "off"}
@@ -112,6 +117,7 @@ def test_a_painting_ends_where_that_of_float32_does(bundle: Bundle, half: Bundle
     assert found.loss == pytest.approx(expected.loss, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_bundle_of_the_other_precision_is_refused(bundle: Bundle, half: Bundle, samples: Path) -> None:
     with pytest.raises(UsageError, match=r"computes in fp16, --precision float32 .*`nstbatch export --precision float32`"):
         Stylizer.open(half, samples / "starry.jpg", provider="cpu")
@@ -119,9 +125,8 @@ def test_a_bundle_of_the_other_precision_is_refused(bundle: Bundle, half: Bundle
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", precision="fp16")
 
 
-def test_from_the_command_line(
-    half: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
-) -> None:
+@pytest.mark.slow
+def test_from_the_command_line(half: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
     arguments = (samples / "photos" / "town.jpg", "--style", samples / "starry.jpg", "--bundle", half.path)
     options = ("-o", tmp_path / "out", "--size", 40, "--iterations", 2, "--precision", "fp16", "--provider", "cpu")
     result = nstbatch(*arguments, *options)

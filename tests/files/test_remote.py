@@ -10,9 +10,7 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.files import remote
 from nstbatch.runtime.files.location import to_location
 from nstbatch.runtime.output.folder import STATE
-from stores import Store, in_process
-
-OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
+from stores import OPTIONS, Store, in_process
 
 
 @pytest.mark.slow

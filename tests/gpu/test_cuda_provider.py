@@ -31,6 +31,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not _has_cuda(), reason="needs
 
 
 @pytest.fixture(scope="module")
+def bundle(vgg19: Bundle) -> Bundle:
+    return vgg19
+
+
+@pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Engine:
     return Engine(bundle, Host(provider="cuda"))
 

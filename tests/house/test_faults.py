@@ -275,7 +275,7 @@ def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:
 
 def test_two_runs_at_once(bundle: Bundle, samples: Path, tmp_path: Path, figures: Figures) -> None:
     common = [samples / "photos", "--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out"]
-    common += ["--size", "64", "--iterations", "100", "--scales", "1"]
+    common += ["--size", "64", "--iterations", "300", "--scales", "1"]
     first = start(*common, cache=tmp_path / "cache")
     assert first.stdout is not None
     assert " -> " in first.stdout.readline()

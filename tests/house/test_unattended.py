@@ -1,4 +1,4 @@
-"""The command line as cron and systemd run it: signals, deadlines, checkpoints, events, logs, status."""
+"""The command line as cron and systemd run it: over and over, within a deadline, without a home."""
 
 import signal
 import time
@@ -8,8 +8,6 @@ from nstbatch.runtime.output.folder import REPORT_FILES
 from nstbatch.runtime.output.journal import Journal
 from process import LONG, QUICK, Call, Process
 from seams import files
-
-# The plan
 
 
 def test_a_second_run_has_nothing_to_do(nstbatch: Call, photos: Path, common: list[object], tmp_path: Path) -> None:
@@ -31,9 +29,6 @@ def test_a_second_run_has_nothing_to_do(nstbatch: Call, photos: Path, common: li
     assert "3 painted" in other.stdout
 
 
-# Signals and deadlines
-
-
 def test_max_duration(photos: Path, common: list[object], tmp_path: Path) -> None:
     run = Process(photos, *common, *LONG, "--max-duration", "8s", cache=tmp_path / "cache")
     assert run.end() == 10
@@ -42,7 +37,7 @@ def test_max_duration(photos: Path, common: list[object], tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[object], tmp_path: Path) -> None:
-    options = ("--size", "44", "--iterations", "200", "--scales", "1", "--threads", "1", "--checkpoint", "0")
+    options = ("--size", "44", "--iterations", "600", "--scales", "1", "--threads", "1", "--checkpoint", "0")
     whole = Process(photos / "a.jpg", *common, *options, "-o", tmp_path / "whole", cache=tmp_path / "cache")
     assert whole.end() == 0, whole.errors
     checkpoints = tmp_path / "out" / ".nstbatch" / "checkpoints"
@@ -64,11 +59,8 @@ def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[obj
     assert last.end() == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole"), "the same pixels, the same file"
     entries = [Journal.read(tmp_path / name).painted["a.jpg"] for name in ("out", "whole")]
-    assert entries[0].evaluations == entries[1].evaluations == 200
+    assert entries[0].evaluations == entries[1].evaluations == 600
     assert entries[0].loss == entries[1].loss
-
-
-# Being watched
 
 
 def test_nothing_is_sent_home_and_no_home_is_needed(

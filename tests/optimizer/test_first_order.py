@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from nstbatch.runtime.optimizer.first_order import FIRST_ORDER
 from nstbatch.runtime.optimizer.interface import Rate, Status
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.recipe.settings import OPTIMIZERS, Settings
+from process import Call
 
 TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -156,9 +156,7 @@ def test_only_what_matters_decides_the_pixels() -> None:
     assert not Settings(optimizer="adam", style_weight=1e4).whitens
 
 
-def test_from_the_command_line(
-    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
     arguments = (samples / "photos" / "town.jpg", "--style", samples / "starry.jpg", "--bundle", bundle.path)
     options = ("-o", tmp_path / "out", "--size", 40, "--iterations", 3, "--optimizer", "adam", "--learning-rate", 5)
     result = nstbatch(*arguments, *options, "--decay", 0.9, "--staircase")

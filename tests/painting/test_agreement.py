@@ -104,14 +104,14 @@ def test_openvino_says_which_cpus_it_takes(bundle: Bundle) -> None:
 
 @openvino
 @pytest.mark.slow
-def test_openvino_computes_what_the_cpu_provider_does(bundle: Bundle, samples: Path) -> None:
-    engine = Engine(bundle, Host(provider="openvino"), precision="bfloat16")
+def test_openvino_computes_what_the_cpu_provider_does(vgg19: Bundle, samples: Path) -> None:
+    engine = Engine(vgg19, Host(provider="openvino"), precision="bfloat16")
     assert engine.provider == "openvino"
     check_agreement(engine, engine.precisions)
     photo = read_picture(samples / "photos" / "town.jpg")
     losses = {}
     for name, chosen, precision in (
-        ("cpu", Engine(bundle, Host(provider="cpu")), "float32"),
+        ("cpu", Engine(vgg19, Host(provider="cpu")), "float32"),
         ("openvino", engine, "float32"),
         ("mixed", engine, "mixed"),
     ):
@@ -122,12 +122,12 @@ def test_openvino_computes_what_the_cpu_provider_does(bundle: Bundle, samples: P
 
 
 @openvino
-def test_mixed_is_float32_on_a_cpu_without_bfloat16(bundle: Bundle, samples: Path) -> None:
+def test_mixed_is_float32_on_a_cpu_without_bfloat16(vgg19: Bundle, samples: Path) -> None:
     class Old(OnnxRuntime):
         def precisions(self, provider: str) -> tuple[str, ...]:
             return ("float32",)
 
-    engine = Engine(bundle, Host(provider="openvino"), onnxruntime=Old())
+    engine = Engine(vgg19, Host(provider="openvino"), onnxruntime=Old())
     stylizer = Stylizer.open(engine, samples / "starry.jpg", precision="mixed")
     assert stylizer.settings.precision == "float32"
     with pytest.raises(ProviderError, match="--precision bfloat16 is not possible"):
@@ -135,7 +135,7 @@ def test_mixed_is_float32_on_a_cpu_without_bfloat16(bundle: Bundle, samples: Pat
 
 
 @openvino
-def test_openvino_has_a_session_for_each_shape_and_can_be_cancelled(bundle: Bundle, samples: Path) -> None:
+def test_openvino_has_a_session_for_each_shape_and_can_be_cancelled(vgg19: Bundle, samples: Path) -> None:
     made = []
 
     class Counted(OnnxRuntime):
@@ -143,7 +143,7 @@ def test_openvino_has_a_session_for_each_shape_and_can_be_cancelled(bundle: Bund
             made.append(options["dimensions"].get("W"))
             return super().make_session(model, provider, threads, **options)
 
-    engine = Engine(bundle, Host(provider="openvino"), onnxruntime=Counted())
+    engine = Engine(vgg19, Host(provider="openvino"), onnxruntime=Counted())
     image = np.zeros((1, 3, 32, 40), np.float32)
     for width in (40, 36):
         assert len(engine.run("encode", {"image": image[:, :, :, :width]})) == 6

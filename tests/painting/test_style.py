@@ -92,9 +92,6 @@ def test_memory_stays_bounded_over_many_sizes(engine: CountingEngine, samples: P
     assert engine.calls == 20, "the disk still has it"
 
 
-# Several styles
-
-
 def test_a_blend_is_the_mean_of_the_gram_matrices(bundle: Bundle, samples: Path) -> None:
     engine = Engine(bundle, Host(provider="cpu", threads=1))
     one, two = (Style(read_style(samples / f"{name}.jpg"), engine) for name in ("starry", "ember"))

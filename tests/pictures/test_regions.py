@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +32,8 @@ from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.regions import Guidance, Mask, assign, find_regions, guide
 from nstbatch.runtime.recipe.presets import TermWeights
 from nstbatch.runtime.recipe.size import Size
+from process import Call
+from seams import Export
 
 SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"), regions=True)
 RED, BLUE, GREEN = (220, 30, 20), (20, 30, 220), (30, 200, 40)
@@ -41,7 +41,7 @@ QUICK = {"size": 48, "scales": "1", "iterations": 12, "provider": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def regions(exported: Callable[[BundleSpec], Bundle]) -> Bundle:
+def regions(exported: Export) -> Bundle:
     return exported(SPEC)
 
 
@@ -260,9 +260,7 @@ def test_a_profile_names_masks() -> None:
     )
 
 
-def test_masks_of_a_folder(
-    bundle: Bundle, regions: Bundle, tmp_path: Path, nstbatch: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_masks_of_a_folder(bundle: Bundle, regions: Bundle, tmp_path: Path, nstbatch: Call) -> None:
     for seed, name in enumerate(("a.png", "b.jpg", "below/c.png", "none.png")):
         saved(noise(seed), tmp_path / "in" / name)
     # A folder of masks among the photos is no folder of photos.
@@ -291,9 +289,7 @@ def test_masks_of_a_folder(
     assert (gone.returncode, "no such file or folder of masks" in gone.stderr) == (2, True)
 
 
-def test_losses_of_a_painting_with_masks(
-    regions: Bundle, tmp_path: Path, nstbatch: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_losses_of_a_painting_with_masks(regions: Bundle, tmp_path: Path, nstbatch: Call) -> None:
     photo, style = saved(noise(1), tmp_path / "a.png"), saved(noise(2), tmp_path / "s.png")
     style_mask, content_mask = saved(halves(RED, BLUE), tmp_path / "m.png"), saved(halves(BLUE, RED), tmp_path / "c.png")
     masks = ("--style-mask", style_mask, "--content-mask", content_mask, "--feather", 0)

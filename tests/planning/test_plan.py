@@ -23,12 +23,6 @@ def bench(tmp_path: Path) -> Bench:
     return Bench.of(tmp_path, "a.png", "b.png", "deep/c.png")
 
 
-# Where paintings go
-
-
-# What is done already
-
-
 def test_done_means_done(bench: Bench, tmp_path: Path) -> None:
     photos = tmp_path / "in"
     assert states(bench, photos) == dict.fromkeys(("a.png", "b.png", "deep/c.png"), ("to do", "new"))
@@ -170,9 +164,6 @@ def test_a_name_that_grows_too_long_is_refused(bench: Bench, tmp_path: Path) -> 
     ((state, reason),) = states(bench, long).values()
     assert state == "refused"
     assert "longer than 255 bytes" in reason
-
-
-# Memory
 
 
 def test_the_journal_is_one_line_a_picture_that_people_can_read(bench: Bench, tmp_path: Path) -> None:

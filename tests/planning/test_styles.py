@@ -3,15 +3,11 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
-import numpy as np
 import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
-from nstbatch.runtime.engine.engine import Engine
-from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
@@ -20,27 +16,11 @@ from nstbatch.runtime.planning.discovery import discover, find_styles
 from nstbatch.runtime.planning.placement import Destination, make_items
 from nstbatch.runtime.planning.plan import make_plan
 from nstbatch.runtime.recipe.fingerprint import Subject
-from seams import Bench, Feeds, SeamEngine, files, paint, picture
+from process import Call
+from seams import Bench, SeamEngine, files, paint, picture
 
 
-class CountingEngine(Engine):
-    """Counts its evaluations."""
-
-    calls = 0
-
-    def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[np.ndarray]:
-        self.calls += 1
-        return super().run(graph, feeds, precision)
-
-
-@pytest.fixture
-def engine(bundle: Bundle) -> CountingEngine:
-    return CountingEngine(bundle, Host(provider="cpu"))
-
-
-def test_several_styles_from_the_command_line(
-    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_several_styles_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     shutil.copy(samples / "photos" / "town.jpg", photos)

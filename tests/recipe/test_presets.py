@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from nstbatch.runtime.recipe.presets import layers as parse_layers
 from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.recipe.size import Size
+from process import Call
+from seams import Export
 
 Array = np.ndarray
 
@@ -182,7 +183,7 @@ def test_kinds_of_total_variation_have_one_list() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normalised", "sums", "power"])
-def test_each_kind_is_traced(kind: str, exported: Callable[[BundleSpec], Bundle], samples: Path) -> None:
+def test_each_kind_is_traced(kind: str, exported: Export, samples: Path) -> None:
     # The exporter's own check compares loss and gradient with autograd in float64, and refuses to write what differs.
     # "squares" is every other bundle's, "absolute" the larger part of "normalised".
     spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",), tv=kind)
@@ -224,9 +225,7 @@ def test_what_the_bundle_has_not_is_refused(bundle: Bundle, samples: Path) -> No
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", preset="neural-style")
 
 
-def test_from_the_command_line(
-    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
     arguments = (samples / "photos" / "town.jpg", "--style", samples / "starry.jpg", "--bundle", bundle.path)
     options = ("-o", tmp_path / "out", "--size", 40, "--preset", "gatys")
     result = nstbatch(*arguments, *options, "--iterations", 3)

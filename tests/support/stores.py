@@ -9,14 +9,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nstbatch.cli.app import app
+from nstbatch.runtime.batch.outcome import Outcome
 from nstbatch.runtime.errors import NstbatchError
 from nstbatch.runtime.files import remote
 from nstbatch.runtime.files.location import to_location
 from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.lock import hold
 from nstbatch.runtime.output.remote import RemoteJournal, RemoteOutput
 from nstbatch.runtime.output.shard import Shard
-from nstbatch.runtime.planning.placement import Destination
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.placement import Destination, make_items
+from nstbatch.runtime.planning.plan import make_plan
+from nstbatch.runtime.stop import Stop
 from seams import SeamEngine, paint, picture
+
+OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
+"""Of a run whose pictures do not matter."""
 
 
 class Store:
@@ -132,17 +141,7 @@ def interpose(monkeypatch: pytest.MonkeyPatch, before: Callable[[str], None]) ->
 def remote_run(store: Store, samples: Path, tmp_path: Path) -> Callable[..., str]:
     """Paints ``in/`` into ``out/``; gives the summary and the rows, as text."""
 
-    def run(
-        cache: str = "mirror", engine: Callable[[], Any] = SeamEngine, shard: Shard | None = None, **options: Any
-    ) -> str:
-        from nstbatch.runtime.batch.outcome import Outcome
-        from nstbatch.runtime.output.lock import hold
-        from nstbatch.runtime.painting.stylizer import Stylizer
-        from nstbatch.runtime.planning.discovery import discover
-        from nstbatch.runtime.planning.placement import make_items
-        from nstbatch.runtime.planning.plan import make_plan
-        from nstbatch.runtime.stop import Stop
-
+    def run(cache: str = "mirror", shard: Shard | None = None, **options: Any) -> str:
         output = RemoteOutput(to_location(f"{store.url}/out"), tmp_path / cache)  # type: ignore[arg-type]
         style = samples / "starry.jpg"
         inputs = discover([to_location(f"{store.url}/in")], styles=[style], recursive=True)

@@ -17,7 +17,7 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ProviderError, UsageError
 from nstbatch.runtime.workers.ray_cluster import ATTEMPTS, Crew, RayPainters
 from seams import Bench, files, outcomes, picture
-from stores import Store, in_process
+from stores import OPTIONS, Store, in_process
 
 
 @pytest.fixture
@@ -134,9 +134,6 @@ def test_a_crew_that_fits_the_cluster() -> None:
     assert Crew.fit({"CPU": 6.0}, 3, None, None, None) == Crew(3, 2, 0.0)
     with pytest.raises(UsageError, match="has no GPU"):
         Crew.fit({"CPU": 6.0}, 3, None, None, 1.0)
-
-
-OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from nstbatch.cli.actions.bundles import cached_bundle_path, find_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.errors import BundleError
 from nstbatch.runtime.recipe.presets import PRESETS
-from process import Call
+from process import QUICK, Call
 
 
 def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,9 +29,6 @@ def test_a_host_without_torch_is_told_the_whole_command(monkeypatch: pytest.Monk
         find_bundle(None, PRESETS["keras"].spec)
     with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/`"):
         find_bundle(None)
-
-
-QUICK = ("--size", "48", "--iterations", "3")
 
 
 def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path, tmp_path: Path) -> None:

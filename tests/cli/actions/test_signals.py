@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.output.journal import Journal
 from process import LONG, QUICK, Process
 from seams import files, picture
@@ -27,9 +28,10 @@ def test_a_signal_drops_the_picture_in_work(number: int, photos: Path, common: l
     assert files(tmp_path / "out") == {}
 
 
-def test_a_signal_does_not_wait_for_an_evaluation(photos: Path, common: list[object], tmp_path: Path) -> None:
+def test_a_signal_does_not_wait_for_an_evaluation(photos: Path, common: list[object], vgg19: Bundle, tmp_path: Path) -> None:
     picture(photos / "a.jpg", (1500, 1500))
-    run = Process(photos / "a.jpg", *common, "--size", "1500", "--scales", "1", "--threads", "1", cache=tmp_path / "cache")
+    options = ("--bundle", vgg19.path, "--size", "1500", "--scales", "1", "--threads", "1")
+    run = Process(photos / "a.jpg", *common, *options, cache=tmp_path / "cache")
     run.until("start")
     time.sleep(2)  # into the first evaluation, which takes a minute
     assert not [event for event in run.events if event["event"] == "progress"]
@@ -38,7 +40,7 @@ def test_a_signal_does_not_wait_for_an_evaluation(photos: Path, common: list[obj
 
 
 def test_on_stop_finish(photos: Path, common: list[object], tmp_path: Path) -> None:
-    options = ("--size", "44", "--iterations", "60", "--scales", "1", "--on-stop", "finish")
+    options = ("--size", "44", "--iterations", "240", "--scales", "1", "--on-stop", "finish")
     run = Process(photos, *common, *options, cache=tmp_path / "cache")
     run.until("start")
     run.send(signal.SIGTERM)

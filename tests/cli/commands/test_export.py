@@ -8,9 +8,7 @@ import pytest
 from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
-from process import Call
-
-QUICK = ("--size", "48", "--iterations", "3")
+from process import QUICK, Call
 
 
 @pytest.mark.slow

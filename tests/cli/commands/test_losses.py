@@ -1,18 +1,15 @@
 """The terms of the objective on the command line."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
+from process import Call
 
 
-def test_from_the_command_line(
-    bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
     photo = samples / "photos" / "town.jpg"
     options = ("--style", samples / "starry.jpg", "--bundle", bundle.path, "--size", 64, "--preset", "gatys")
     result = nstbatch("losses", photo, photo, samples / "photos" / "town.jpg", *options)

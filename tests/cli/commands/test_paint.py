@@ -12,9 +12,7 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ExitCode
 from process import MAIN, QUICK, Call
 from seams import files, picture
-from stores import Store, in_process
-
-OPTIONS = ["--size", "32", "--iterations", "1", "--scales", "1", "--provider", "cpu"]
+from stores import OPTIONS, Store, in_process
 
 
 @pytest.mark.usefixtures("stored")

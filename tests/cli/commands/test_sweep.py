@@ -2,9 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 from PIL import Image
@@ -12,8 +10,7 @@ from PIL import Image
 from nstbatch.cli.commands.paint import paint
 from nstbatch.cli.commands.sweep import SWEEPABLE
 from nstbatch.runtime.bundle.spec import Bundle
-
-Nstbatch = Callable[..., CompletedProcess[str]]
+from process import Call
 
 
 def test_every_name_is_an_option_of_paint() -> None:
@@ -25,7 +22,7 @@ def photo(samples: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(samples / "photos" / "town.jpg", tmp_path / "town.jpg"))
 
 
-def test_a_grid_of_two_options(bundle: Bundle, samples: Path, photo: Path, nstbatch: Nstbatch) -> None:
+def test_a_grid_of_two_options(bundle: Bundle, samples: Path, photo: Path, nstbatch: Call) -> None:
     arguments = ("sweep", photo, "--style", samples / "starry.jpg", "--bundle", bundle.path, "--iterations", 2)
     options = ("--style-weight", "1,1e3", "--size", "40,48")
     result = nstbatch(*arguments, *options)
@@ -45,7 +42,7 @@ def test_a_grid_of_two_options(bundle: Bundle, samples: Path, photo: Path, nstba
     assert again.stdout.count("1 up to date") == 4
 
 
-def test_a_row_of_one_option(bundle: Bundle, samples: Path, photo: Path, nstbatch: Nstbatch, tmp_path: Path) -> None:
+def test_a_row_of_one_option(bundle: Bundle, samples: Path, photo: Path, nstbatch: Call, tmp_path: Path) -> None:
     arguments = ("sweep", photo, "--style", samples / "starry.jpg", "--bundle", bundle.path, "-o", tmp_path / "out")
     result = nstbatch(*arguments, "--iterations", 1, "--size", 40, "--colors", "style,photo,blend:0.5")
     assert result.returncode == 0, result.stderr
@@ -62,7 +59,7 @@ def test_a_row_of_one_option(bundle: Bundle, samples: Path, photo: Path, nstbatc
     ],
 )
 def test_arguments_that_make_no_sense(
-    options: tuple[str, ...], message: str, bundle: Bundle, samples: Path, photo: Path, nstbatch: Nstbatch
+    options: tuple[str, ...], message: str, bundle: Bundle, samples: Path, photo: Path, nstbatch: Call
 ) -> None:
     result = nstbatch("sweep", photo, "--style", samples / "starry.jpg", "--bundle", bundle.path, *options)
     assert result.returncode == 2

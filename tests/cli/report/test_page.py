@@ -1,4 +1,4 @@
-"""The report of an output folder: its page, its thumbnails, its server."""
+"""The page of an output folder: what it tells, and what it does to no file of somebody else's."""
 
 import re
 from pathlib import Path
@@ -72,6 +72,3 @@ def test_a_folder_that_cannot_be_looked_into_stops_no_page(
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench.of(tmp_path, "a.png", settings={"size": 40, "iterations": 3, "scales": "1"})
-
-
-# The server

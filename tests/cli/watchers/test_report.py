@@ -6,10 +6,8 @@ from pathlib import Path
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.output.folder import REPORT_FILES
 from pages import data_of
-from process import Call
+from process import QUICK, Call
 from seams import picture
-
-QUICK = ("--size", 40, "--iterations", 3, "--scales", "32,40", "--provider", "cpu")
 
 
 def test_a_run_leaves_a_report(painted_once: Path) -> None:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +18,7 @@ from rich.console import Console
 from nstbatch.cli.watchers.terminal import preview_of, sparkline
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import UsageError
-from process import MAIN
+from process import MAIN, Call
 from seams import picture
 
 
@@ -64,7 +63,7 @@ def arguments(bundle: Bundle, tmp_path: Path) -> list[object]:
     for seed in range(2):
         picture(tmp_path / "in" / f"{seed}.png", seed=seed)
     style = picture(tmp_path / "s.png", seed=9)
-    options = ("--size", 40, "--iterations", 6, "--scales", 1, "--provider", "cpu", "-o", tmp_path / "out")
+    options = ("--size", 40, "--iterations", 60, "--scales", 1, "--provider", "cpu", "-o", tmp_path / "out")
     return [tmp_path / "in", "--style", style, "--bundle", bundle.path, *options]
 
 
@@ -84,9 +83,7 @@ def test_no_color_and_preview(arguments: list[object], tmp_path: Path) -> None:
     assert sum(len(line) == 48 and set(line) <= set(" ░▒▓█▀▄") for line in text.splitlines()) > 10, "in blocks, here"
 
 
-def test_nothing_of_it_without_a_terminal(
-    arguments: list[object], nstbatch: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_nothing_of_it_without_a_terminal(arguments: list[object], nstbatch: Call) -> None:
     done = nstbatch(*arguments, "--preview")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout + done.stderr
