@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from nstbatch.exporter.objective import Objective
-from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.exporter.weights import load_weights
-from nstbatch.runtime.bundle.spec import CHANNELS, Bundle, BundleSpec
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
+from nstbatch.runtime.assembly.sources import WeightsSource
+from nstbatch.runtime.bundle.network import CHANNELS
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.sessions import import_onnxruntime
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.painting import Painting, Progress
@@ -65,14 +66,14 @@ def read(path: Path, long_side: int) -> Array:
 
 def load_bundle(named: Path | None) -> Bundle:
     """The bundle to measure: ``named``, or the cache's default, exported if it is not there."""
-    from nstbatch.cli.actions.bundles import find_bundle
+    from nstbatch.cli.actions.bundles import BundleRequest, find_bundle
 
-    return find_bundle(named, note=print, step=print)
+    return find_bundle(BundleRequest(named), note=print, step=print)
 
 
 def torch_objective(spec: BundleSpec) -> Objective:
     """The same objective in PyTorch, float32."""
-    weights, _ = load_weights(spec.weights, spec.network)
+    weights = Weights.of(WeightsSource(spec.weights).load(spec.network)[0])
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
     return Objective(TruncatedVGG(spec.network, spec.pooling, taps, weights), spec.content_taps, spec.style_taps)
 

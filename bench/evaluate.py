@@ -2,14 +2,16 @@
 
     python bench/evaluate.py [--sizes 256,512] [--repeats 9] [--bundle DIR] [--threads N] [--save]
 
-The two alternate in one run; a ratio is the median over the rounds. `driver` is one L-BFGS iteration with a full history
-and the preconditioner, and its share of the time of a whole step. Peak memory is of a process of its own that only
-loads the bundle and evaluates.
+All alternate in one run; a ratio is the median over the rounds. `direct` is the bundle's gradient graph as traced; from
+a size on, the CPU provider has it in other operators, with Winograd's convolutions. `driver` is one L-BFGS iteration with a
+full history and the preconditioner, and its share of the time of a whole step. Peak memory is of a process of its own that
+only loads the bundle and evaluates.
 """
 
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -30,7 +32,7 @@ from common import (
     torch_objective,
     write,
 )
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.spec import FOR_CPU, Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.optimizer.lbfgs import LBFGS
@@ -42,12 +44,14 @@ from nstbatch.runtime.recipe.settings import Settings
 _PEAK = """
 import re, sys
 import numpy as np
-from nstbatch.runtime.bundle import Bundle
-from nstbatch.runtime.engine import Engine
-from nstbatch.runtime.objective import LossWeights, Objective, Targets, balance, encode
+from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.painting.objective import Objective, balance, encode
+from nstbatch.runtime.recipe.presets import LossWeights
 size, threads = int(sys.argv[2]), int(sys.argv[3])
 image = np.random.default_rng(0).uniform(0, 255, (1, 3, size, size)).astype(np.float32)
-engine = Engine(Bundle.load(sys.argv[1]), sys.argv[4], threads)
+engine = Engine(Bundle.load(sys.argv[1]), Host(sys.argv[4], threads))
 targets = encode(engine, image[:, :, ::-1].copy())
 objective = Objective(engine, targets, balance(LossWeights(1.0, 10.0, 0.0), targets))
 for _ in range(3):
@@ -69,10 +73,11 @@ def main(sizes: str, repeats: int, bundle: Path | None, provider: str, threads: 
     threads = threads or available_cores()
     torch.set_num_threads(threads)
     rows = [measure(loaded, provider, threads, int(size), repeats) for size in sizes.split(",")]
-    header = ["pixels", "GFLOP", "onnxruntime s", "PyTorch eager s", "ratio", "share of sgemm", "driver", "peak MiB"]
+    header = ["pixels", "GFLOP", "onnxruntime s", "direct s", "direct / it", "PyTorch eager s", "it / PyTorch"]
+    header += ["share of sgemm", "driver", "peak MiB"]
     text = (
         f"# Seconds per loss and gradient\n\n`python bench/evaluate.py --sizes {sizes} --repeats {repeats}`, "
-        f"provider {provider}. Medians of {repeats} rounds in one run, the two alternating; the ratio is the median of the "
+        f"provider {provider}. Medians of {repeats} rounds in one run, all alternating; a ratio is the median of the "
         f"rounds' ratios; sgemm measured in the same rounds.\n\n{machine(threads)}\n\n" + markdown(header, rows)
     )
     if save:
@@ -90,6 +95,7 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
     settings = Settings()
     weights = balance(LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight), targets)
     ours = Objective(engine, targets, weights)
+    direct = Objective(Engine(without(bundle, FOR_CPU), engine.host), targets, weights)
 
     spec = bundle.manifest.spec
     theirs = torch_objective(spec)
@@ -102,11 +108,11 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
         pixels.grad = None
         plain_loss(theirs, pixels, contents, grams, flat).backward()
 
-    own, other, rates = [], [], []
+    own, traced, other, rates = [], [], [], []
     for round_ in range(repeats + 1):
-        times = seconds(lambda: ours(image)), seconds(eager), sgemm_rate(threads, repeats=1)
+        times = seconds(lambda: ours(image)), seconds(lambda: direct(image)), seconds(eager), sgemm_rate(threads, repeats=1)
         if round_:
-            for series, value in zip((own, other, rates), times, strict=True):
+            for series, value in zip((own, traced, other, rates), times, strict=True):
                 series.append(value)
     driver = driver_share(ours, image, settings.history)
     work = gigaflop(theirs.network, spec.style_taps, size, size)
@@ -122,6 +128,8 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
         f"{size} x {size}",
         f"{work:.0f}",
         f"{median:.3f}",
+        f"{np.median(traced):.3f}",
+        f"{np.median(np.array(traced) / np.array(own)):.2f}",
         f"{np.median(other):.3f}",
         f"{np.median(np.array(own) / np.array(other)):.2f}",
         f"{share:.2f} of {np.median(rates):.0f} GFLOP/s",
@@ -130,10 +138,16 @@ def measure(bundle: Bundle, provider: str, threads: int, size: int, repeats: int
     ]
 
 
+def without(bundle: Bundle, graph: str) -> Bundle:
+    """The bundle as if it had no such graph."""
+    files = {name: digest for name, digest in bundle.manifest.files.items() if name != f"{graph}.onnx"}
+    return replace(bundle, manifest=replace(bundle.manifest, files=files))
+
+
 def driver_share(objective: Objective, image: NDArray[np.float32], history: int) -> tuple[float, float]:
     """Seconds of one L-BFGS iteration with a full history, and its share of iteration and evaluation together."""
     shape = (image.shape[1], image.shape[2], image.shape[3])
-    optimiser = LBFGS(image, history=history, precondition=FrequencyPreconditioner(shape, threads=available_cores()))
+    optimiser = LBFGS(image, history=history, precondition=FrequencyPreconditioner(shape))
     own, evaluating = [], []
     while optimiser.iterations < history + 6:
         began = time.perf_counter()

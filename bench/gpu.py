@@ -48,7 +48,7 @@ from common import (
     torch_objective,
     write,
 )
-from nstbatch.cli.actions.bundles import DEFAULT, find_bundle
+from nstbatch.cli.actions.bundles import DEFAULT, BundleRequest, find_bundle
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import Buffer
 from nstbatch.runtime.engine.engine import Engine, Evaluate
@@ -303,7 +303,7 @@ def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: i
 def load_half(named: Path | None) -> Bundle | None:
     """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
     if named is None:
-        return find_bundle(None, replace(DEFAULT, precision="fp16"), note=print, step=print)
+        return find_bundle(BundleRequest(spec=replace(DEFAULT, precision="fp16")), note=print, step=print)
     beside = named.with_name(named.name + "-fp16")
     return Bundle.load(beside) if beside.exists() else None
 

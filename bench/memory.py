@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from common import load_bundle, machine, markdown, write
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.memory import transformed_bytes
+from nstbatch.runtime.bundle.spec import FOR_CPU, Bundle
 from nstbatch.runtime.engine.providers import thread_count
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
@@ -78,6 +79,8 @@ def peak(bundle: Bundle, size: int, provider: str, threads: int, folder: Path) -
         check=True,
     )
     estimate = Budget(bundle.manifest.spec, Settings(size=size), 0).need(photo)
+    if provider == "cpu" and bundle.has(FOR_CPU):
+        estimate += transformed_bytes(bundle.manifest.spec)
     found = int(done.stdout)
     return [
         str(size),

@@ -57,7 +57,7 @@ def paint(
     settings, choice = settings_of(options), take(BundleChoice, options)
     picture, info = _decoded(image)
     styles = Styles.read([read_style(path) for path in _locations(style)], options.get("style_blend"))
-    bundle = find_bundle(choice.bundle, choice.spec(settings))
+    bundle = find_bundle(choice.request(settings))
     engine = Engine(bundle, take(Host, options, cache=cache_dir()), settings.precision)
     painting = Stylizer(engine, styles, settings).begin(PhotoJob(picture))
     while not painting.done:

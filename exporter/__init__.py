@@ -1,6 +1,5 @@
 """Exporter: pretrained VGG weights to a bundle of ONNX graphs that carry their own input-gradient. Needs torch."""
 
 from .export import export_bundle
-from .weights import load_weights, source_id
 
-__all__ = ["export_bundle", "load_weights", "source_id"]
+__all__ = ["export_bundle"]

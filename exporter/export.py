@@ -1,7 +1,5 @@
 """Weights to bundle: build the network, trace, write, verify, and only then let the folder appear."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -10,16 +8,16 @@ from pathlib import Path
 import onnx
 import torch
 
-from ..runtime.bundle.spec import CHANNELS, MANIFEST, Bundle, BundleSpec, Manifest
-from ..runtime.errors import UsageError
-from ..runtime.files.atomic import sync_folder
-from ..runtime.files.reading import sha256_file
+from ..runtime.assembly.sources import WeightsSource
+from ..runtime.bundle.folder import new_bundle, write_manifest
+from ..runtime.bundle.network import CHANNELS
+from ..runtime.bundle.spec import FOR_CPU, Bundle, BundleSpec, Manifest
+from .cpu import for_cpu
 from .graphs import OPSET, GraphSpec, Shape, build, write
-from .objective import VARIATIONS, Objective
+from .objective import Objective
 from .vectors import vector_graphs
 from .verify import TOLERANCES, verify, verify_functions
-from .vgg import TruncatedVGG
-from .weights import load_weights
+from .vgg import TruncatedVGG, Weights
 
 _EXAMPLE = (17, 3, 309, 345)
 """Shape to trace with. The tracer takes sizes that are equal for the same symbol: so batch, height and width differ at
@@ -32,8 +30,7 @@ _EXAMPLE_REGIONS = 13
 def export_bundle(
     spec: BundleSpec,
     folder: Path,
-    weights: str | None = None,
-    preprocessing: str | None = None,
+    source: WeightsSource | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Write the bundle of ``spec`` to ``folder``, verified against autograd in float64.
@@ -41,8 +38,7 @@ def export_bundle(
     Args:
         spec: what to compute.
         folder: where to; must not exist yet, or be empty.
-        weights: source of the weights, see `load_weights`; None takes ``spec.weights``.
-        preprocessing: see `load_weights`.
+        source: of the weights; None for the one that ``spec.weights`` names.
         progress: is called with each step in a few words.
 
     Raises:
@@ -50,58 +46,47 @@ def export_bundle(
         WeightsError: the weights cannot be had.
         ExportError: the graphs do not equal autograd; nothing is written.
     """
-    if spec.precision not in TOLERANCES:
-        raise UsageError(f"precision '{spec.precision}' of a bundle is not known; choose one of: {', '.join(TOLERANCES)}")
-    if spec.tv not in VARIATIONS:
-        raise UsageError(f"total variation '{spec.tv}' is not known; choose one of: {', '.join(VARIATIONS)}")
-    for named in (spec.content_taps, spec.style_taps):
-        if not named or len(named) != len(set(named)):
-            raise UsageError(f"taps '{','.join(named)}': at least one content and one style tap, and none of them twice")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: exists already; name a new folder or remove it first")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
-    try:
-        _fill(temporary, spec, weights or spec.weights, preprocessing, progress)
-        temporary.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
+    spec.check()
+    with new_bundle(folder) as temporary:
+        _fill(temporary, spec, source or WeightsSource(spec.weights), progress)
     return Bundle.load(folder)
 
 
-def _fill(folder: Path, spec: BundleSpec, weights: str, preprocessing: str | None, progress: Callable[[str], None]) -> None:
+def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Callable[[str], None]) -> None:
     """Write every file of the bundle to a folder; the manifest last, after the check."""
-    progress(f"loading weights ({weights})")
-    loaded, info = load_weights(weights, spec.network, preprocessing)
+    progress(f"loading weights ({source.name})")
+    parameters, info = source.load(spec.network)
+    loaded = Weights.of(parameters)
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
 
-    def objective(dtype: torch.dtype) -> Objective:
-        half = dtype is torch.float32 and spec.precision == "fp16"
-        network = TruncatedVGG(spec.network, spec.pooling, taps, loaded.to(dtype), padding=spec.padding, half=half)
+    def objective(weights: Weights, half: torch.dtype | None = None) -> Objective:
+        network = TruncatedVGG(spec.network, spec.pooling, taps, weights, padding=spec.padding, half=half)
         return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
 
     models = {}
-    for graph in graph_specs(objective(torch.float32), spec.regions):
+    half = spec.precision == "fp16"
+    for graph in graph_specs(objective(loaded, torch.float16 if half else None), spec.regions):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
+    variants = {}
+    if not half:
+        variants[FOR_CPU] = for_cpu(models["gradient"])
     progress("tracing the optimiser's arithmetic")
-    models |= _vector_models()
+    models |= variants | _vector_models()
 
     progress("writing graphs and weights")
     names = write(models, folder)
     verify_functions(folder, vector_graphs())
-    parity = verify(folder, objective(torch.float64), TOLERANCES[spec.precision], spec.regions, progress=progress)
-    hashes = {name: sha256_file(folder / name) for name in names}
-    manifest = Manifest(spec, info, parity, OPSET, version("nstbatch"), hashes)
-    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    parity = verify(
+        folder,
+        objective(loaded.to(torch.float64)),
+        TOLERANCES[spec.precision],
+        spec.regions,
+        progress=progress,
+        variants=list(variants),
+        stored=objective(loaded.to(torch.float64), torch.float64) if half else None,
+    )
+    write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), names)
 
 
 @cache

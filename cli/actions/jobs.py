@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.batch.run import Job
-from ...runtime.bundle.spec import Bundle, BundleSpec
+from ...runtime.bundle.spec import Bundle
 from ...runtime.engine.engine import Engine
 from ...runtime.engine.host import Host
 from ...runtime.errors import UsageError, first_line
@@ -20,7 +20,7 @@ from ...runtime.planning.styles import StyleChoice
 from ...runtime.recipe.keywords import Options, names_of, take
 from ...runtime.recipe.settings import Settings
 from ...runtime.workers.choose import MakeEngine, WorkerChoice
-from .bundles import BundleChoice, find_bundle
+from .bundles import BundleChoice, BundleRequest, find_bundle
 
 _OURS = {"listed", "regions", "cache"}
 """Fields of values that no option sets: the program finds these by itself."""
@@ -36,8 +36,8 @@ JOB_OPTIONS = tuple(
 )
 """Names of the options that `make_job` takes."""
 
-FindBundle = Callable[[Location | None, BundleSpec], Bundle]
-"""Finds a bundle that is named, or else one of a specification; see `find_bundle`."""
+FindBundle = Callable[[BundleRequest], Bundle]
+"""Finds the bundle that is asked for; see `find_bundle`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Tools:
     """What a command works with. A test hands in others, as click's ``obj``.
 
     Attributes:
-        find_bundle: finds a bundle that is named, or else one of a specification.
+        find_bundle: finds the bundle that is asked for.
         make_engine: see `MakeEngine`.
     """
 
@@ -73,7 +73,7 @@ def make_job(options: Options, find: FindBundle, make_engine: MakeEngine = Engin
     job = Job(
         photos=take(PhotoChoice, options, listed=None if listed is None else read_listed(listed)),
         styles=styles,
-        bundle=lambda: find(choice.bundle, spec),
+        bundle=lambda: find(request),
         settings=settings,
         masks=masks,
         host=take(Host, options, cache=cache_dir()),
@@ -88,7 +88,7 @@ def make_job(options: Options, find: FindBundle, make_engine: MakeEngine = Engin
         make_engine=make_engine,
     )
     job.check()
-    spec = choice.spec(settings, job.masked)
+    request = choice.request(settings, job.masked)
     return job
 
 

@@ -35,9 +35,9 @@ def measure(photo: Path, paintings: Sequence[Path], options: Options) -> Iterato
     styles.check()
     masks.check(len(styles.style_mask))
     picture, painted = read_picture(photo), [read_picture(path) for path in paintings]
-    spec = choice.spec(settings, bool(styles.style_mask or masks.protect))
+    request = choice.request(settings, bool(styles.style_mask or masks.protect))
     with steps() as step:
-        bundle = find_bundle(choice.bundle, spec, note=say, step=step)
+        bundle = find_bundle(request, note=say, step=step)
     engine = Engine(bundle, take(Host, options, cache=cache_dir()), settings.precision)
     pictures, _ = styles.read(styles.paths())
     stylizer = Stylizer(engine, pictures, settings)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ...runtime.batch.run import Forecast, Job, forecast, run
 from ...runtime.batch.run import warm_up as warm_up_job
-from ...runtime.bundle.spec import Bundle, BundleSpec
+from ...runtime.bundle.spec import Bundle
 from ...runtime.errors import ExitCode
-from ...runtime.files.location import Location
 from ...runtime.planning.plan import TaskState
 from ...runtime.recipe.keywords import Options, take
 from ..text import print_line, printable, say
@@ -20,6 +19,7 @@ from ..watchers.report import ReportWatcher
 from ..watchers.status_file import StatusFile
 from ..watchers.terminal import RunDisplay, steps
 from ..watchers.watcher import CommandWatcher, Watchers
+from .bundles import BundleRequest
 from .jobs import Tools, make_job
 from .signals import stopping
 
@@ -97,9 +97,9 @@ def _add_files(watchers: Watchers, audience: Audience) -> None:
 
 
 def _job(options: Options, tools: Tools, watchers: Watchers) -> Job:
-    def find(named: Location | None, spec: BundleSpec) -> Bundle:
+    def find(request: BundleRequest) -> Bundle:
         with steps(watchers.note) as step:
-            return tools.find_bundle(named, spec, note=say, step=step)
+            return tools.find_bundle(request, note=say, step=step)
 
     return make_job(options, find, tools.make_engine, shlex.join(["nstbatch", *sys.argv[1:]]))
 

@@ -34,12 +34,12 @@ VERSION = _Version()
 @option("--download", is_flag=True, help="Put every wheel into the kit: with CUDA, some GB.")
 def pack(output: Path, bundle: Path | None, extra: str, python: str, machine: str, glibc: str, download: bool) -> None:
     """Make a kit for an inference-only host: bundle, wheel of nstbatch, requirements with hashes, how to install them."""
-    from ..actions.bundles import find_bundle
+    from ..actions.bundles import BundleRequest, find_bundle
     from ..actions.kit import KitTarget, make_kit
     from ..watchers.terminal import steps
 
     with steps() as step:
-        found = find_bundle(bundle, note=say, step=step)
+        found = find_bundle(BundleRequest(bundle), note=say, step=step)
         step("asking pip which versions fit the host")
         wheel = make_kit(found, output, KitTarget(extra, python, machine, glibc), download=download)
     click.echo(f"{output}: bundle, {wheel.name}, requirements.txt; README.txt has the commands for the host")

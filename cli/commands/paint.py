@@ -8,7 +8,22 @@ from ...runtime.bundle.spec import PADDINGS, POOLINGS
 from ...runtime.recipe.presets import PRESETS
 from ...runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES, VECTORS
 from ...runtime.recipe.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
-from ..options import BLEND, DEVICES, DURATION, EVERY, FEATHERS, LOCATION, MEGAPIXELS, MINUTES, PATH, SHARD, explicit, option
+from ..options import (
+    BLEND,
+    DEVICES,
+    DURATION,
+    EVERY,
+    FEATHERS,
+    LOCATION,
+    MEGAPIXELS,
+    MINUTES,
+    PATH,
+    SHARD,
+    explicit,
+    option,
+    preprocessing_option,
+    weights_option,
+)
 
 _DEFAULTS = Settings()
 
@@ -40,6 +55,8 @@ _DEFAULTS = Settings()
 @option("--style-taps", metavar="NAMES", help="Layers compared by their Gram matrices.  [default: the preset's]")
 @option("--pooling", type=click.Choice(POOLINGS), help="Kind of pooling.  [default: the preset's]")
 @option("--padding", type=click.Choice(PADDINGS), help="Beyond the edges of the picture.  [default: the preset's]")
+@weights_option("Source of the weights, which decides the network", None)
+@preprocessing_option
 @option(
     "--layer-weight",
     default="",

@@ -1,6 +1,7 @@
 """How much memory an evaluation of a bundle's graphs takes."""
 
-from .spec import CHANNELS, CONVOLUTIONS, BundleSpec
+from .network import CHANNELS, Tap, layers
+from .spec import WIDE, BundleSpec
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -22,9 +23,9 @@ def evaluation_bytes(spec: BundleSpec, pixels: int, regions: int = 0) -> int:
 
 def _layers(spec: BundleSpec) -> list[tuple[int, int]]:
     """Block and index of the convolutions up to the deepest tap."""
-    layers = [(b, i) for b, count in enumerate(CONVOLUTIONS[spec.network], 1) for i in range(1, count + 1)]
-    taps = [(int(name[4]), int(name[6])) for name in (*spec.content_taps, *spec.style_taps)]
-    return [layer for layer in layers if layer <= max(taps)]
+    taps = (Tap.parse(name, spec.network) for name in (*spec.content_taps, *spec.style_taps))
+    deepest = max((tap.block, tap.index) for tap in taps)
+    return [layer for layer in layers(spec.network) if layer <= deepest]
 
 
 def _activations(spec: BundleSpec) -> float:
@@ -37,11 +38,21 @@ def _masked(spec: BundleSpec) -> float:
     return float(sum(FLOAT * CHANNELS[int(tap[4]) - 1] / 4 ** (int(tap[4]) - 1) for tap in spec.style_taps))
 
 
+def transformed_bytes(spec: BundleSpec) -> int:
+    """Bytes that the graph `FOR_CPU` takes beyond what ``gradient`` takes: an estimate.
+
+    The kernels of wide convolutions, forward and back, have 36 values there for each 9; twice, while it is loaded.
+    """
+    wide = sum(inputs * outputs for inputs, outputs in _channels(spec) if inputs * outputs >= WIDE)
+    return 2 * 2 * 36 * FLOAT * wide
+
+
 def weights_bytes(spec: BundleSpec) -> int:
     """Bytes that a session takes for the weights: an estimate."""
-    inputs = 3
-    total = 0
-    for block, _ in _layers(spec):
-        total += FLOAT * 9 * inputs * CHANNELS[block - 1]
-        inputs = CHANNELS[block - 1]
-    return _WEIGHT_COPIES * total
+    return _WEIGHT_COPIES * FLOAT * 9 * sum(inputs * outputs for inputs, outputs in _channels(spec))
+
+
+def _channels(spec: BundleSpec) -> list[tuple[int, int]]:
+    """Input and output channels of the convolutions up to the deepest tap."""
+    outputs = [CHANNELS[block - 1] for block, _ in _layers(spec)]
+    return [*zip([3, *outputs], outputs, strict=False)]

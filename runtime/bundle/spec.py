@@ -10,10 +10,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleError
+from ..errors import BundleError, UsageError
 from ..files.reading import sha256_file
+from .network import CONVOLUTIONS, Tap
 
 FORMAT_VERSION = 3
+_REVISION = 1
+"""Raised when bundles get graphs that a run can do without: those in the cache are then made anew."""
+
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.bin"
 POOLINGS = ("max", "average", "rescaled", "l2")
@@ -23,6 +27,9 @@ sum of squares, by which they do, too."""
 PADDINGS = ("zeros", "replicate")
 """What the first convolution sees beyond the edge: black, or the edge's own pixels, which leaves no frame."""
 
+PRECISIONS = ("float32", "fp16")
+"""Of the layers: float32; or float16, with Gram matrices and losses, inputs and outputs in float32."""
+
 TVS = ("squares", "absolute", "normalised", "sums", "power")
 """Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
 same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
@@ -30,14 +37,14 @@ same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·
 ARITHMETIC = "lbfgs_"
 """How the names of graphs begin that do the arithmetic of an optimiser."""
 
+FOR_CPU = "gradient_cpu"
+"""The gradient graph in the operators that the CPU provider computes quickest; in float32 bundles."""
+
+WIDE = 64 * 128
+"""Input times output channels, from which on `FOR_CPU` transforms a convolution: below, that costs more than it saves."""
+
 MIN_SIDE = 32
 """Shortest side, in pixels, that a bundle's graphs take: four poolings leave 2 x 2 positions."""
-
-CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-"""Number of 3x3 convolutions in each of a network's five blocks; a 2x2 pooling stands between blocks."""
-
-CHANNELS = (64, 128, 256, 512, 512)
-"""Output channels of every convolution of each block."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,13 @@ class BundleSpec:
     """What a bundle computes. Another choice of any field is another bundle, in the cache under its own key.
 
     Attributes:
-        network: ``vgg16`` or ``vgg19``; truncated at the deepest tap.
+        network: a key of `CONVOLUTIONS`; truncated at the deepest tap.
         pooling: one of `POOLINGS`.
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
         style_taps: layers whose Gram matrices are compared.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
         tv: one of `TVS`, the kind of total variation.
-        precision: ``float32``; or ``fp16``: layers in float16, Gram matrices and losses, inputs and outputs in float32.
+        precision: one of `PRECISIONS`.
         padding: one of `PADDINGS`.
         regions: whether the style is compared in each region of a mask by itself.
     """
@@ -66,10 +73,28 @@ class BundleSpec:
     tv: str = TVS[0]
     regions: bool = False
 
+    @classmethod
+    def from_raw(cls, raw: dict[str, Any]) -> "BundleSpec":
+        """Inverse of `dataclasses.asdict`, by way of JSON."""
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+        return cls(**values)
+
+    def check(self) -> None:
+        """Raise a UsageError where a field names what there is not."""
+        allowed = {"network": CONVOLUTIONS, "pooling": POOLINGS, "padding": PADDINGS, "precision": PRECISIONS, "tv": TVS}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(values)}")
+        for taps in (self.content_taps, self.style_taps):
+            if not taps or len(taps) != len(set(taps)):
+                raise UsageError(f"taps '{','.join(taps)}': at least one content and one style tap, and none of them twice")
+            for name in taps:
+                Tap.parse(name, self.network)
+
     @property
     def key(self) -> str:
         """Folder name of this bundle in the cache; needs neither torch nor the weights to compute."""
-        text = json.dumps([FORMAT_VERSION, asdict(self)], sort_keys=True)
+        text = json.dumps([FORMAT_VERSION, _REVISION, asdict(self)], sort_keys=True)
         return f"{self.network}-{self.pooling}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -101,6 +126,11 @@ class Parity:
     sizes: tuple[tuple[int, int], ...]
     cases: int
 
+    @classmethod
+    def from_raw(cls, raw: dict[str, Any]) -> "Parity":
+        """Inverse of `dataclasses.asdict`, by way of JSON."""
+        return cls(**{**raw, "sizes": tuple((int(h), int(w)) for h, w in raw["sizes"])})
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -130,11 +160,10 @@ class Manifest:
         if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
             found = raw.get("format") if isinstance(raw, dict) else None
             raise ValueError(f"format version {found}, this nstbatch reads {FORMAT_VERSION}")
-        spec: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in dict(raw["spec"]).items()}
-        parity = dict(raw["parity"], sizes=tuple((int(h), int(w)) for h, w in raw["parity"]["sizes"]))
         known = {f.name for f in fields(cls)}
         rest = {name: value for name, value in raw.items() if name in known - {"spec", "weights", "parity"}}
-        return cls(spec=BundleSpec(**spec), weights=WeightsInfo(**raw["weights"]), parity=Parity(**parity), **rest)
+        spec, parity = BundleSpec.from_raw(raw["spec"]), Parity.from_raw(raw["parity"])
+        return cls(spec=spec, weights=WeightsInfo(**raw["weights"]), parity=parity, **rest)
 
 
 @dataclass(frozen=True)
@@ -169,13 +198,17 @@ class Bundle:
                 raise BundleError(f"{path / name}: damaged (sha256 differs from the manifest); copy the folder again")
         return cls(path, manifest)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a graph called ``name``."""
+        return f"{name}.onnx" in self.manifest.files
+
     def graph(self, name: str) -> Path:
         """Path of the graph called ``name`` (``encode``, ``gradient``).
 
         Raises:
             BundleError: the bundle has no such graph.
         """
-        if f"{name}.onnx" not in self.manifest.files:
+        if not self.has(name):
             raise BundleError(f"{self.path}: no graph '{name}' in this bundle; make it anew with `nstbatch export`")
         return self.path / f"{name}.onnx"
 
@@ -183,7 +216,8 @@ class Bundle:
     def id(self) -> str:
         """A sha256 over the files that decide pixels: equal bundles compute equal numbers.
 
-        An optimiser's arithmetic is left out: where that is done changes pixels by rounding only.
+        An optimiser's arithmetic is left out, and the gradient in other operators: they change pixels by rounding only.
         """
-        files = {name: digest for name, digest in self.manifest.files.items() if not name.startswith(ARITHMETIC)}
+        alike = (ARITHMETIC, FOR_CPU)
+        files = {name: digest for name, digest in self.manifest.files.items() if not name.startswith(alike)}
         return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..bundle.memory import evaluation_bytes
-from ..bundle.spec import ARITHMETIC, Bundle
+from ..bundle.memory import evaluation_bytes, transformed_bytes
+from ..bundle.spec import ARITHMETIC, FOR_CPU, Bundle
 from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
 from ..recipe.provider import Precision, Provider
 from ..recipe.size import Size
@@ -73,6 +73,7 @@ class Engine:
         if self.provider == Provider.TENSORRT and host.cache is not None:
             self._tensorrt_cache = EngineCache.find(host.cache, bundle.id, import_onnxruntime().__version__, self.device)
         self.place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        self._transformed = self._for_cpu_bytes()
         free = self.free_memory()
         self._sessions = SessionCache(None if free is None else round(_SHARE * free))
         self._still = self._bind_still()
@@ -146,6 +147,8 @@ class Engine:
             if not profile.static:
                 sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
         captured = self.host.cuda_graphs and graph == "gradient"
+        if graph == "gradient" and self._for_cpu(feeds):
+            graph = FOR_CPU
         regions = sizes.get("R", 0)
 
         def make() -> Any:
@@ -164,6 +167,17 @@ class Engine:
         pixels = profile.high.pixels if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
+
+    def _for_cpu(self, feeds: Mapping[str, Array | Buffer]) -> bool:
+        """Whether the graph for the CPU is the quicker one: for images from a size on, at which its transforms pay."""
+        return self._transformed > 0 and prod(feeds["image"].shape[2:]) >= _FOR_CPU_PIXELS
+
+    def _for_cpu_bytes(self) -> int:
+        """What the graph for the CPU takes besides; 0 where it is not used, as there is none, or little memory."""
+        if self.provider != Provider.CPU or not self.bundle.has(FOR_CPU):
+            return 0
+        size, free = transformed_bytes(self.bundle.manifest.spec), self._onnxruntime.free_memory(self.provider, self.device)
+        return size if free is None or size <= _SPARE * free else 0
 
     def _bind_still(self) -> Evaluate:
         return self.bind(f"{ARITHMETIC}move", {})
@@ -193,8 +207,12 @@ class Engine:
         return shapes | cache_options(folder)
 
     def free_memory(self) -> int | None:
-        """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
-        return self._onnxruntime.free_memory(self.provider, self.device)
+        """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown.
+
+        What the engine takes to be quicker is not among them.
+        """
+        free = self._onnxruntime.free_memory(self.provider, self.device)
+        return None if free is None else free - self._transformed
 
     @property
     def static(self) -> bool:
@@ -227,6 +245,12 @@ class Engine:
         self._cancelled = True
         self._options.terminate = True
 
+
+_SPARE = 0.25
+"""Of the memory, for transformed kernels."""
+
+_FOR_CPU_PIXELS = 96 * 96
+"""Of an image, from which on `FOR_CPU` is quicker: measured, see `bench/evaluate.py`."""
 
 _SHARE = 0.5
 """Of the memory, for sessions of several shapes; one picture may take more."""

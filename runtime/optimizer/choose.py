@@ -28,6 +28,6 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
     if settings.optimizer != "lbfgs":
         rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
         return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
-    preconditioner = FrequencyPreconditioner((3, *start.shape[2:]), threads=engine.threads)
+    preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
     vectors = partial(DeviceVectors, engine) if engine.host.vectors == "device" else HostVectors
     return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=vectors)

@@ -5,7 +5,6 @@ the inverse Hessian.
 from typing import Protocol
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
@@ -31,21 +30,19 @@ class FrequencyPreconditioner:
     Args:
         shape: (channels, height, width) of the image that a vector holds.
         floor: lowest frequency told apart, in cycles per pixel.
-        threads: of the transforms.
     """
 
-    def __init__(self, shape: tuple[int, int, int], floor: float = FLOOR, threads: int = 1) -> None:
+    def __init__(self, shape: tuple[int, int, int], floor: float = FLOOR) -> None:
         _, height, width = self._shape = shape
         self._floor = floor
         self._filter = self._at(np.fft.fftfreq(height), np.fft.rfftfreq(width))
-        self._threads = threads
 
     def apply(self, vector: Vector, out: Vector) -> None:
         """Write P·vector to ``out``; channel by channel, so that temporary memory is that of a vector."""
         for image, result in zip(vector.reshape(self._shape), out.reshape(self._shape), strict=True):
-            spectrum = scipy.fft.rfft2(image, workers=self._threads)
+            spectrum = np.fft.rfft2(image)
             spectrum *= self._filter
-            result[...] = scipy.fft.irfft2(spectrum, s=image.shape, workers=self._threads, overwrite_x=True)
+            result[...] = np.fft.irfft2(spectrum, s=image.shape)
 
     def separable(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """B, C and D, so that P·image = Bᵀ ((B·image·Cᵀ) ∘ D) C: for where there is no FFT.

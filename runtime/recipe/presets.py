@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..bundle.spec import CHANNELS, BundleSpec
+from ..bundle.network import CHANNELS
+from ..bundle.spec import BundleSpec
 from ..errors import UsageError
 from .size import Size
 

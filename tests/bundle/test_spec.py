@@ -19,7 +19,7 @@ def copy(bundle: Bundle, tmp_path: Path) -> Path:
 
 def test_holds_what_the_contract_says(bundle: Bundle) -> None:
     operations = {f"lbfgs_{name}.onnx" for name in ("begin", "accept", "measure", "products", "descend", "move")}
-    files = {"encode.onnx", "gradient.onnx", "weights.bin"} | operations
+    files = {"encode.onnx", "gradient.onnx", "gradient_cpu.onnx", "weights.bin"} | operations
     assert {p.name for p in bundle.path.iterdir()} == {"manifest.json"} | files
     manifest = json.loads((bundle.path / "manifest.json").read_text())
     assert set(manifest["files"]) == files

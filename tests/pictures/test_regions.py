@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from nstbatch.exporter.objective import region_grams
-from nstbatch.exporter.vgg import TruncatedVGG
-from nstbatch.exporter.weights import load_weights
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
@@ -93,7 +93,7 @@ def test_masked_graph_equals_autograd(regions: Bundle) -> None:
     objective = Objective(engine, targets, weights)
     loss, gradient, terms = objective(photo.astype(np.float32))
 
-    loaded, _ = load_weights(SPEC.weights, SPEC.network)
+    loaded = Weights.of(WeightsSource(SPEC.weights).load(SPEC.network)[0])
     network = TruncatedVGG(SPEC.network, SPEC.pooling, ["relu1_1", "relu2_1"], loaded.to(torch.float64))
     image = torch.from_numpy(photo).requires_grad_()
     features = network(image)

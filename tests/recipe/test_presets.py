@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from nstbatch.exporter.objective import VARIATIONS, Objective
-from nstbatch.exporter.vgg import TruncatedVGG, Weights, layers
-from nstbatch.runtime.bundle.spec import CHANNELS, TVS, Bundle, BundleSpec
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
+from nstbatch.runtime.bundle.network import CHANNELS, layers
+from nstbatch.runtime.bundle.spec import TVS, Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.painting.objective import weigh
 from nstbatch.runtime.painting.stylizer import Stylizer
@@ -219,7 +220,7 @@ def test_a_layer_weight_multiplies_its_terms() -> None:
 
 
 def test_what_the_bundle_has_not_is_refused(bundle: Bundle, samples: Path) -> None:
-    with pytest.raises(UsageError, match="layer weight of 'relu3_2': the bundle compares relu2_2, relu1_1"):
+    with pytest.raises(UsageError, match="layer weight of 'relu3_2': the bundle compares conv2_2, conv1_1"):
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", layer_weight="relu3_2=1")
     with pytest.raises(UsageError, match=r"of kind 'sums', of bundle .*`nstbatch export --preset neural-style`"):
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", preset="neural-style")

