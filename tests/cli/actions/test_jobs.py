@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 import seams
+from nstbatch.cli.actions.bundles import BundleRequest
 from nstbatch.cli.actions.jobs import JOB_OPTIONS, make_job, read_listed
 from nstbatch.cli.commands.paint import paint
-from nstbatch.runtime.bundle.spec import BundleSpec
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.recipe.settings import Settings
@@ -32,10 +32,10 @@ def test_what_is_left_out_has_the_defaults_of_its_fields() -> None:
 
 
 def test_options_reach_their_fields() -> None:
-    asked: list[tuple[object, BundleSpec]] = []
+    asked: list[BundleRequest] = []
 
-    def find(named: object, spec: BundleSpec) -> seams.Bundle:
-        asked.append((named, spec))
+    def find(request: BundleRequest) -> seams.Bundle:
+        asked.append(request)
         return seams.bundle()
 
     options = BASE | {"size": 256, "force": True, "checkpoint": 2.0, "overlap": 3, "pooling": "max", "preset": "gatys"}
@@ -43,8 +43,8 @@ def test_options_reach_their_fields() -> None:
     assert (job.settings.size, job.settings.preset, job.policy.force, job.workers.overlap) == (256, "gatys", True, 3)
     assert job.checkpoint == 120, "minutes there, seconds here"
     job.bundle()
-    ((named, spec),) = asked
-    assert (named, spec.pooling) == (None, "max")
+    (request,) = asked
+    assert (request.named, request.spec.pooling, request.source) == (None, "max", None)
 
 
 def test_what_does_not_go_together_is_refused_here() -> None:
