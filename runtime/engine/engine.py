@@ -169,8 +169,16 @@ class Engine:
         return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
 
     def _for_cpu(self, feeds: Mapping[str, Array | Buffer]) -> bool:
-        """Whether the graph for the CPU is the quicker one: for images from a size on, at which its transforms pay."""
-        return self._transformed > 0 and prod(feeds["image"].shape[2:]) >= _FOR_CPU_PIXELS
+        """Whether the graph for the CPU is the quicker one, for images from a size on; and there is memory for it.
+
+        An evaluation takes up to half as much again as `evaluation_bytes` says, which a picture that just fits has not.
+        """
+        if not self._transformed or prod(feeds["image"].shape[2:]) < _FOR_CPU_PIXELS:
+            return False
+        sizes = _dimensions(feeds)
+        need = evaluation_bytes(self.bundle.manifest.spec, prod(sizes[name] for name in "NHW"), sizes.get("R", 0))
+        free = self.free_memory()
+        return free is None or need <= _SPARE * free
 
     def _for_cpu_bytes(self) -> int:
         """What the graph for the CPU takes besides; 0 where it is not used, as there is none, or little memory."""
@@ -247,7 +255,7 @@ class Engine:
 
 
 _SPARE = 0.25
-"""Of the memory, for transformed kernels."""
+"""Of the memory, for transformed kernels; and for an evaluation with them."""
 
 _FOR_CPU_PIXELS = 96 * 96
 """Of an image, from which on `FOR_CPU` is quicker: measured, see `bench/evaluate.py`."""

@@ -40,9 +40,12 @@ class FrequencyPreconditioner:
     def apply(self, vector: Vector, out: Vector) -> None:
         """Write P·vector to ``out``; channel by channel, so that temporary memory is that of a vector."""
         for image, result in zip(vector.reshape(self._shape), out.reshape(self._shape), strict=True):
-            spectrum = np.fft.rfft2(image)
+            # One direction after the other, in place: rfft2 and irfft2 take copies of the spectrum.
+            spectrum = np.fft.rfft(image, axis=1)
+            np.fft.fft(spectrum, axis=0, out=spectrum)
             spectrum *= self._filter
-            result[...] = np.fft.irfft2(spectrum, s=image.shape)
+            np.fft.ifft(spectrum, axis=0, out=spectrum)
+            result[...] = np.fft.irfft(spectrum, image.shape[1], axis=1)
 
     def separable(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """B, C and D, so that P·image = Bᵀ ((B·image·Cᵀ) ∘ D) C: for where there is no FFT.

@@ -235,7 +235,7 @@ def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, ns
     # What the preset says and what is said here come to the same.
     same = ("--style-weight", 1000, "--scales", 1, "--whitening", "off", "--iterations", 3)
     assert "1 up to date" in nstbatch(*arguments, *options, *same).stdout
-    assert "1 painted" in nstbatch(*arguments, *options, "--iterations", 3, "--layer-weight", "relu1_1=2").stdout
+    assert "1 painted" in nstbatch(*arguments, *options, "--iterations", 3, "--layer-weight", "conv1_1=2").stdout
     refused = nstbatch(*arguments, *options, "--style-taps", "relu1_1")
     assert refused.returncode == 2
     assert "--bundle" in refused.stderr

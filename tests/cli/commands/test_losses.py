@@ -15,7 +15,7 @@ def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, ns
     result = nstbatch("losses", photo, photo, samples / "photos" / "town.jpg", *options)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert len(lines) == 2 * 6
+    assert len(lines) == 2 * 8
     assert "at 64 x 45: loss" in lines[0]
     assert "content conv2_2" in lines[1]
     machine = json.loads(nstbatch("losses", photo, photo, *options, "--json").stdout)

