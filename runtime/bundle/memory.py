@@ -1,5 +1,7 @@
 """How much memory an evaluation of a bundle's graphs takes."""
 
+from collections.abc import Iterable
+
 from .network import CHANNELS, Tap, layers
 from .spec import WIDE, BundleSpec
 
@@ -18,7 +20,8 @@ _WEIGHT_COPIES = 3
 
 def evaluation_bytes(spec: BundleSpec, pixels: int, regions: int = 0) -> int:
     """Bytes that an evaluation of the gradient of so many pixels takes, weights not counted: an estimate."""
-    return round((_COPIES * _activations(spec) + regions * _masked(spec)) * pixels)
+    taps = _tapped(spec, spec.style_taps) * regions + _tapped(spec, _before_activation(spec))
+    return round((_COPIES * _activations(spec) + taps) * pixels)
 
 
 def _layers(spec: BundleSpec) -> list[tuple[int, int]]:
@@ -33,9 +36,15 @@ def _activations(spec: BundleSpec) -> float:
     return float(sum(FLOAT * CHANNELS[block - 1] / 4 ** (block - 1) for block, _ in _layers(spec)))
 
 
-def _masked(spec: BundleSpec) -> float:
-    """Bytes of the style taps' features in one region, for each pixel of the image."""
-    return float(sum(FLOAT * CHANNELS[int(tap[4]) - 1] / 4 ** (int(tap[4]) - 1) for tap in spec.style_taps))
+def _before_activation(spec: BundleSpec) -> set[str]:
+    """Taps whose features are kept beside those after the activation."""
+    return {name for name in (*spec.content_taps, *spec.style_taps) if name.startswith("conv")}
+
+
+def _tapped(spec: BundleSpec, names: Iterable[str]) -> float:
+    """Bytes of taps' features, for each pixel of the image."""
+    blocks = [Tap.parse(name, spec.network).block for name in names]
+    return float(sum(FLOAT * CHANNELS[block - 1] / 4 ** (block - 1) for block in blocks))
 
 
 def transformed_bytes(spec: BundleSpec) -> int:
