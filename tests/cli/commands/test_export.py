@@ -15,12 +15,12 @@ from process import QUICK, Call
 @pytest.mark.slow
 def test_export_of_another_network(nstbatch: Call, shared: Path, samples: Path, tmp_path: Path) -> None:
     weights = shared / "vgg16_torchvision_features_fp16.npz"
-    options = ("--network", "vgg16", "--pooling", "average", "--content-taps", "relu1_2", "--style-taps", "relu1_1, conv2_1")
+    options = ("--pooling", "average", "--preset", "gatys")
     done = nstbatch("export", "-o", tmp_path / "b", *options, "--weights", weights, "--preprocessing", "torchvision")
     assert done.returncode == 0, done.stderr
     assert "vgg16, average pooling" in done.stdout
     spec = Bundle.load(tmp_path / "b").manifest.spec
-    assert spec.style_taps == ("relu1_1", "conv2_1")
+    assert (spec.network, spec.pooling) == ("vgg16", "average")
     assert spec.weights.startswith("sha256:")
     painted = nstbatch(
         samples / "photos" / "tree.jpg",
