@@ -51,7 +51,7 @@ from nstbatch.runtime.painting.objective import Objective, balance, encode
 from nstbatch.runtime.recipe.presets import LossWeights
 size, threads = int(sys.argv[2]), int(sys.argv[3])
 image = np.random.default_rng(0).uniform(0, 255, (1, 3, size, size)).astype(np.float32)
-engine = Engine(Bundle.load(sys.argv[1]), Host(sys.argv[4], threads))
+engine = Engine(Bundle.load(sys.argv[1]), Host(provider=sys.argv[4], threads=threads))
 targets = encode(engine, image[:, :, ::-1].copy())
 objective = Objective(engine, targets, balance(LossWeights(1.0, 10.0, 0.0), targets))
 for _ in range(3):
