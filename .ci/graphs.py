@@ -1,6 +1,6 @@
 """The graphs that the package carries: made anew, or compared with what the exporter makes now.
 
-python .ci/graphs.py make WORK    # half an hour on two cores; WORK keeps what is done, for the next try
+python .ci/graphs.py make WORK    # three quarters of an hour on two cores; WORK keeps what is done, for the next try
 python .ci/graphs.py check        # the default's and one other's, node by node, and whether the exporter has changed
 """
 
@@ -21,6 +21,7 @@ from nstbatch.exporter.ready import code_digest, differences, make_template, pac
 from nstbatch.runtime.assembly.ready import ARCHIVE, Template, find_template, template_key
 from nstbatch.runtime.bundle.network import CONVOLUTIONS
 from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, BundleSpec
+from nstbatch.runtime.engine.host import available_cores
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.recipe.presets import PRESETS
 
@@ -54,7 +55,7 @@ def make(work: Path) -> None:
     """Make every template, as many at a time as there are cores, and the archive."""
     work.mkdir(parents=True, exist_ok=True)
     wanted = specs()
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool:
         templates = []
         for i, template in enumerate(pool.map(_made, wanted, [work] * len(wanted)), 1):
             templates.append(template)

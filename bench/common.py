@@ -65,7 +65,7 @@ def read(path: Path, long_side: int) -> Array:
 
 
 def load_bundle(named: Path | None) -> Bundle:
-    """The bundle to measure: ``named``, or the cache's default, exported if it is not there."""
+    """The bundle to measure: ``named``, or the cache's default, made if it is not there."""
     from nstbatch.cli.actions.bundles import BundleRequest, find_bundle
 
     return find_bundle(BundleRequest(named), note=print, step=print)

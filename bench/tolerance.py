@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from common import ROOT, SHARED, load_bundle, machine, markdown, write
-from nstbatch.runtime.engine.host import available_cores
-from nstbatch.runtime.painting.painting import PhotoJob, Result
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.contact_sheet import contact_sheet
-from nstbatch.runtime.pictures.photo import read_picture
 
 TOLERANCES = (0.0, 0.001, 0.002, 0.004, 0.008)
 
@@ -35,26 +34,18 @@ def pairs() -> list[tuple[Path, Path]]:
     return list(itertools.product(photos[:4], styles))
 
 
-def painted(stylizer: Stylizer, photo: Path) -> Result:
-    painting = stylizer.begin(PhotoJob(read_picture(photo)))
-    while not painting.done:
-        painting.step()
-    return painting.result()
-
-
 @click.command(help=__doc__)
 @click.option("--size", default=256, show_default=True, help="Long side, in pixels.")
 @click.option("--save", is_flag=True, help="Keep the table and the sheet of paintings in bench/results/.")
 def main(size: int, save: bool) -> None:
-    bundle = load_bundle(None)
+    engine = Engine(load_bundle(None), Host(provider="cpu"))
     losses, seconds, work = (np.zeros((len(TOLERANCES), len(pairs()))) for _ in range(3))
     pictures: list[list[Image.Image | None]] = []
     for j, (photo, style) in enumerate(pairs()):
         pictures.append([])
         # Alternating: every tolerance of a pair meets the same moods of the machine.
         for i, tolerance in enumerate(TOLERANCES):
-            stylizer = Stylizer.open(bundle, style, provider="cpu", size=size, tolerance=tolerance)
-            result = painted(stylizer, photo)
+            result = Stylizer.open(engine, style, size=size, tolerance=tolerance)(photo)
             losses[i, j], seconds[i, j] = result.losses.total[result.sizes == result.sizes[-1]].min(), result.seconds
             work[i, j] = ((result.sizes / size) ** 2).sum()
             pictures[-1].append(result.image)

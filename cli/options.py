@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ..runtime.assembly.preprocessing import PREPROCESSINGS
 from ..runtime.recipe.keywords import Options
 
 PREFIX = "NSTBATCH_"
@@ -70,7 +71,7 @@ def weights_option(text: str, default: str | None) -> Callable[[Callable[..., An
 
 preprocessing_option = option(
     "--preprocessing",
-    type=click.Choice(("caffe", "caffe-rgb", "torchvision")),
+    type=click.Choice(tuple(PREPROCESSINGS)),
     help="What the weights were trained with, where their file leaves it open.",
 )
 

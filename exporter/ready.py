@@ -63,7 +63,7 @@ def template_of(bundle: Bundle, parameters: Parameters) -> Template:
     """
     manifest = bundle.manifest
     contents = {name: (bundle.path / name).read_bytes() for name in manifest.files}
-    names = _names(parameters, [layer for layer in layers(manifest.spec.network) if layer in parameters.convolutions])
+    names = _names(parameters)
     slots: dict[tuple[str, int], Slot] = {}
     graphs = {}
     for name, content in contents.items():
@@ -73,21 +73,17 @@ def template_of(bundle: Bundle, parameters: Parameters) -> Template:
         for tensor in onnx.load_model_from_string(content).graph.initializer:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 info = ExternalDataInfo(tensor)
-                file, offset = WEIGHTS, info.offset or 0
+                offset = info.offset or 0
                 data = contents[WEIGHTS][offset : offset + (info.length or 0)]
-            else:
-                file, data = name, numpy_helper.to_array(tensor).tobytes()
-                offset = content.find(data)
-            found = names.get(data)
-            if found is None:
-                if file == WEIGHTS:
+                if data not in names:
                     raise ExportError(f"{name}: the array '{tensor.name}' is not one of the weights")
-                continue
-            if file == name and content.find(data, offset + 1) >= 0:
-                raise ExportError(f"{name}: the array '{tensor.name}' stands there twice")
-            if file == name:
+                slots[WEIGHTS, offset] = Slot(WEIGHTS, offset, *names[data])
+            elif (data := numpy_helper.to_array(tensor).tobytes()) in names:
+                if content.count(data) != 1:
+                    raise ExportError(f"{name}: the array '{tensor.name}' does not stand there once")
+                offset = content.index(data)
                 graph[offset : offset + len(data)] = bytes(len(data))
-            slots[file, offset] = Slot(file, offset, *found)
+                slots[name, offset] = Slot(name, offset, *names[data])
         graphs[name] = bytes(graph)
     template = Template(
         manifest.spec, manifest.parity, manifest.opset, graphs, len(contents[WEIGHTS]), tuple(slots.values())
@@ -175,9 +171,9 @@ def _described(graph: onnx.GraphProto) -> list[str]:
     return lines
 
 
-def _names(parameters: Parameters, found: Iterable[tuple[int, int]]) -> dict[bytes, tuple[str, str, float]]:
+def _names(parameters: Parameters) -> dict[bytes, tuple[str, str, float]]:
     """Array, dtype and divisor of what the graphs may hold of the weights, by its bytes."""
-    arrays = [MEAN, *(f"conv{block}_{index}.{form}" for block, index in found for form in FORMS)]
+    arrays = [MEAN, *(f"conv{block}_{index}.{form}" for block, index in parameters.convolutions for form in FORMS)]
     names = {}
     for array in arrays:
         divisor = SHRINK if array.endswith("bias") else 1.0

@@ -130,7 +130,7 @@ def find_bundle(
     with contextlib.suppress(BundleError):
         return Bundle.load(path)
     # What is missing is said before anything is announced.
-    request.weights.file(request.spec.network)
+    request.weights.require(request.spec.network)
     # Two runs that start on an empty cache make one bundle.
     lock = FileLock(path.parent / "export.lock")
     try:

@@ -91,7 +91,7 @@ def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle 
     if named is None and not path.exists():
         _print("bundle", "none in the cache; the first run makes one")
         try:
-            WeightsSource(spec.weights).file(spec.network)
+            WeightsSource(spec.weights).require(spec.network)
         except WeightsError as error:
             problems.append(error)
         return None

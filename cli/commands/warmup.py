@@ -19,6 +19,6 @@ warmup = click.Command(
     "warmup",
     callback=_warm_up,
     params=paint.params,
-    help="Prepare for a run with the same options, and paint nothing: export the bundle, compute the style's Gram matrices, "
+    help="Prepare for a run with the same options, and paint nothing: make the bundle, compute the style's Gram matrices, "
     "and evaluate once in each shape that the plan has, for which TensorRT builds its engines, 20 to 100 seconds a scale.",
 )

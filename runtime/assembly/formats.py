@@ -27,7 +27,8 @@ def read_arrays(path: Path) -> Arrays:
     try:
         return reader(path)
     except ImportError as error:
-        raise WeightsError(f"{path}: {first_line(error)}; run `pip install {error.name}`") from None
+        package = (error.name or "").partition(".")[0]
+        raise WeightsError(f"{path}: {first_line(error)}; run `pip install {package}`") from None
     except Exception as error:
         # Any error: each library has its own for what is damaged.
         raise WeightsError(f"{path}: cannot be read as weights ({first_line(error)})") from None

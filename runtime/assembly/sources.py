@@ -96,6 +96,11 @@ class WeightsSource:
         }.get(self.name, (f"file {path.name}", "as the file's publisher says"))
         return parameters(arrays, network, preprocessing, str(path)), WeightsInfo(label, licence, digest, preprocessing)
 
+    def require(self, network: str) -> None:
+        """Raise a WeightsError where the weights of ``network`` are missing, and nothing will fetch them."""
+        if self.name != TORCHVISION:
+            self.file(network)
+
     def file(self, network: str) -> Path:
         """The file that has the weights of ``network``; torchvision's is downloaded into the cache, once.
 

@@ -73,9 +73,11 @@ class Engine:
         if self.provider == Provider.TENSORRT and host.cache is not None:
             self._tensorrt_cache = EngineCache.find(host.cache, bundle.id, import_onnxruntime().__version__, self.device)
         self.place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        # Asked once: what is free changes from moment to moment, and a picture is to be painted by one graph.
+        memory = onnxruntime.free_memory(self.provider, self.device)
+        self._spare = None if memory is None else _SPARE * memory
         self._transformed = self._for_cpu_bytes()
-        free = self.free_memory()
-        self._sessions = SessionCache(None if free is None else round(_SHARE * free))
+        self._sessions = SessionCache(None if memory is None else round(_SHARE * (memory - self._transformed)))
         self._still = self._bind_still()
         self._cancelled = False
         self._options = import_onnxruntime().RunOptions()
@@ -177,15 +179,14 @@ class Engine:
             return False
         sizes = _dimensions(feeds)
         need = evaluation_bytes(self.bundle.manifest.spec, prod(sizes[name] for name in "NHW"), sizes.get("R", 0))
-        free = self.free_memory()
-        return free is None or need <= _SPARE * free
+        return self._spare is None or need <= self._spare
 
     def _for_cpu_bytes(self) -> int:
         """What the graph for the CPU takes besides; 0 where it is not used, as there is none, or little memory."""
         if self.provider != Provider.CPU or not self.bundle.has(FOR_CPU):
             return 0
-        size, free = transformed_bytes(self.bundle.manifest.spec), self._onnxruntime.free_memory(self.provider, self.device)
-        return size if free is None or size <= _SPARE * free else 0
+        size = transformed_bytes(self.bundle.manifest.spec)
+        return size if self._spare is None or size <= self._spare else 0
 
     def _bind_still(self) -> Evaluate:
         return self.bind(f"{ARITHMETIC}move", {})

@@ -41,7 +41,7 @@ def test_a_reader_that_is_not_installed(name: str, package: str, tmp_path: Path,
     for module in [each for each in sys.modules if each.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(WeightsError, match="run `pip install "):
+    with pytest.raises(WeightsError, match=f"run `pip install {package}`"):
         read_arrays(tmp_path / name)
 
 

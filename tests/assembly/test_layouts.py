@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nstbatch.runtime.assembly.layouts import PREPROCESSINGS, find_layout, find_network, parameters
+from nstbatch.runtime.assembly.layouts import find_layout, find_network, parameters
+from nstbatch.runtime.assembly.preprocessing import PREPROCESSINGS
 from nstbatch.runtime.errors import WeightsError
 from weights import Convolutions, assert_same, features, frossard, random_vgg
 

@@ -157,6 +157,8 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_torchvisions_file_is_downloaded_once(published: Path, tmp_path: Path) -> None:
+    WeightsSource("torchvision").require("vgg16")
+    assert not (tmp_path / "cache").exists(), "only what is used is downloaded"
     found, info = WeightsSource("torchvision").load("vgg16")
     assert info.source == info.preprocessing == "torchvision"
     kernel, bias = random_vgg("vgg16")[2, 1]

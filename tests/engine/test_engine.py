@@ -56,6 +56,7 @@ def test_where_memory_is_small_the_traced_graph_computes(bundle: Bundle) -> None
     assert plenty.free_memory() == 7 * transformed, "a photo may not need what the kernels take"
     assert plenty._for_cpu(image)
     Small.free = 3 * transformed
+    assert plenty._for_cpu(image), "a picture that is begun ends by the same graph"
     little = Engine(bundle, Host(provider="cpu"), onnxruntime=Small())
     assert little.free_memory() == 3 * transformed
     assert not little._for_cpu(image)
