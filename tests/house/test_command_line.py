@@ -131,16 +131,6 @@ def test_a_preset_with_weights_of_a_file(samples: Path, shared: Path, tmp_path: 
     assert manifest.weights.source == "file vgg16_torchvision_features_fp16.npz"
 
 
-@pytest.mark.slow
-def test_a_run_with_other_layers_exports_them(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
-    taps = ("--content-taps", "relu1_1", "--style-taps", "relu1_1")
-    done = nstbatch(
-        samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK, *taps
-    )
-    assert done.returncode == 0, done.stderr
-    assert "comparing with autograd" in done.stderr
-
-
 def test_the_environment_gives_options(nstbatch: Call, bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     done = nstbatch(
         samples / "photos" / "tree.jpg",

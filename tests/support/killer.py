@@ -10,22 +10,28 @@ k-th call, for every k, is where it dies, of SIGKILL:
 - ``power``: the call is made, and then the power fails, at its worst: of every file, what was written since its last fsync
   is half gone, and names that were given since their folder's last fsync are taken back.
 
-Then the invariants are checked, and a second run must end with the files of an undisturbed one. Prints counts as JSON.
+Then the invariants are checked, and a second run must end with the files of an undisturbed one; it is tried once of each
+state of the disk that the deaths leave, as many leave the same (an fsync changes no file). Prints counts as JSON.
 ``--sabotage`` breaks the program in one way, and ends at the first kill point that shows it: the harness can fail.
 ``--trace`` runs once, undisturbed, and prints the calls: strace tells whether any is missing.
 """
 
 import argparse
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 # Before the forks: a child that imports takes ten times as long.
 import nstbatch.cli.actions.paint
@@ -249,6 +255,8 @@ class Trial:
         self.start.mkdir()
         self.options = SCENARIOS[scenario]
         self.sources = files(self.photos)
+        self.seen: set[frozenset[tuple[str, bytes, bool]]] = set()
+        """States of the disk that a second run has been tried of."""
         if scenario == "again":
             self.reset()
             assert self.run(options=SCENARIOS["first"])[0] == 0
@@ -289,6 +297,10 @@ class Trial:
             "journal unreadable": int(Journal.read(self.top / "out").skipped > 1),
             "status torn": int(not self._status_is_whole()),
         }
+        state = self._state()
+        if state in self.seen:
+            return wrong
+        self.seen.add(state)
         status, _, events = self.run()
         painted = {
             Path(e["target"]).relative_to(self.top / "out").as_posix()
@@ -308,6 +320,20 @@ class Trial:
         wrong["not done after two runs"] = sum(e["event"] == "picture" and e["outcome"] != "up_to_date" for e in events)
         return wrong
 
+    def _state(self) -> frozenset[tuple[str, bytes, bool]]:
+        """Each file, what it holds, and whether the journal knows its time; less what differs between equal runs."""
+        journal = self.top / "out" / STATE / "journal.jsonl"
+        known = journal.read_bytes() if journal.exists() else b""
+        return frozenset(
+            (
+                re.sub(r"[0-9a-f]{16}", "#", path.relative_to(self.top).as_posix()),
+                _without_times(path.read_bytes()),
+                str(path.stat().st_mtime_ns).encode() in known,
+            )
+            for path in self.top.rglob("*")
+            if path.is_file()
+        )
+
     def _remembered(self) -> set[str]:
         state = self.top / "out" / STATE
         return {path.relative_to(state).as_posix() for path in state.rglob("*") if path.is_file()}
@@ -315,6 +341,15 @@ class Trial:
     def _status_is_whole(self) -> bool:
         path = self.top / "status.json"
         return not path.exists() or json.loads(path.read_text())["v"] == 1
+
+
+def _without_times(data: bytes) -> bytes:
+    """A text less its numbers, a checkpoint less its seconds; anything else as it is."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return re.sub(r"[\d.]+", "#", data.decode()).encode()
+    with contextlib.suppress(ValueError, OSError, zipfile.BadZipFile), np.load(io.BytesIO(data)) as arrays:
+        return b"".join(name.encode() + arrays[name].tobytes() for name in arrays.files if name != "seconds")
+    return data
 
 
 def main(folder: Path, scenario: str, sabotage: str | None = None) -> dict[str, Any]:
@@ -341,7 +376,8 @@ def main(folder: Path, scenario: str, sabotage: str | None = None) -> dict[str, 
                 if sabotage is not None:
                     return {"kill points": points, **total, "where": where}
     seconds = round(time.monotonic() - began)
-    return {"calls": len(trial.calls), "kill points": points, **total, "where": where[:20], "seconds": seconds}
+    counts = {"calls": len(trial.calls), "kill points": points, "states": len(trial.seen)}
+    return counts | total | {"where": where[:20], "seconds": seconds}
 
 
 def parse() -> argparse.Namespace:

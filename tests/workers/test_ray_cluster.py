@@ -19,6 +19,8 @@ from nstbatch.runtime.workers.ray_cluster import ATTEMPTS, Crew, RayPainters
 from seams import Bench, files, outcomes, picture
 from stores import OPTIONS, Store, in_process
 
+KILLS = 10
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
@@ -47,7 +49,7 @@ def test_workers_killed_at_random_moments(bench: Bench, tmp_path: Path, figures:
 
     def kill() -> None:
         nonlocal killed
-        while killed < 20 and not over.wait(0.3):
+        while killed < KILLS and not over.wait(0.3):
             workers = _workers()
             if workers:
                 # One that ends at this moment is not there to kill.
@@ -69,7 +71,7 @@ def test_workers_killed_at_random_moments(bench: Bench, tmp_path: Path, figures:
         rows += (last := run_with(bench, painters, tmp_path / "in")).rows
         over.set()
         killer.join()
-    assert killed == 20
+    assert killed == KILLS
     entries = [e for e in (bench.output / ".nstbatch" / "journal.jsonl").read_text().splitlines() if '"painted"' in e]
     painted = sum(row.outcome is PhotoOutcome.PAINTED for row in rows)
     lost = 40 - len(files(bench.output))

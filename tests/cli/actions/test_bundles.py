@@ -16,6 +16,7 @@ from nstbatch.runtime.errors import BundleError, UsageError, WeightsError
 from nstbatch.runtime.recipe.presets import PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from process import QUICK, Call
+from stores import in_process
 from weights import frossard, random_vgg
 
 
@@ -46,6 +47,16 @@ def test_a_preset_with_weights_of_ones_own_takes_their_network(tmp_path: Path) -
         choice.request(Settings.of(preset="d2l"))
     with pytest.raises(UsageError, match="--weights asks for another bundle than --bundle names"):
         replace(choice, bundle=tmp_path).request(Settings.of())
+
+
+@pytest.mark.slow
+def test_a_run_with_other_layers_exports_them(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path / "cache"))
+    command = [samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK]
+    done = in_process(*command, "--content-taps", "relu1_1", "--style-taps", "relu1_1")
+    assert done.exit_code == 0, done.output
+    assert "comparing with autograd" in done.output
+    assert (tmp_path / "out" / "tree.jpg").is_file()
 
 
 def test_missing_weights_are_said_before_anything_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
