@@ -28,6 +28,8 @@ from seams import Bench, SeamEngine, files, outcomes, picture
 
 Figures = dict[str, str]
 
+KILLS = 6
+
 
 def script(name: str, *arguments: object, wrapper: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [*wrapper, sys.executable, str(SUPPORT / name), *map(str, arguments)]
@@ -102,7 +104,7 @@ def test_the_real_program_killed_at_any_moment(bundle: Bundle, samples: Path, tm
     chance = random.Random(0)
     output = tmp_path / "out"
     kills = 0
-    for _ in range(8):
+    for _ in range(KILLS):
         run = Process(*common, "-o", output, cache=tmp_path / "cache")
         run.until("start")
         time.sleep(chance.uniform(0, 0.2))
@@ -110,7 +112,7 @@ def test_the_real_program_killed_at_any_moment(bundle: Bundle, samples: Path, tm
         kills += run.end() == -signal.SIGKILL
         found = {name: data for name, data in files(output).items() if not name.endswith(".tmp")}
         assert all(expected[name] == data for name, data in found.items()), "whole, or not there"
-    assert kills == 8
+    assert kills == KILLS
     assert Process(*common, "-o", output, cache=tmp_path / "cache").end() == 0
     assert files(output) == expected, "resumed within pictures, over and over: the same pixels"
     assert [json.loads(line)["target"] for line in (output / ".nstbatch" / "journal.jsonl").open()] == sorted(expected)
@@ -275,7 +277,7 @@ def start(*arguments: object, cache: Path) -> subprocess.Popen[str]:
 
 def test_two_runs_at_once(bundle: Bundle, samples: Path, tmp_path: Path, figures: Figures) -> None:
     common = [samples / "photos", "--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out"]
-    common += ["--size", "64", "--iterations", "120", "--scales", "1"]
+    common += ["--size", "64", "--iterations", "80", "--scales", "1"]
     first = start(*common, cache=tmp_path / "cache")
     assert first.stdout is not None
     assert " -> " in first.stdout.readline()
@@ -342,15 +344,15 @@ def test_under_a_limit_of_memory(bundle: Bundle, samples: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_200_pictures_of_many_shapes(bundle: Bundle, figures: Figures) -> None:
+def test_memory_stays_flat_over_120_pictures_of_many_shapes(bundle: Bundle, figures: Figures) -> None:
     program = ROOT / "bench" / "memory.py"
-    command = [sys.executable, program, "many", bundle.path, "200", "cpu", "2"]
+    command = [sys.executable, program, "many", bundle.path, "120", "cpu", "2"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     resident = dict(json.loads(done.stdout))
-    assert len(resident) == 200
-    assert resident[200] < 1.05 * resident[100]
-    figures["resident memory after 100 and 200 pictures of as many shapes"] = (
-        f"{resident[100] / 2**20:.0f} and {resident[200] / 2**20:.0f} MiB"
+    assert len(resident) == 120
+    assert resident[120] < 1.05 * resident[60]
+    figures["resident memory after 60 and 120 pictures of as many shapes"] = (
+        f"{resident[60] / 2**20:.0f} and {resident[120] / 2**20:.0f} MiB"
     )
 
 
