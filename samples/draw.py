@@ -18,6 +18,9 @@ Colour = tuple[float, float, float]
 
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 480, 336
+"""What they are drawn at."""
+SIZE = (400, 280)
+"""What they are saved at, so that two plain cores paint four in less than five minutes."""
 QUALITY = 92
 
 
@@ -525,7 +528,7 @@ def main() -> None:
     for seed, (name, draw) in enumerate({**PHOTOS, **STYLES}.items(), start=1):
         image = draw(np.random.default_rng(seed))
         path = (HERE / "photos" if name in PHOTOS else HERE) / f"{name}.jpg"
-        image.save(path, quality=QUALITY, subsampling=0)
+        image.resize(SIZE, Image.Resampling.LANCZOS).save(path, quality=QUALITY, subsampling=0)
         print(path.relative_to(HERE.parent))
         for role, chosen in (("photo", "town"), ("style", "starry")):
             if name == chosen:
@@ -534,7 +537,8 @@ def main() -> None:
                 small.save(parity / f"{role}.jpg", quality=QUALITY)
     for name, draw_mask in MASKS.items():
         path = HERE / "masks" / f"{name}.png"
-        draw_mask().save(path, optimize=True)
+        # Each pixel keeps one of the mask's colours.
+        draw_mask().resize(SIZE, Image.Resampling.NEAREST).save(path, optimize=True)
         print(path.relative_to(HERE.parent))
 
 

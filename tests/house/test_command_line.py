@@ -84,7 +84,7 @@ def test_without_torch(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     done = without_torch(tmp_path, *arguments, "--bundle", bundle.path, *QUICK)
     assert done.returncode == 0, done.stderr
     assert outputs(tmp_path / "out") == {"tree.jpg"}
-    assert Image.open(tmp_path / "out" / "tree.jpg").size == (480, 336)
+    assert Image.open(tmp_path / "out" / "tree.jpg").size == (400, 280)
 
 
 def without_torch(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

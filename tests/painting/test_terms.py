@@ -43,7 +43,7 @@ def test_a_painting_has_the_loss_that_its_run_reported(stylizer: Stylizer, sampl
 def test_another_picture_is_refused(stylizer: Stylizer, samples: Path) -> None:
     photo = read_picture(samples / "photos" / "town.jpg")
     other = Picture(photo.rgb.resize((64, 64)))
-    with pytest.raises(UsageError, match="64 x 64 is no painting of a photo of 480 x 336"):
+    with pytest.raises(UsageError, match="64 x 64 is no painting of a photo of 400 x 280"):
         compare(stylizer, photo, other)
 
 
