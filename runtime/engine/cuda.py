@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,12 @@ _CUDNN = "9"
 """Major version of cuDNN that ONNX Runtime is built against, for CUDA 12 and 13 alike."""
 
 LIBNVINFER = "libnvinfer.so.10"
+
+_TENSORRT = (LIBNVINFER, "libnvonnxparser.so.10")
 """TensorRT, in the major version that ONNX Runtime is built against."""
+
+_CURAND = "libcurand.so.10"
+"""Of CUDA 12 and 13 alike."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,13 @@ class CudaHost:
             load: gives a shared library by its name, or raises OSError.
         """
         driver, devices = _driver(load)
-        names = (f"libcudart.so.{major}", f"libcublasLt.so.{major}", f"libcublas.so.{major}", f"libcudnn.so.{_CUDNN}")
+        names = (
+            f"libcudart.so.{major}",
+            f"libcublasLt.so.{major}",
+            f"libcublas.so.{major}",
+            _CURAND,
+            f"libcudnn.so.{_CUDNN}",
+        )
         libraries = {name: _loaded(name, load) for name in names}
         missing = tuple(name for name, library in libraries.items() if library is None)
         return cls(driver, devices, _cudnn(libraries[names[-1]]), missing)
@@ -70,6 +82,29 @@ def free_memory(device: int, load: Load = ctypes.CDLL) -> int | None:
             continue
         if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0:
             return free.value
+    return None
+
+
+def preload_tensorrt(load: Load = ctypes.CDLL) -> None:
+    """Load TensorRT from where pip puts it, in which the loader does not look; ONNX Runtime does so for CUDA only."""
+    package = importlib.util.find_spec("tensorrt_libs")
+    for folder in package.submodule_search_locations or () if package else ():
+        for name in _TENSORRT:
+            _loaded(f"{folder}/{name}", load)
+
+
+def new_stream(device: int, load: Load = ctypes.CDLL) -> int | None:
+    """The address of a stream of CUDA's, for every session to compute on: so they wait for each other, and a copy waits for
+    them, without the host. None if none can be had. It lasts as long as the process.
+    """
+    stream = ctypes.c_void_p()
+    for major in ("13", "12"):
+        runtime = _loaded(f"libcudart.so.{major}", load)
+        if runtime is None or runtime.cudaSetDevice(device) != 0:
+            continue
+        # Not one that is "non-blocking": such a stream and ordinary copies do not wait for each other.
+        if runtime.cudaStreamCreate(ctypes.byref(stream)) == 0:
+            return stream.value
     return None
 
 
@@ -111,8 +146,9 @@ def _reasons(provider: str, major: str, device: int, load: Load) -> Iterator[str
         yield f"GPU {device} is not there: this process sees {host.devices} (look at CUDA_VISIBLE_DEVICES)"
     for name in host.missing:
         yield f"{name} is missing: `pip install {_package(name, major)}`"
-    if provider == "tensorrt" and _loaded(LIBNVINFER, load) is None:
-        yield f"{LIBNVINFER} is missing: `pip install 'tensorrt-cu{major}>=10.13,<11'`"
+    for name in _TENSORRT if provider == "tensorrt" else ():
+        if _loaded(name, load) is None:
+            yield f"{name} is missing: `pip install 'tensorrt-cu{major}>=10.13,<11'`"
 
 
 def _package(library: str, major: str) -> str:
@@ -120,7 +156,8 @@ def _package(library: str, major: str) -> str:
     suffix = f"-cu{major}" if int(major) < 13 else ""
     if "cudnn" in library:
         return f"nvidia-cudnn-cu{major}"
-    return f"nvidia-cuda-runtime{suffix}" if "cudart" in library else f"nvidia-cublas{suffix}"
+    kind = "cuda-runtime" if "cudart" in library else "curand" if "curand" in library else "cublas"
+    return f"nvidia-{kind}{suffix}"
 
 
 def _driver(load: Load) -> tuple[tuple[int, int] | None, int]:

@@ -3,14 +3,18 @@
 import ctypes
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nstbatch.runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, reasons
+from nstbatch.runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, new_stream, preload_tensorrt, reasons
 
-LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcudnn.so.9", "libnvinfer.so.10")
+LIBRARIES = (
+    *("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libcudnn.so.9"),
+    *("libnvinfer.so.10", "libnvonnxparser.so.10"),
+)
 
 
 def host(
@@ -35,6 +39,7 @@ def host(
         cudnnGetVersion=lambda: 91301,
         cudaSetDevice=lambda device: 0 if device < devices else 101,
         cudaMemGetInfo=memory,
+        cudaStreamCreate=lambda pointer: write(pointer, 0xABC0),
     )
 
     def load(name: str) -> Any:
@@ -59,6 +64,7 @@ def host(
         (host(devices=0), "GPU 0 is not there: this process sees 0 .*CUDA_VISIBLE_DEVICES"),
         (host(without=("libcudnn.so.9",)), r"libcudnn\.so\.9 is missing: `pip install nvidia-cudnn-cu13`"),
         (host(without=("libcublasLt.so.13",)), r"libcublasLt\.so\.13 is missing: `pip install nvidia-cublas`"),
+        (host(without=("libcurand.so.10",)), r"libcurand\.so\.10 is missing: `pip install nvidia-curand`"),
         (host(without=("libcudart.so.13",)), r"libcudart\.so\.13 is missing: `pip install nvidia-cuda-runtime`"),
     ],
 )
@@ -79,13 +85,26 @@ def test_libraries_of_cuda_12_come_in_wheels_with_a_suffix() -> None:
         "nvidia-cuda-runtime-cu12`",
         "nvidia-cublas-cu12`",
         "nvidia-cublas-cu12`",
+        "nvidia-curand-cu12`",
     ]
 
 
-def test_tensorrt_is_a_library_of_its_own() -> None:
-    load = host(without=("libnvinfer.so.10",))
+@pytest.mark.parametrize("name", ["libnvinfer.so.10", "libnvonnxparser.so.10"])
+def test_tensorrt_is_libraries_of_its_own(name: str) -> None:
+    load = host(without=(name,))
     assert reasons("cuda", "13", load=load) == []
-    assert reasons("tensorrt", "13", load=load) == ["libnvinfer.so.10 is missing: `pip install 'tensorrt-cu13>=10.13,<11'`"]
+    assert reasons("tensorrt", "13", load=load) == [f"{name} is missing: `pip install 'tensorrt-cu13>=10.13,<11'`"]
+
+
+def test_tensorrt_is_loaded_from_where_pip_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    preload_tensorrt(loaded.append)
+    assert loaded == [], "it is not installed"
+    (tmp_path / "tensorrt_libs").mkdir()
+    (tmp_path / "tensorrt_libs" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    preload_tensorrt(loaded.append)
+    assert loaded == [f"{tmp_path}/tensorrt_libs/{name}" for name in ("libnvinfer.so.10", "libnvonnxparser.so.10")]
 
 
 def test_a_gpu_that_is_not_there() -> None:
@@ -113,6 +132,12 @@ def test_memory_of_a_gpu() -> None:
     assert free_memory(1, host(devices=2)) == 7 << 30
     assert free_memory(2, host(devices=2)) is None, "unknown is no limit"
     assert free_memory(0, host(libraries=())) is None
+
+
+def test_a_stream_for_all_sessions() -> None:
+    assert new_stream(1, host(devices=2)) == 0xABC0
+    assert new_stream(2, host(devices=2)) is None
+    assert new_stream(0, host(libraries=())) is None
 
 
 def test_this_host_can_be_asked() -> None:
