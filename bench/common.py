@@ -155,7 +155,7 @@ def machine(threads: int) -> str:
         model = lines[0].partition(":")[2].strip() if lines else model
         flags = cpuinfo.read_text()
         model += ", " + " ".join(f for f in ("avx2", "avx512f", "amx_bf16") if f in flags)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("nstbatch", "torch", "numpy", "scipy"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("nstbatch", "torch", "numpy"))
     packages += f", onnxruntime {import_onnxruntime().__version__}"  # the wheels for CPUs and GPUs have two names
     return f"{model}; {threads} of {os.cpu_count()} cores; Python {platform.python_version()}, {packages}"
 

@@ -93,7 +93,7 @@ class _Rewriter:
 
     def _is_wide(self, node: onnx.NodeProto) -> bool:
         """Whether it is a 3x3 convolution of many channels, with a frame of zeros."""
-        outputs, inputs, *kernel = self._shapes.get(node.input[1], ()) if node.op_type == "Conv" else (0, 0)
+        outputs, inputs, *kernel = self._shapes.get(node.input[1], (0, 0)) if node.op_type == "Conv" else (0, 0)
         pads = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "pads"), [])
         return kernel == [3, 3] and outputs * inputs >= WIDE and pads == [1, 1, 1, 1]
 

@@ -1,22 +1,23 @@
 """Weights to bundle: build the network, trace, write, verify, and only then let the folder appear."""
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import onnx
 import torch
 
 from ..runtime.assembly.sources import WeightsSource
 from ..runtime.bundle.folder import new_bundle, write_manifest
 from ..runtime.bundle.network import CHANNELS
-from ..runtime.bundle.spec import FOR_CPU, Bundle, BundleSpec, Manifest
+from ..runtime.bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, Bundle, BundleSpec, Manifest
 from .cpu import for_cpu
+from .gpu import LeanObjective, finish, without_metrics_and_variation
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
-from .vectors import vector_graphs
-from .verify import TOLERANCES, verify, verify_functions
+from .step import step_parts
+from .trace import FOR_GPUS
+from .verify import TOLERANCES, Subject, verify
 from .vgg import TruncatedVGG, Weights
 
 _EXAMPLE = (17, 3, 309, 345)
@@ -59,40 +60,53 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
     loaded = Weights.of(parameters)
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
 
-    def objective(weights: Weights, half: torch.dtype | None = None) -> Objective:
-        network = TruncatedVGG(spec.network, spec.pooling, taps, weights, padding=spec.padding, half=half)
+    def objective(weights: Weights, half: torch.dtype | None = None, pool_first: bool = False) -> Objective:
+        network = TruncatedVGG(
+            spec.network, spec.pooling, taps, weights, padding=spec.padding, pool_first=pool_first, half=half
+        )
         return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
 
     models = {}
-    half = spec.precision == "fp16"
-    for graph in graph_specs(objective(loaded, torch.float16 if half else None), spec.regions):
+    half = torch.float16 if spec.precision == "fp16" else None
+    for graph in graph_specs(objective(loaded, half), spec.regions):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
-    variants = {}
+    progress(f"tracing {FOR_GPU}")
+    models[FOR_GPU] = finish(build(_gpu_spec(objective(loaded, half, pool_first=True), spec.regions)))
+    rewritten = {}
+    if not spec.regions:
+        # Metrics of regions hold their shares, and are never the identity.
+        rewritten[LEAN] = without_metrics_and_variation(models[FOR_GPU])
     if not half:
-        variants[FOR_CPU] = for_cpu(models["gradient"])
-    progress("tracing the optimiser's arithmetic")
-    models |= variants | _vector_models()
+        rewritten[FOR_CPU] = for_cpu(models[GRADIENT])
+    progress("tracing the optimizer's arithmetic")
+    parts = step_parts()
+    models |= rewritten
+    steps = {name: parts.around(models[form]) for name, form in STEPS.items() if form in models}
+    models |= steps
 
     progress("writing graphs and weights")
     names = write(models, folder)
-    verify_functions(folder, vector_graphs())
     parity = verify(
-        folder,
+        Subject(
+            folder,
+            spec.regions,
+            traced=(GRADIENT, FOR_GPU),
+            rewritten=tuple(rewritten),
+            steps=tuple(steps),
+        ),
         objective(loaded.to(torch.float64)),
         TOLERANCES[spec.precision],
-        spec.regions,
         progress=progress,
-        variants=list(variants),
         stored=objective(loaded.to(torch.float64), torch.float64) if half else None,
     )
     write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), names)
 
 
-@cache
-def _vector_models() -> dict[str, onnx.ModelProto]:
-    """Graphs that are the same in every bundle."""
-    return {graph.name: build(graph) for graph in vector_graphs()}
+def _gpu_spec(objective: Objective, regions: bool) -> GraphSpec:
+    """The gradient graph for GPUs."""
+    gradient = graph_specs(objective, regions)[1]
+    return replace(gradient, name=FOR_GPU, function=LeanObjective(objective).losses_and_gradient, decompositions=FOR_GPUS)
 
 
 def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
@@ -141,7 +155,7 @@ def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
             outputs=content_shapes | gram_shapes,
         ),
         GraphSpec(
-            name="gradient",
+            name=GRADIENT,
             function=objective.losses_and_gradient,
             example=(
                 image,

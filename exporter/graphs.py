@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from onnx_ir.passes import PassManager
 from onnx_ir.passes import common as passes
 
 from ..runtime.bundle.spec import WEIGHTS
-from .trace import trace
+from .trace import PLAIN, Decompositions, trace
 
 OPSET = 18
 
@@ -44,6 +44,7 @@ class GraphSpec:
         dynamic: for each argument (each item, where it is a list), the dimensions whose size is free.
         inputs: name and shape of each tensor, in order; a string is a free dimension.
         outputs: the same for the results.
+        decompositions: see `trace`.
     """
 
     name: str
@@ -52,12 +53,13 @@ class GraphSpec:
     dynamic: tuple[Any, ...]
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
+    decompositions: Decompositions = field(default_factory=lambda: PLAIN)
 
 
 def build(spec: GraphSpec) -> onnx.ModelProto:
     """The graph of a function, its weights inside."""
     with _quick(), _quiet():
-        traced = trace(spec.function, spec.example)
+        traced = trace(spec.function, spec.example, spec.decompositions)
         program = torch.onnx.export(
             traced,
             spec.example,

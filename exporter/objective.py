@@ -48,7 +48,7 @@ class _RegionGrams(torch.autograd.Function):
     @staticmethod
     def forward(flat: Tensor, masks: Tensor) -> Tensor:
         count, channels = masks.shape[1], flat.shape[1]
-        product = torch.bmm(_masked(flat, masks), flat.transpose(1, 2))
+        product = torch.bmm(masked(flat, masks), flat.transpose(1, 2))
         return product.reshape(-1, count, channels, channels)
 
     @staticmethod
@@ -59,10 +59,10 @@ class _RegionGrams(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         flat, masks = context.saved_tensors
         symmetric = (gradient + gradient.transpose(2, 3)).transpose(1, 2).flatten(2)
-        return torch.bmm(symmetric, _masked(flat, masks)), None
+        return torch.bmm(symmetric, masked(flat, masks)), None
 
 
-def _masked(flat: Tensor, masks: Tensor) -> Tensor:
+def masked(flat: Tensor, masks: Tensor) -> Tensor:
     """F diag(m) of every mask, one below the other: ``[N, C, P]`` and ``[N, R, P]`` to ``[N, R·C, P]``."""
     return (flat.unsqueeze(1) * masks.unsqueeze(2)).flatten(1, 2)
 

@@ -122,7 +122,7 @@ CODE = "code"
 """Member of an archive: `code_digest` of the exporter that made it."""
 
 
-_DECIDING = ("cpu", "export", "graphs", "objective", "trace", "vectors", "vgg")
+_DECIDING = ("cpu", "export", "gpu", "graphs", "objective", "step", "trace", "vgg")
 """Modules of the exporter that decide what a graph is."""
 
 

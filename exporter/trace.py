@@ -15,22 +15,24 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
 
+Decompositions = dict[Any, Callable[..., Any]]
 
-def trace(function: Callable[..., Any], example: Sequence[Any]) -> GraphModule:
+
+def trace(function: Callable[..., Any], example: Sequence[Any], decompositions: Decompositions) -> GraphModule:
     """Graph of ``function`` with every size symbolic, gradients included.
 
     Args:
         function: takes tensors and lists of tensors; may call `torch.func.grad`.
         example: arguments to trace with; a dimension of size 1 is taken to be 1 always, others stay free.
+        decompositions: of operations; `PLAIN` or `FOR_GPUS`.
     """
 
     # fx counts the arguments in the code object, where a bound method has one more.
     def unbound(*arguments: Any) -> Any:
         return function(*arguments)
 
-    return make_fx(unbound, decomposition_table=_DECOMPOSITIONS, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
-        *example
-    )
+    tracer = make_fx(unbound, decomposition_table=decompositions, tracing_mode="symbolic", _allow_non_fake_inputs=True)
+    return tracer(*example)
 
 
 def _convolution_backward(
@@ -96,10 +98,38 @@ def _slice_backward(gradient: Tensor, sizes: Sequence[int], dim: int, start: int
     return F.pad(gradient, [0, 0] * (len(sizes) - 1 - dim) + [before, after])
 
 
-_DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
+PLAIN: Decompositions = {
     aten.convolution_backward.default: _convolution_backward,
     aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
     aten.avg_pool2d_backward.default: _average_pool_backward,
     aten.threshold_backward.default: _threshold_backward,
     aten.slice_backward.default: _slice_backward,
+}
+
+
+def _max_pool_backward_by_windows(
+    gradient: Tensor, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, _indices: Tensor
+) -> Tensor:
+    """The same by windows, ``[N, C, h, 2, w, 2]``, which broadcasts where the other enlarges."""
+    pooled = aten.max_pool2d_with_indices(x, kernel, stride, padding, dilation, ceil)[0]
+    batch, channels, height, width = pooled.shape
+    whole = (batch, channels, 2 * height, 2 * width)
+    windows = (batch, channels, height, 2, width, 2)
+    window = (batch, channels, height, 1, width, 1)
+    rank = torch.tensor([[4.0, 3.0], [2.0, 1.0]], dtype=x.dtype).reshape(1, 1, 1, 2, 1, 2)
+    inside = x[:, :, : 2 * height, : 2 * width].reshape(windows)
+    zero = torch.zeros((), dtype=x.dtype)
+    marked = torch.where(inside == pooled.reshape(window), rank, zero)
+    best = aten.max_pool2d_with_indices(marked.reshape(whole), kernel, stride, padding, dilation, ceil)[0]
+    first = marked == best.reshape(window)
+    return _pad_like(torch.where(first, gradient.reshape(window), zero).reshape(whole), x)
+
+
+def _threshold_backward_by_choice(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
+    return torch.where(x > threshold, gradient, torch.zeros((), dtype=gradient.dtype))
+
+
+FOR_GPUS: Decompositions = PLAIN | {
+    aten.max_pool2d_with_indices_backward.default: _max_pool_backward_by_windows,
+    aten.threshold_backward.default: _threshold_backward_by_choice,
 }

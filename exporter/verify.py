@@ -7,7 +7,7 @@ so that is an error too. How far ONNX Runtime is off in the bundle's own precisi
 rounding flips a few ReLU and pooling ties, and which depends on the processor.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from io import BytesIO
@@ -26,10 +26,10 @@ from onnx.reference.op_run import OpRun
 from PIL import Image
 from torch import Tensor
 
-from ..runtime.bundle.spec import Parity
+from ..runtime.bundle.spec import GRADIENT, TV_WEIGHT, Parity
 from ..runtime.errors import ExportError
-from .graphs import GraphSpec
 from .objective import Objective
+from .step import conclude, descend, example_state
 
 
 @dataclass(frozen=True)
@@ -98,55 +98,86 @@ class _Batch:
         image, contents, grams, metrics, *weights, masks = self.arguments(torch.float64)
         return [image, *contents, *grams, *metrics, *weights, *masks]
 
+    def without_variation(self) -> "_Batch":
+        """The same with a weight of 0 for total variation."""
+        return replace(self, tv_weight=torch.zeros_like(self.tv_weight))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Graphs to compare with autograd.
+
+    Attributes:
+        folder: has them, and ``encode``.
+        regions: whether they take masks.
+        traced: names of gradient graphs; the first has every input.
+        rewritten: names of others that were made of these. What is frozen in none of these is not in them, so that they are
+            compared for fewer changes. One that lacks inputs takes metrics for the identity, and total variation for none.
+        steps: names of graphs of a step, with gradients of these inside.
+    """
+
+    folder: Path
+    regions: bool = False
+    traced: tuple[str, ...] = (GRADIENT,)
+    rewritten: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+
+    def load(self, name: str) -> "_Graph":
+        """The graph of that name."""
+        return _Graph.load(self.folder / f"{name}.onnx")
+
 
 def verify(
-    folder: Path,
+    subject: Subject,
     objective: Objective,
     tolerance: Tolerance,
-    regions: bool = False,
     sizes: Sequence[tuple[int, int]] = SIZES,
     progress: Callable[[str], None] = lambda _: None,
-    variants: Iterable[str] = (),
     stored: Objective | None = None,
 ) -> Parity:
-    """Compare the graphs in ``folder`` with ``objective``, which computes in float64.
+    """Compare graphs with ``objective``, which computes in float64.
 
     Args:
-        folder: has the graphs.
+        subject: the graphs.
         objective: what they are to compute.
         tolerance: of ONNX Runtime.
-        regions: whether the graphs take masks.
         sizes: heights and widths to compare at; at the first, everything is changed in turn.
         progress: is called with each step in a few words.
-        variants: names of graphs that are to compute what ``gradient`` computes; compared at the other sizes.
         stored: the objective with weights in the graphs' precision, where that is not float32.
 
     Raises:
         ExportError: something differs by more than it may, or a change is not felt.
     """
-    encode, gradient = (_Graph.load(folder / f"{name}.onnx") for name in ("encode", "gradient"))
-    others = [_Graph.load(folder / f"{name}.onnx") for name in variants]
+    encode = subject.load("encode")
+    traced, rewritten, steps = (
+        [subject.load(name) for name in names] for names in (subject.traced, subject.rewritten, subject.steps)
+    )
     stored = stored or objective
     errors: dict[str, list[float]] = {"loss": [], "gradient": [], "features": []}
     for size in sizes:
         progress(f"comparing with autograd at {size[1]} x {size[0]}")
         base: Reference | None = None
         # Whether something is frozen shows at any size.
-        for batch in _batches(objective, size, regions, whole=size == sizes[0]):
-            reference = _losses_and_gradient(objective, batch)
-            right = reference if stored is objective else _losses_and_gradient(stored, batch)
-            for graph in (gradient, *(others if size != sizes[0] else ())):
-                for loss, slope in _compare(graph, batch, size, right, reference, tolerance):
+        for batch in _batches(objective, size, subject.regions, whole=size == sizes[0]):
+            case = _Case.of(batch, objective, stored, size)
+            inputs = dict(zip(traced[0].inputs, batch.inputs(), strict=True))
+            for graph in (*traced, *(rewritten if size != sizes[0] else ())):
+                posed = case if TV_WEIGHT in graph.inputs else _Case.of(batch.without_variation(), objective, stored, size)
+                in_float64, in_precision = graph.evaluate(inputs)
+                for loss, slope in posed.compare(in_float64, in_precision, tolerance):
                     errors["loss"].append(loss)
                     errors["gradient"].append(slope)
+            for graph in steps if size == sizes[-1] else ():
+                of_step = batch if TV_WEIGHT in graph.inputs else batch.without_variation()
+                _compare_step(graph, of_step, inputs, (stored, objective), tolerance, size)
             for i, what in enumerate(batch.changed):
                 if base is None:
-                    base = reference[1][i]
-                elif _relative(reference[1][i], base) < _FELT:
+                    base = case.reference[1][i]
+                elif _relative(case.reference[1][i], base) < _FELT:
                     raise ExportError(f"the check is blind at {size}: changing {what} does not move the gradient")
         image = _picture("photo", size)
-        masks = _masks(objective, size) if regions else []
-        exact, measured = encode.evaluate([image, *masks])
+        masks = _masks(objective, size) if subject.regions else []
+        exact, measured = encode.evaluate(dict(zip(encode.inputs, [image, *masks], strict=True)))
         for right_values, value in zip(_features(stored, image, masks), exact, strict=True):
             _require(_relative(value, right_values), EXACT.gradient, "a feature or Gram matrix differs in float64", size)
         for reference_values, found in zip(_features(objective, image, masks), measured, strict=True):
@@ -156,34 +187,73 @@ def verify(
     return Parity(**largest, sizes=tuple((h, w) for h, w in sizes), cases=len(errors["loss"]))
 
 
-def _compare(
-    graph: "_Graph",
-    batch: _Batch,
-    size: tuple[int, int],
-    right: list[Reference],
-    reference: list[Reference],
-    tolerance: Tolerance,
-) -> Iterator[tuple[float, float]]:
-    """How far ONNX Runtime's losses and gradient are from the reference, for each image.
+@dataclass(frozen=True)
+class _Case:
+    """A batch, and its losses and gradient in float64: with weights as the graph has them, and as they are."""
 
-    Raises:
-        ExportError: too far; or the graph in float64 is not ``right``.
-    """
-    exact, measured = graph.evaluate(batch.inputs())
-    for i, what in enumerate(batch.changed):
-        for found, expected, allowed, how in (
-            (exact, right, EXACT, "in float64"),
-            (measured, reference, tolerance, "in ONNX Runtime"),
-        ):
-            loss = float(np.abs(found[0][i] / expected[0][i] - 1).max())
-            slope = _relative(found[1][i], expected[1][i])
-            _require(loss, allowed.loss, f"a loss after changing {what} differs {how}", size)
-            _require(slope, allowed.gradient, f"the gradient after changing {what} differs {how}", size)
-        yield loss, slope
+    batch: _Batch
+    size: tuple[int, int]
+    right: list[Reference]
+    reference: list[Reference]
+
+    @classmethod
+    def of(cls, batch: _Batch, objective: Objective, stored: Objective, size: tuple[int, int]) -> "_Case":
+        reference = _losses_and_gradient(objective, batch)
+        return cls(batch, size, reference if stored is objective else _losses_and_gradient(stored, batch), reference)
+
+    def compare(
+        self, exact: list[Reference], measured: list[NDArray[np.float32]], tolerance: Tolerance
+    ) -> Iterator[tuple[float, float]]:
+        """How far ONNX Runtime's losses and gradient are from the reference, for each image.
+
+        Raises:
+            ExportError: too far; or the graph in float64 is not right.
+        """
+        for i, what in enumerate(self.batch.changed):
+            for found, expected, allowed, how in (
+                (exact, self.right, EXACT, "in float64"),
+                (measured, self.reference, tolerance, "in ONNX Runtime"),
+            ):
+                losses, own = expected[0][i], found[0][i]
+                # A term that is left out is 0 exactly.
+                loss = float(np.abs((own - losses) / np.where(losses == 0, 1, losses)).max())
+                slope = _relative(found[1][i], expected[1][i])
+                _require(loss, allowed.loss, f"a loss after changing {what} differs {how}", self.size)
+                _require(slope, allowed.gradient, f"the gradient after changing {what} differs {how}", self.size)
+            yield loss, slope
 
 
 def _losses_and_gradient(objective: Objective, batch: _Batch) -> list[Reference]:
-    return [t.numpy() for t in objective.losses_and_gradient(*batch.arguments(torch.float64))]
+    losses, gradient = objective.losses_and_gradient(*batch.arguments(torch.float64))
+    if not batch.tv_weight:
+        losses[:, -1] = 0
+    return [losses.numpy(), gradient.numpy()]
+
+
+def _compare_step(
+    graph: "_Graph",
+    batch: _Batch,
+    inputs: Mapping[str, Tensor],
+    objectives: tuple[Objective, Objective],
+    tolerance: Tolerance,
+    size: tuple[int, int],
+) -> None:
+    """Require that a step is its parts, one after the other.
+
+    The two objectives have weights as the graph stores them, and as they are.
+    """
+    state = example_state(batch.image, history=2)
+    in_float64, in_precision = graph.evaluate({**inputs, **state})
+    compared: tuple[tuple[Objective, Sequence[NDArray[np.floating]], Tolerance, str], ...] = (
+        (objectives[0], in_float64, EXACT, "in float64"),
+        (objectives[1], in_precision, tolerance, "in ONNX Runtime"),
+    )
+    for objective, outputs, allowed, how in compared:
+        before = descend(state["rows"], state["control"], state["bounds"])
+        losses, gradient = _losses_and_gradient(objective, replace(batch, image=before[0]))
+        expected = conclude(torch.from_numpy(losses), torch.from_numpy(gradient), *before, **state)
+        for name, right, own in zip(("rows", "report"), expected, outputs, strict=True):
+            _require(_relative(own, right.numpy()), allowed.gradient, f"the {name} of a step differ {how}", size)
 
 
 def _features(objective: Objective, image: Tensor, masks: list[Tensor]) -> list[Reference]:
@@ -204,10 +274,13 @@ class _Graph:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return cls(ReferenceEvaluator(_in_float64(onnx.load(path)), new_ops=[_Conv, _MaxPool]), session)
 
-    def evaluate(self, inputs: Sequence[Tensor]) -> tuple[list[Reference], list[NDArray[np.float32]]]:
-        """Outputs in float64, and those of ONNX Runtime, for inputs in their order."""
-        names = [i.name for i in self.measured.get_inputs()]
-        values = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+    @property
+    def inputs(self) -> list[str]:
+        return [each.name for each in self.measured.get_inputs()]
+
+    def evaluate(self, inputs: Mapping[str, Tensor]) -> tuple[list[Reference], list[NDArray[np.float32]]]:
+        """Outputs in float64, and those of ONNX Runtime, for those inputs that it has."""
+        values = {name: inputs[name].numpy() for name in self.inputs}
         exact = list(self.exact.run(None, values))
         return exact, list(self.measured.run(None, {name: value.astype(np.float32) for name, value in values.items()}))
 
@@ -256,27 +329,6 @@ class _MaxPool(OpRun):
 
 
 _MaxPool.__name__ = "MaxPool"
-
-
-def verify_functions(folder: Path, specs: Iterable[GraphSpec]) -> None:
-    """Compare graphs without weights with the functions that they were traced from, on random inputs.
-
-    Raises:
-        ExportError: an output differs by more than 1e-4 of its largest element.
-    """
-    rng = np.random.default_rng(0)
-    sizes = {"H": 33, "W": 38, "R": 6, "n": 1000}
-    for spec in specs:
-        shapes = {name: [sizes[d] if isinstance(d, str) else d for d in shape] for name, shape in spec.inputs.items()}
-        inputs = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-        session = onnxruntime.InferenceSession(folder / f"{spec.name}.onnx", providers=["CPUExecutionProvider"])
-        found = session.run(None, inputs)
-        expected = spec.function(*(torch.from_numpy(np.asarray(value)) for value in inputs.values()))
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        for name, mine, theirs in zip(spec.outputs, found, expected, strict=True):
-            error = float(np.abs(mine - theirs.numpy()).max() / theirs.abs().max())
-            if not error <= TOLERANCES["float32"].loss:
-                raise ExportError(f"graph {spec.name}: '{name}' is off by {error:.1e}; nothing was written")
 
 
 def _batches(objective: Objective, size: tuple[int, int], regions: bool, whole: bool) -> Iterator[_Batch]:

@@ -58,6 +58,7 @@ class TruncatedVGG:
         taps: names of the layers to read.
         weights: the pretrained weights.
         padding: one of `PADDINGS`, of the first layer.
+        pool_first: whether a ReLU before a max pooling is taken after it, where no tap reads it: of a quarter of the values.
         half: what layers compute in if their weights are float16: that; or float64, to say what is right. Features come
             out in the precision of the image all the same. None for weights as they are.
 
@@ -73,6 +74,7 @@ class TruncatedVGG:
         weights: Weights,
         *,
         padding: str = PADDINGS[0],
+        pool_first: bool = False,
         half: torch.dtype | None = None,
     ) -> None:
         if pooling not in POOLINGS:
@@ -86,6 +88,7 @@ class TruncatedVGG:
         self.layers = [layer for layer in layers(network) if layer <= deepest]
         self.pooling = pooling
         self.padding = padding
+        self.pool_first = pool_first and pooling == "max"
         self.weights = weights
         self.half = half
 
@@ -96,8 +99,6 @@ class TruncatedVGG:
         if self.half:
             x = (x / SHRINK).to(self.half)
         for block, index in self.layers:
-            if index == 1 and block > 1:
-                x = self._pool(x)
             weight, bias = self.weights.convolutions[block, index]
             if self.half:
                 weight, bias = weight.half().to(self.half), (bias / SHRINK).half().to(self.half)
@@ -106,8 +107,14 @@ class TruncatedVGG:
             else:
                 x = F.conv2d(x, weight, bias, padding=1)
             features[f"conv{block}_{index}"] = x
+            last = (block + 1, 1) in self.layers and (block, index + 1) not in self.layers
+            if last and self.pool_first and f"relu{block}_{index}" not in self.taps:
+                x = F.relu(self._pool(x))
+                continue
             x = F.relu(x)
             features[f"relu{block}_{index}"] = x
+            if last:
+                x = self._pool(x)
         taps = {name: features[name] for name in self.taps}
         return {name: tap.to(image.dtype) * SHRINK for name, tap in taps.items()} if self.half else taps
 

@@ -19,7 +19,7 @@ from ...runtime.engine.providers import installed_providers, precisions, probe, 
 from ...runtime.engine.sessions import ON_GPU, cuda_major
 from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError, WeightsError
 from ...runtime.files.cache import cache_dir
-from ...runtime.painting.agreement import check_agreement
+from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
 from .bundles import cached_bundle_path
@@ -146,7 +146,7 @@ def _report_trial(bundle: Bundle, host: Host, problems: list[NstbatchError]) -> 
     try:
         engine = Engine(bundle, host)
         if engine.provider != "cpu":
-            for found in check_agreement(engine, engine.precisions):
+            for found in check_agreement(engine, engine.precisions, FULL_TRIAL):
                 off = f"loss {found.loss:.1e}, gradient {found.gradient:.1e} off the CPU provider's"
                 _print("agreement", f"{engine.provider} in {found.precision}: {off}")
         targets = encode(engine, image)

@@ -163,22 +163,23 @@ _DEFAULTS = Settings()
 @option(
     "--overlap",
     type=click.IntRange(1, 64),
-    default=1,
-    help="Pictures painted at a time: with a GPU, it evaluates one while the CPU steps another's optimiser.",
+    help="Pictures painted at a time.  [default: 4 with CUDA at --size 256 and less; 1]",
 )
 @option(
-    "--lock-step", is_flag=True, help="Evaluate those that are painted at a time as one batch, where they have one shape."
+    "--lock-step/--no-lock-step",
+    default=None,
+    help="Evaluate those of one shape as one batch, where several are painted.  [default: small ones with CUDA]",
 )
 @option(
     "--vectors",
     type=click.Choice(VECTORS),
-    default="host",
-    help="Where the optimiser's vectors are: in this process, or with a GPU on it, so that no picture crosses over.",
+    default=AUTO,
+    help="Where L-BFGS keeps its vectors: in this process, or on the GPU, so that an evaluation is one run there.",
 )
 @option(
-    "--cuda-graphs",
-    is_flag=True,
-    help="Let CUDA capture an evaluation of each shape, and replay it: for small pictures.",
+    "--cuda-graphs/--no-cuda-graphs",
+    default=None,
+    help="Let CUDA capture each painting's step, and replay it.  [default: where CUDA holds the vectors]",
 )
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core of this host or container]")
 @option("-n", "--dry-run", is_flag=True, help="Print the plan and an estimate of time; paint nothing.")

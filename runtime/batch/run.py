@@ -22,6 +22,7 @@ from ..output.lock import hold
 from ..output.outputs import Outputs
 from ..output.runs import Run
 from ..output.shard import Shard
+from ..painting.agreement import FULL_TRIAL
 from ..painting.stylizer import NO_REGIONS, START, Facts, Stylizer
 from ..pictures.photo import Photo
 from ..pictures.styles import Styles, read_style
@@ -34,7 +35,7 @@ from ..planning.styles import StyleChoice
 from ..recipe.settings import INITS, Settings
 from ..stop import Stop
 from ..workers.choose import MakeEngine, StylizerFactory, WorkerChoice, make_painters, one_stylizer
-from ..workers.interface import Procedure
+from ..workers.interface import Painters, Procedure
 from ..workers.local import LocalPainters
 from .batch import Batch
 from .estimate import estimate
@@ -157,6 +158,7 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
                 outcome.stopped = stop.reason
             finally:
                 outcome.seconds = time.monotonic() - began
+                _note_failed_capture(painters, watcher)
     return outcome
 
 
@@ -211,6 +213,7 @@ def warm_up(job: Job, watcher: Watcher | None = None, step: Callable[[str], None
     planned = _planned(job, watcher)
     if planned is not None:
         plan, stylizer = planned
+        stylizer.agree(FULL_TRIAL)
         _announce_builds(plan, stylizer, watcher)
         evaluate_once(plan, stylizer, step)
 
@@ -296,15 +299,23 @@ def _planned(job: Job, watcher: Watcher) -> tuple[Plan, Stylizer] | None:
     facts = stylizer.facts
     _note_choices(job, facts, watcher)
     journals = prepared.journals(list(dict.fromkeys(item.root for item in prepared.items)), watcher)
-    plan, _ = prepared.plan(job, journals, facts, job.workers.overlap)
+    overlap, _ = job.workers.at_once(prepared.bundle.manifest.spec, facts)
+    plan, _ = prepared.plan(job, journals, facts, overlap)
     return plan, stylizer
 
 
 def _note_choices(job: Job, facts: Facts, watcher: Watcher) -> None:
     if job.host.provider == "auto":
-        watcher.note(f"provider: {facts.provider}")
+        watcher.note(f"provider: {facts.provider}{', which captures each step and replays it' if facts.captures else ''}")
     if facts.settings.precision != job.settings.precision:
         watcher.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
+
+
+def _note_failed_capture(painters: Painters, watcher: Watcher) -> None:
+    if isinstance(painters, LocalPainters) and isinstance(painters.stylizer, Stylizer):
+        why = painters.stylizer.engine.not_captured
+        if why is not None:
+            watcher.note(f"CUDA graphs: none, CUDA could not capture a step ({why}); --no-cuda-graphs does not try it")
 
 
 def _announce_builds(plan: Plan, stylizer: Stylizer, watcher: Watcher) -> None:

@@ -1,7 +1,7 @@
 """The bundle: the one thing that passes from the exporter to the runtime.
 
-A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx``, ``weights.bin``, the external data that
-both share, and graphs without weights, ``lbfgs_*.onnx``, for `DeviceVectors`. It can be copied to another host as it is.
+A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx``, other forms of the latter, and
+``weights.bin``, the external data that they share. It can be copied to another host as it is.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from ..files.reading import sha256_file
 from .network import CONVOLUTIONS, Tap
 
 FORMAT_VERSION = 3
-_REVISION = 1
+_REVISION = 2
 """Raised when bundles get graphs that a run can do without: those in the cache are then made anew."""
 
 MANIFEST = "manifest.json"
@@ -34,11 +34,29 @@ TVS = ("squares", "absolute", "normalised", "sums", "power")
 """Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
 same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
 
-ARITHMETIC = "lbfgs_"
-"""How the names of graphs begin that do the arithmetic of an optimiser."""
+GRADIENT = "gradient"
+"""The graph of losses and gradient, as traced, which any provider can run."""
 
 FOR_CPU = "gradient_cpu"
-"""The gradient graph in the operators that the CPU provider computes quickest; in float32 bundles."""
+"""The gradient in the operators that the CPU provider computes quickest; in float32 bundles."""
+
+FOR_GPU = "gradient_gpu"
+"""The gradient in the operators that GPUs compute quickest."""
+
+LEAN = "gradient_lean"
+"""The same for metrics that are the identity and no total variation: it has no inputs for these. Not with regions, whose
+metrics hold their shares."""
+
+STEP = "step"
+
+STEPS = {STEP: FOR_GPU, "step_lean": LEAN}
+"""Graphs of a whole step, by name, and the gradient in each: with what the optimizer computes before and after it, see
+`runtime.bundle.step`."""
+
+METRIC = "metric."
+"""How the names of the gradient graph's metrics begin."""
+
+TV_WEIGHT = "tv_weight"
 
 WIDE = 64 * 128
 """Input times output channels, from which on `FOR_CPU` transforms a convolution: below, that costs more than it saves."""
@@ -216,8 +234,8 @@ class Bundle:
     def id(self) -> str:
         """A sha256 over the files that decide pixels: equal bundles compute equal numbers.
 
-        An optimiser's arithmetic is left out, and the gradient in other operators: they change pixels by rounding only.
+        Other forms of the gradient are left out: they change pixels by rounding only.
         """
-        alike = (ARITHMETIC, FOR_CPU)
-        files = {name: digest for name, digest in self.manifest.files.items() if not name.startswith(alike)}
+        alike = {f"{graph}.onnx" for graph in (FOR_CPU, FOR_GPU, LEAN, *STEPS)}
+        files = {name: digest for name, digest in self.manifest.files.items() if name not in alike}
         return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,10 @@
 """Arrays that stay on the device between evaluations, and graphs that are run on them."""
 
-from collections.abc import Mapping
+import contextlib
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -55,15 +58,16 @@ class Buffer:
     def part(self, index: int) -> "Buffer":
         """The part at an index of the first dimension, in the same memory."""
         shape = self.shape[1:]
-        return Buffer(self.place, shape, self.pointer + 4 * index * int(np.prod(shape)), self._whole)
+        return Buffer(self.place, shape, self.pointer + 4 * index * prod(shape), self._whole)
 
     def reshape(self, shape: tuple[int, ...]) -> "Buffer":
         """The same memory in another shape, of as many elements."""
         return Buffer(self.place, shape, self.pointer, self._whole)
 
     def read(self) -> Array:
-        """A copy on the host; not of a part."""
-        return np.array(self._whole.numpy()).reshape(self.shape)
+        """A copy on the host. Of a part, too, though from a GPU the whole comes over."""
+        first = (self.pointer - self._whole.data_ptr()) // 4
+        return np.array(self._whole.numpy().reshape(-1)[first : first + prod(self.shape)]).reshape(self.shape)
 
     def write(self, array: Array) -> None:
         """Take on an array's elements; not in a part. ONNX Runtime checks their number, and not their type."""
@@ -71,57 +75,88 @@ class Buffer:
 
 
 class BoundGraph:
-    """A graph with some inputs that are copied to the device once, and others that are written there in place.
+    """A graph whose inputs and outputs stay where they are from run to run: binding takes longer than a small kernel.
 
     Args:
         session: of ONNX Runtime.
         place: where it computes.
-        fixed: inputs by name that stay as they are.
+        fixed: inputs by name that are copied there once.
+        options: ONNX Runtime's RunOptions.
+        capture: number of the graph of CUDA's that is captured for it, and released with it; None for none. It is to be run
+            by one thread then, with the same buffers each time.
     """
 
-    def __init__(self, session: Any, place: Place, fixed: Mapping[str, Array]) -> None:
+    def __init__(
+        self,
+        session: Any,
+        place: Place,
+        fixed: Mapping[str, Array],
+        options: Any = None,
+        capture: int | None = None,
+    ) -> None:
+        self.capture = capture
+        if capture is not None:
+            weakref.finalize(self, _release, session, capture)
         self._session = session
         self._place = place
+        self._options = options
         self._binding = session.io_binding()
-        self._outputs = [output.name for output in session.get_outputs()]
+        self._bound: dict[str, Buffer] = {}
+        self._outputs = {output.name: tuple(output.shape) for output in session.get_outputs()}
         self._held: dict[str, Buffer] = {}
         for name, value in fixed.items():
             self._write(name, value)
 
-    def __call__(
-        self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None, options: Any = None
-    ) -> list[Array]:
+    def __call__(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
         """Outputs, on the host, in the order of the graph, but for those that are kept.
 
         Args:
             changing: the other inputs; an array keeps the shape that it has at the first call.
             kept: where on the device to write some outputs.
-            options: ONNX Runtime's RunOptions.
         """
         for name, value in changing.items():
             if isinstance(value, Buffer):
-                self._binding.bind_input(*_described(name, value))
+                self._bind(self._binding.bind_input, name, value)
             else:
                 self._write(name, value)
         kept = kept or {}
-        for name in self._outputs:
-            if name in kept:
-                self._binding.bind_output(*_described(name, kept[name]))
-            else:
-                self._binding.bind_output(name, "cpu")
-        self._session.run_with_iobinding(self._binding, options)
-        values = zip(self._outputs, self._binding.get_outputs(), strict=True)
-        # A copy: what `numpy` gives of a value on the host is the value's own memory.
-        return [np.array(value.numpy()) for name, value in values if name not in kept]
+        read = {name: self._held_output(name, shape) for name, shape in self._outputs.items() if name not in kept}
+        for name, buffer in kept.items():
+            self._bind(self._binding.bind_output, name, buffer)
+        self._session.run_with_iobinding(self._binding, self._options)
+        return [self._value(name) if buffer is None else buffer.read() for name, buffer in read.items()]
 
     def _write(self, name: str, value: Array) -> None:
         if name in self._held:
             self._held[name].write(value)
         else:
             self._held[name] = held = self._place.put(value)
-            self._binding.bind_input(*_described(name, held))
+            self._bind(self._binding.bind_input, name, held)
+
+    def _held_output(self, name: str, shape: tuple[int | str, ...]) -> Buffer | None:
+        """Where an output of a known shape goes; None where ONNX Runtime is to make room for it."""
+        if not all(isinstance(size, int) for size in shape):
+            self._binding.bind_output(name, "cpu")
+            self._bound.pop(name, None)
+            return None
+        if name not in self._held:
+            self._held[name] = self._place.empty(shape)  # type: ignore[arg-type]
+        self._bind(self._binding.bind_output, name, self._held[name])
+        return self._held[name]
+
+    def _value(self, name: str) -> Array:
+        position = list(self._outputs).index(name)
+        # A copy: what `numpy` gives of a value on the host is the value's own memory.
+        return np.array(self._binding.get_outputs()[position].numpy())
+
+    def _bind(self, bind: Callable[..., None], name: str, buffer: Buffer) -> None:
+        if self._bound.get(name) is not buffer:
+            place = buffer.place
+            bind(name, place.kind, place.number, np.float32, list(buffer.shape), buffer.pointer)
+            self._bound[name] = buffer
 
 
-def _described(name: str, buffer: Buffer) -> tuple[Any, ...]:
-    """What ONNX Runtime's ``bind_input`` and ``bind_output`` take."""
-    return name, buffer.place.kind, buffer.place.number, np.float32, list(buffer.shape), buffer.pointer
+def _release(session: Any, capture: int) -> None:
+    # Older versions cannot; then it goes with the session.
+    with contextlib.suppress(Exception):
+        session.release_captured_graph(capture)

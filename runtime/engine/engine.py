@@ -5,18 +5,17 @@ from contextlib import contextmanager
 from math import prod
 from typing import Any, Protocol
 
-import numpy as np
-
 from ..bundle.memory import evaluation_bytes, transformed_bytes
-from ..bundle.spec import ARITHMETIC, FOR_CPU, Bundle
+from ..bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, Bundle
 from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
-from ..recipe.provider import Precision, Provider
+from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.size import Size
 from ..stop import DroppedError
 from .binding import Array, BoundGraph, Buffer, Place
-from .cuda_graphs import CapturedGraph
+from .capture import Captures
+from .forms import form_for
 from .host import Host
-from .providers import OnnxRuntime, thread_count
+from .providers import OnnxRuntime, shared_stream, thread_count
 from .session_cache import SessionCache
 from .sessions import ON_GPU, STATIC, import_onnxruntime
 from .tensorrt import EngineCache, Profile, cache_options, make_profiles
@@ -43,6 +42,7 @@ class Engine:
         provider: the provider that was obtained, a key of `PROVIDERS`.
         precisions: those that it computes in, the quickest last; of an fp16 bundle, that.
         device: number of the GPU; 0 where there is none.
+        holds_vectors: whether L-BFGS's vectors are to be in ``place``, and a step is one run.
         place: the device, as ONNX Runtime calls it.
 
     Raises:
@@ -66,6 +66,9 @@ class Engine:
         if host.cuda_graphs and self.provider != Provider.CUDA:
             raise UsageError(f"CUDA graphs take provider 'cuda', and not '{self.provider}'")
         self.device = host.device or 0
+        self.holds_vectors = host.vectors == "device" or (host.vectors == AUTO and self.provider == Provider.CUDA)
+        if host.vectors == "device" and self.provider not in (Provider.CPU, Provider.CUDA):
+            raise UsageError(f"vectors on the device take provider 'cuda' or 'cpu', and not '{self.provider}'")
         of_bundle = bundle.manifest.spec.precision
         self.precisions = onnxruntime.precisions(self.provider) if of_bundle == Precision.FLOAT32 else (of_bundle,)
         self._profiles: list[Profile] = []
@@ -78,9 +81,10 @@ class Engine:
         self._spare = None if memory is None else _SPARE * memory
         self._transformed = self._for_cpu_bytes()
         self._sessions = SessionCache(None if memory is None else round(_SHARE * (memory - self._transformed)))
-        self._still = self._bind_still()
         self._cancelled = False
-        self._options = import_onnxruntime().RunOptions()
+        self._options, self._step_options = _run_options(waits=True), _run_options(waits=False)
+        self._stream = shared_stream(self.device) if self.provider == Provider.CUDA else None
+        self._captures = Captures(self.provider == Provider.CUDA and self.holds_vectors and host.cuda_graphs is not False)
 
     def run(self, graph: str, feeds: Mapping[str, Array], precision: str = "float32") -> list[Array]:
         """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
@@ -90,34 +94,54 @@ class Engine:
             EvaluationError: ONNX Runtime could not compute them for another reason.
             DroppedError: `cancel` was called.
         """
+        form, inputs = form_for(self.provider, self.bundle, graph, feeds)
         with self._evaluating(graph):
-            return list(self._session(graph, feeds, precision).run(None, dict(feeds), self._options))
+            return list(self._session(form, inputs, precision).run(None, dict(inputs), self._options))
 
     def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
-        """`run` as a function of the inputs that change; where they are used, on a GPU, the ``fixed`` ones are copied once.
+        """`run` as a function of the inputs that change; on a GPU, and of a step, the ``fixed`` ones are copied once.
 
-        Its inputs keep their shapes, it is to be called by one thread at a time, and it raises what `run` raises.
+        Its inputs keep their shapes, it is to be called by one thread, and it raises what `run` raises.
         """
+        graph, fixed = form_for(self.provider, self.bundle, graph, fixed)
+        if graph not in STEPS and self.provider not in ON_GPU:
+            return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
         bound: list[BoundGraph] = []
 
-        def replay(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
-            with self._evaluating(graph):
-                if self._cancelled:
-                    raise DroppedError
-                return self._session(graph, {**fixed, **changing}, precision)(fixed, changing, kept)  # type: ignore[no-any-return]
+        def run(
+            changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None, capture: int | None
+        ) -> list[Array]:
+            if not bound:
+                session = self._session(graph, {**fixed, **changing}, precision, captured=capture is not None)
+                bound.append(BoundGraph(session, self.place, fixed, self._options_for(graph, capture), capture))
+            return bound[0](changing, kept)
 
         def evaluate(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
             with self._evaluating(graph):
-                if not bound:
-                    session = self._session(graph, {**fixed, **changing}, precision)
-                    bound.append(BoundGraph(session, self.place, fixed))
-                return bound[0](changing, kept, self._options)
+                if self._cancelled:
+                    raise DroppedError
+                capture = bound[0].capture if bound else self._captures.take() if graph in STEPS else None
+                try:
+                    return run(changing, kept, capture)
+                except Exception as error:
+                    if capture is None or _is_out_of_memory(error):
+                        raise
+                    # A step that failed has written nothing that the next one reads.
+                    self._captures.give_up(first_line(error))
+                    bound.clear()
+                    return run(changing, kept, None)
 
-        if self.host.cuda_graphs and graph == "gradient":
-            return replay
-        if self.provider in ON_GPU or self.host.vectors == "device" or self.host.cuda_graphs:
-            return evaluate
-        return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
+        return evaluate
+
+    def _options_for(self, graph: str, capture: int | None) -> Any:
+        """ONNX Runtime's RunOptions."""
+        # On a stream of its own, what is read next would not wait for the run.
+        waits = self.provider != Provider.CPU and self._stream is None
+        if capture is not None:
+            options = _run_options(waits=waits)
+            options.add_run_config_entry("gpu_graph_id", str(capture))
+            return options
+        return self._options if waits or graph not in STEPS else self._step_options
 
     @contextmanager
     def _evaluating(self, graph: str) -> Iterator[None]:
@@ -131,30 +155,28 @@ class Engine:
                 raise DroppedError from None
             # After running out of memory a session may stay broken, and its arena keeps what it has: all are rebuilt.
             self._sessions.clear()
-            self._still = self._bind_still()
             kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
-    def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str) -> Any:
-        """A session of one shape where the provider is quicker so, and of any shape elsewhere; captured, if graphs are."""
+    def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str, *, captured: bool = False) -> Any:
+        """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
         sizes, provider = {}, self.provider
-        if graph != "gradient":
+        if graph not in _GRADIENTS:
             # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
             provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
-        elif self.static or self.host.cuda_graphs:
-            sizes = _dimensions(feeds)
+        elif self.static or graph in STEPS:
+            sizes = dimensions(feeds)
         profile = None
         if provider == "tensorrt":
             profile = self._profile(Size(sizes["W"], sizes["H"]), precision)
             if not profile.static:
                 sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
-        captured = self.host.cuda_graphs and graph == "gradient"
-        if graph == "gradient" and self._for_cpu(feeds):
+        if graph == GRADIENT and self._for_cpu(feeds):
             graph = FOR_CPU
         regions = sizes.get("R", 0)
 
         def make() -> Any:
-            session = self._onnxruntime.make_session(
+            return self._onnxruntime.make_session(
                 str(self.bundle.graph(graph)),
                 provider,
                 self.threads,
@@ -163,12 +185,12 @@ class Engine:
                 dimensions=sizes,
                 tensorrt_options=self._tensorrt_options(precision, profile, regions) if profile else None,
                 cuda_graphs=captured,
+                stream=self._stream,
             )
-            return CapturedGraph(session, self.place, sizes, self._copy) if captured else session
 
         pixels = profile.high.pixels if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
-        return self._sessions.get((graph, precision, profile, *sizes.values()), size, make)
+        return self._sessions.get((graph, precision, profile, captured, *sizes.values()), size, make)
 
     def _for_cpu(self, feeds: Mapping[str, Array | Buffer]) -> bool:
         """Whether the graph for the CPU is the quicker one, for images from a size on; and there is memory for it.
@@ -177,7 +199,7 @@ class Engine:
         """
         if not self._transformed or prod(feeds["image"].shape[2:]) < _FOR_CPU_PIXELS:
             return False
-        sizes = _dimensions(feeds)
+        sizes = dimensions(feeds)
         need = evaluation_bytes(self.bundle.manifest.spec, prod(sizes[name] for name in "NHW"), sizes.get("R", 0))
         return self._spare is None or need <= self._spare
 
@@ -187,16 +209,6 @@ class Engine:
             return 0
         size = transformed_bytes(self.bundle.manifest.spec)
         return size if self._spare is None or size <= self._spare else 0
-
-    def _bind_still(self) -> Evaluate:
-        return self.bind(f"{ARITHMETIC}move", {})
-
-    def _copy(self, source: Buffer, target: Buffer) -> None:
-        """Copy on the device, by moving not at all; ONNX Runtime's own copy goes over the host."""
-        flat = (prod(source.shape),)
-        there = source.reshape(flat)
-        still = {"part": np.zeros((), np.float32), "bounds": np.array([-np.inf, np.inf], np.float32)}
-        self._still({"x": there, "step": there, **still}, {"trial": target.reshape(flat)})
 
     def _profile(self, size: Size, precision: str) -> Profile:
         """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for."""
@@ -222,6 +234,16 @@ class Engine:
         """
         free = self._onnxruntime.free_memory(self.provider, self.device)
         return None if free is None else free - self._transformed
+
+    @property
+    def captures(self) -> bool:
+        """Whether CUDA captures steps: all are then to be taken by one thread."""
+        return bool(self._captures)
+
+    @property
+    def not_captured(self) -> str | None:
+        """Why CUDA could not capture a step, so that steps are run without; None if nothing went wrong."""
+        return self._captures.failure
 
     @property
     def static(self) -> bool:
@@ -252,8 +274,11 @@ class Engine:
         The CPU provider ends within a layer; OpenVINO, to which a graph is one node, ends it as usual.
         """
         self._cancelled = True
-        self._options.terminate = True
+        self._options.terminate = self._step_options.terminate = True
 
+
+_GRADIENTS = (GRADIENT, FOR_GPU, LEAN, *STEPS)
+"""Graphs of the gradient that `_session` is asked for."""
 
 _SPARE = 0.25
 """Of the memory, for transformed kernels; and for an evaluation with them."""
@@ -265,7 +290,15 @@ _SHARE = 0.5
 """Of the memory, for sessions of several shapes; one picture may take more."""
 
 
-def _dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
+def _run_options(*, waits: bool) -> Any:
+    """ONNX Runtime's RunOptions: whether the host waits for the device at the end of a run."""
+    options = import_onnxruntime().RunOptions()
+    if not waits:
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    return options
+
+
+def dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
     """Sizes of the free dimensions of the gradient graph, by the names they have there."""
     sizes: dict[str, int] = {}
     for name, value in feeds.items():
@@ -278,6 +311,10 @@ def _dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
                 sizes["R"] = value.shape[1]
         elif kind in ("gram", "metric"):
             sizes[f"{kind}_N"] = value.shape[0]
+        elif kind == "rows":
+            sizes |= dict(zip(("N", "Q", "H", "W"), (*value.shape[:2], *value.shape[3:]), strict=True))
+        elif kind == "control":
+            sizes[kind] = value.shape[1]
     return sizes
 
 

@@ -22,8 +22,8 @@ class Host:
             the first of `CANDIDATES` that starts.
         threads: threads of the CPU, at most and by default one for each core this process may use.
         device: number of the GPU; None for the first, or none.
-        vectors: one of `VECTORS`: where the optimizer's vectors are to be.
-        cuda_graphs: whether CUDA captures each size's gradient once and replays it; by one thread at a time, then.
+        vectors: one of `VECTORS`: where L-BFGS's vectors are to be.
+        cuda_graphs: whether CUDA captures each painting's step once and replays it; None where it can.
         cache: folder for style sets and TensorRT's engines; None keeps them in memory, or not at all.
 
     Raises:
@@ -34,12 +34,14 @@ class Host:
     threads: int | None = None
     device: int | None = None
     vectors: str = VECTORS[0]
-    cuda_graphs: bool = False
+    cuda_graphs: bool | None = None
     cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.vectors not in VECTORS:
             raise UsageError(f"vectors '{self.vectors}' is not known; choose one of: {', '.join(VECTORS)}")
+        if self.cuda_graphs and self.vectors == "host":
+            raise UsageError("CUDA graphs are captured of steps with vectors on the device; leave out --vectors host")
 
 
 _ADDRESSES_PER_BYTE = 1.7

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ProviderError
 from ..recipe.provider import AUTO, PROVIDER_CHOICES, Precision, Provider
-from .cuda import CudaHost, free_memory, reasons
+from .cuda import CudaHost, free_memory, new_stream, reasons
 from .host import Host, available_cores, memory_limit
 from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
 
@@ -74,13 +74,26 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
     raise errors[-1]
 
 
-def probe(provider: str, device: int = 0) -> None:
-    """Build a session on a provider, a key of `PROVIDERS`, and run it.
+def shared_stream(device: int) -> int | None:
+    """The address of a stream of CUDA's that all sessions can compute on; None if there is none."""
+    stream = new_stream(device)
+    if stream is None:
+        return None
+    try:
+        probe(Provider.CUDA, device, stream)
+    except ProviderError:
+        return None
+    return stream
+
+
+def probe(provider: str, device: int = 0, stream: int | None = None) -> None:
+    """Build a session on a provider, a key of `PROVIDERS`, and run it; on a stream, if one is given.
 
     Raises:
         ProviderError: it does not start or does not add.
     """
-    (result,) = make_session(_PROBE, provider, threads=1, device=device).run(None, {"x": np.ones(1, np.float32)})
+    session = make_session(_PROBE, provider, threads=1, device=device, stream=stream)
+    (result,) = session.run(None, {"x": np.ones(1, np.float32)})
     if result[0] != 2:
         raise ProviderError(f"provider '{provider}' computes 1 + 1 = {result[0]}; reinstall onnxruntime")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ProviderError, first_line
 from ..recipe.provider import Provider
-from .cuda import reasons
+from .cuda import preload_tensorrt, reasons
 
 PROVIDERS: dict[str, str] = {
     Provider.CPU: "CPUExecutionProvider",
@@ -42,6 +42,7 @@ def make_session(
     dimensions: Mapping[str, int] | None = None,
     tensorrt_options: Mapping[str, str] | None = None,
     cuda_graphs: bool = False,
+    stream: int | None = None,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
 
@@ -54,6 +55,7 @@ def make_session(
         dimensions: sizes of the graph's free dimensions by name, where they are known.
         tensorrt_options: more options of TensorRT.
         cuda_graphs: whether CUDA may capture the graph.
+        stream: address of a stream of CUDA's to compute on; None for one of its own.
 
     Raises:
         ProviderError: the provider is not installed, or does not start.
@@ -67,7 +69,7 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, tensorrt_options, cuda_graphs=cuda_graphs)
+    chain = provider_chain(provider, precision, device, tensorrt_options, cuda_graphs=cuda_graphs, stream=stream)
     if provider == "openvino":
         options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
         chain = []
@@ -80,6 +82,8 @@ def make_session(
         # interactive use, and stdout may carry events.
         with contextlib.redirect_stdout(io.StringIO()):
             ort.preload_dlls()
+        if provider == Provider.TENSORRT:
+            preload_tensorrt()
     try:
         # Its own fallback would print to stdout, and hide the reason.
         session = ort.InferenceSession(model, options, providers=chain, enable_fallback=False)
@@ -99,6 +103,7 @@ def provider_chain(
     tensorrt_options: Mapping[str, str] | None = None,
     *,
     cuda_graphs: bool = False,
+    stream: int | None = None,
 ) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
 
@@ -108,6 +113,7 @@ def provider_chain(
         device: number of the GPU.
         tensorrt_options: see `make_session`.
         cuda_graphs: see there.
+        stream: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
     if provider not in ON_GPU:
@@ -125,6 +131,7 @@ def provider_chain(
             # An arena that doubles takes twice what an estimate of memory can know of.
             "arena_extend_strategy": "kSameAsRequested",
             **({"enable_cuda_graph": "1"} if cuda_graphs else {}),
+            **({"user_compute_stream": str(stream)} if stream is not None else {}),
         },
     )
     if provider == "cuda":

@@ -5,12 +5,12 @@ from functools import partial
 from ..engine.engine import Engine
 from ..pictures.pixels import Pixels
 from ..recipe.settings import Settings
-from .device_vectors import DeviceVectors
 from .first_order import FIRST_ORDER
 from .host_vectors import HostVectors
 from .interface import Optimizer, Rate
 from .lbfgs import LBFGS
 from .preconditioner import FrequencyPreconditioner
+from .step_vectors import StepVectors
 
 RANGE = (0.0, 255.0)
 """Of pixels. An optimum without bounds lies far outside of it, and loses most of what was gained when it is cut off."""
@@ -29,5 +29,5 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
         rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
         return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
     preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
-    vectors = partial(DeviceVectors, engine) if engine.host.vectors == "device" else HostVectors
+    vectors = partial(StepVectors, engine.place) if engine.holds_vectors else HostVectors
     return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=vectors)

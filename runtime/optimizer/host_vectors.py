@@ -45,6 +45,7 @@ class HostVectors:
         self._difference: Vector = np.empty_like(self.x)
         self._step: Vector = np.empty_like(self.x)
         self._trial: Vector = self.x.copy()
+        self._part = 1.0
         # The filled part is one contiguous block for BLAS.
         self._rows = np.zeros((2 * history, self.x.size), np.float32)
 
@@ -128,10 +129,17 @@ class HostVectors:
                 np.clip(np.add(x, step, out=trial), *self._bounds, out=trial)
                 np.subtract(trial, x, out=step)
             slope += float(step @ gradient)
+        self._part = 1.0
         return slope
+
+    def descent(self, gradient: Vector) -> float:
+        """Inner product of the step with the gradient that is held."""
+        del gradient
+        return inner(self._step, self._gradient)
 
     def move(self, part: float) -> None:
         """Make the trial point that of a part of the step."""
+        self._part = part
         np.multiply(self._step, np.float32(part), out=self._trial)
         self._trial += self.x
         if self._bounds is not None:
@@ -143,10 +151,12 @@ class HostVectors:
 
     def state(self, rows: int) -> dict[str, NDArray[Any]]:
         """The arrays that `restore` needs, by name; they are not copied."""
-        return {"rows": self._rows[:rows], **self._named()}
+        return {"rows": self._rows[:rows], "part": np.array(self._part), **self._named()}
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, state: Mapping[str, NDArray[Any]], scale: float) -> None:
         """Take on a `state`, by copying into the arrays that are there."""
+        del scale
+        self._part = float(state["part"])
         self._rows[: len(state["rows"])] = state["rows"]
         for name, vector in self._named().items():
             vector[:] = state[name]

@@ -35,8 +35,8 @@ _COSINE = 1e-6
 """A curvature pair enters the history when cos(s, y) exceeds this; with less, rounding decides its sign."""
 
 
-_SCALARS = ("loss", "evaluations", "iterations", "_scale", "_starting")
-_SEARCH = ("step", "accepted", "_left", "_slope", "_good")
+_SCALARS = ("loss", "evaluations", "iterations", "_scale", "_starting", "_plain")
+_SEARCH = ("step", "accepted", "slope", "_left", "_good")
 """What a state holds besides vectors, of the optimiser and of its line search. JSON keeps every bit of a float."""
 
 
@@ -96,6 +96,8 @@ class LBFGS:
         self.status = Status.RUNNING
         self._starting = True
         """Whether the point asked for is x itself, from which to start."""
+        self._plain = False
+        """Whether the step goes along the gradient itself."""
         self._first_step = first_step
         self._rules = search
         self._vectors = vectors(x0, history, precondition, bounds)
@@ -135,6 +137,11 @@ class LBFGS:
             self._start(loss, gradient)
             return
         search = self._search
+        if search.slope is None:
+            search.slope = self._vectors.descent(gradient)
+            if not -math.inf < search.slope < 0:
+                self._go_otherwise()
+                return
         slope = self._vectors.slope(gradient) * self._scale
         if math.isfinite(loss) and math.isfinite(slope):
             search.tell((loss - self.loss) * self._scale, slope)
@@ -180,7 +187,7 @@ class LBFGS:
         for name in _SCALARS:
             setattr(self, name, scalars[name])
         self._search.restore(json.loads(str(state["search"])))
-        self._vectors.restore(state)
+        self._vectors.restore(state, self._scale)
         self._history.restore(state)
 
     def _start(self, loss: float, gradient: Any) -> None:
@@ -208,29 +215,37 @@ class LBFGS:
         vectors, history = self._vectors, self._history
         if vectors.stationary:
             self.status = Status.CONVERGED
-            return
-        slope = math.nan
-        if len(history):
+        elif len(history):
             products = vectors.products(history.rows, difference=history.fresh)
-            slope = vectors.descend(history.direction(products), None)
-        if not (math.isfinite(slope) and slope < 0):
-            # No history; or rounding has spoilt it, or too much of the step led out of the bounds.
-            history.clear()
-            slope = vectors.descend(Combination(), self._first_step)
-        if slope >= 0:
-            # Bounds can turn P·gradient uphill, but not the gradient.
-            slope = vectors.descend(None, self._first_step)
-        if slope >= 0:
-            self._stall()
+            self._go(vectors.descend(history.direction(products), None), plain=False)
+        else:
+            self._go(vectors.descend(Combination(), self._first_step), plain=False)
+
+    def _go(self, slope: float | None, *, plain: bool) -> None:
+        """Begin a line search, where the step descends or where that is not known yet."""
+        self._plain = plain
         self._search = _LineSearch(self._rules, slope)
+        if slope is not None and not -math.inf < slope < 0:
+            self._go_otherwise()
+
+    def _go_otherwise(self) -> None:
+        """Go on from x, where the step does not descend or leads nowhere."""
+        if len(self._history):
+            # Rounding has spoilt it, or too much of the step led out of the bounds.
+            self._history.clear()
+            self._proceed()
+        elif not self._plain:
+            # Bounds can turn P·gradient uphill, but not the gradient.
+            self._go(self._vectors.descend(None, self._first_step), plain=True)
+        else:
+            self._stall()
 
     def _restart(self) -> None:
-        """The line search found nothing: try the gradient itself, and stop when that was it already."""
-        if not len(self._history):
+        """The line search found nothing: try without history, and stop when that was it already."""
+        if len(self._history):
+            self._go_otherwise()
+        else:
             self._stall()
-            return
-        self._history.clear()
-        self._proceed()
 
     def _stall(self) -> None:
         self.status = Status.STALLED
@@ -238,14 +253,20 @@ class LBFGS:
 
 
 class _LineSearch:
-    """A step t along a direction with phi(t) = loss(x + t·direction) - loss(x), given phi(t) and its slope."""
+    """A step t along a direction with phi(t) = loss(x + t·direction) - loss(x), given phi(t) and its slope.
 
-    def __init__(self, rules: SearchRules, slope: float = -1.0) -> None:
+    Attributes:
+        step: t, the next to try.
+        accepted: whether it is taken.
+        slope: of phi at 0, negative; None if it is not known yet.
+    """
+
+    def __init__(self, rules: SearchRules, slope: float | None = None) -> None:
         self.step = 1.0
         self.accepted = False
+        self.slope = slope
         self._rules = rules
         self._left = rules.trials
-        self._slope = slope
         self._good: tuple[float, float] | None = None
         """The step with the lowest phi among those of sufficient decrease, and its phi."""
 
@@ -260,8 +281,9 @@ class _LineSearch:
 
     def tell(self, value: float, slope: float) -> None:
         """Take phi and its slope at `step`; then either `accepted` is true or `step` is the next to try."""
+        assert self.slope is not None, "it is told before"
         self._left -= 1
-        sufficient = value <= self._rules.decrease * self.step * self._slope
+        sufficient = value <= self._rules.decrease * self.step * self.slope
         if self._good is not None:
             good_step, good_value = self._good
             # A second look was meant to improve on a step that was good enough; where it did not, that one stands.
@@ -270,18 +292,18 @@ class _LineSearch:
             else:
                 self.step = good_step
         elif sufficient:
-            if abs(slope) <= -self._rules.curvature * self._slope or self._left < 2:
+            if abs(slope) <= -self._rules.curvature * self.slope or self._left < 2:
                 self.accepted = True
             else:
                 self._good = (self.step, value)
                 # Zero of the slope's secant: the minimum, if phi is a quadratic.
-                bend = slope - self._slope
-                factor = -self._slope / bend if bend > 0 else self._rules.stretch
+                bend = slope - self.slope
+                factor = -self.slope / bend if bend > 0 else self._rules.stretch
                 self.step *= min(max(factor, 0.1), self._rules.stretch)
         else:
             # Minimum of the parabola through phi(0) = 0, its slope, and phi(step).
-            bend = value - self._slope * self.step
-            self._shrink(-0.5 * self._slope * self.step / bend if bend > 0 else 0.1)
+            bend = value - self.slope * self.step
+            self._shrink(-0.5 * self.slope * self.step / bend if bend > 0 else 0.1)
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SEARCH}

@@ -1,7 +1,7 @@
 """The vectors of L-BFGS and the arithmetic on them: what takes memory and time, apart from what decides.
 
 `LBFGS` sees losses, inner products and step lengths alone. So its vectors can lie in this process's memory, `HostVectors`,
-or where the objective is evaluated, `DeviceVectors`.
+or where the objective is evaluated, `StepVectors`.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Vectors(Protocol):
         ...
 
     def magnitude(self, gradient: Any) -> float:
-        """Largest absolute value; not finite if an element is not."""
+        """A norm, of whatever kind; not finite if an element is not."""
         ...
 
     def begin(self, gradient: Any, scale: float) -> None:
@@ -75,7 +75,7 @@ class Vectors(Protocol):
         """Inner products of the first ``rows`` rows with the gradient and, if asked for, the last y: ``[2m]`` each."""
         ...
 
-    def descend(self, direction: Combination | None, length: float | None) -> float:
+    def descend(self, direction: Combination | None, length: float | None) -> float | None:
         """Make minus the direction the step, as far as the bounds let it, and its end the trial point.
 
         Args:
@@ -83,8 +83,12 @@ class Vectors(Protocol):
             length: root mean square to give it first; None leaves it.
 
         Returns:
-            Inner product of step and gradient.
+            Inner product of step and gradient; None where it is known only with the evaluation, by `descent`.
         """
+        ...
+
+    def descent(self, gradient: Any) -> float:
+        """Inner product of the step with the gradient that is held, where ``gradient`` is that at the step's end."""
         ...
 
     def move(self, part: float) -> None:
@@ -99,6 +103,6 @@ class Vectors(Protocol):
         """What `restore` needs, by name, with the first ``rows`` rows of the history; not copied where that can be."""
         ...
 
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take on a `state` of vectors with the same arguments."""
+    def restore(self, state: Mapping[str, NDArray[Any]], scale: float) -> None:
+        """Take on a `state` of vectors with the same arguments, and the scale that its gradients have."""
         ...

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.engine import Engine
 from ..optimizer.choose import make_optimizer
+from ..optimizer.step_vectors import StepRequest
 from ..pictures.pixels import Pixels
 from ..pictures.regions import Guidance
 from ..recipe.settings import Settings
@@ -94,7 +95,8 @@ class Level:
             self._objective = self._make_objective()
             # bfloat16 bends a curvature pair by less than a photo's own kinks do; another metric makes it another function.
             self._optimiser.rebase(forget=self._phases[self._index].damping != before.damping)
-        return self._objective, self._optimiser.ask().reshape(self._shape)
+        point = self._optimiser.ask()
+        return self._objective, point if isinstance(point, StepRequest) else point.reshape(self._shape)
 
     def tell(self, evaluated: Evaluated, seconds: float) -> None:
         """Take what was asked for, which took so long.

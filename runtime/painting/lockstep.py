@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.binding import Array
-from ..engine.engine import Evaluate
+from ..bundle.spec import GRADIENT, STEP
+from ..engine.binding import Buffer
+from ..optimizer.step_vectors import StepRequest, gather
 from .objective import Evaluated, Objective
 from .painting import Painting, Progress
 
@@ -24,7 +25,7 @@ class _Asked:
     painting: Painting
     step: "Future[Progress]"
     objective: Objective
-    point: Array
+    point: Any
 
 
 class LockStep:
@@ -76,26 +77,46 @@ class LockStep:
                 _tell(asked, evaluated, time.perf_counter() - began)
 
     def _together(self, group: list[_Asked]) -> list[Evaluated]:
-        objectives = [asked.objective for asked in group]
-        if self._joint is None or self._joint.objectives != objectives:
-            self._joint = _Joint(objectives)
+        if self._joint is None or not self._joint.is_of(group):
+            self._joint = _Joint(group)
         return self._joint([asked.point for asked in group])
 
 
 class _Joint:
-    """Objectives of one shape and style as one graph's."""
+    """Objectives of one shape and style as one graph's; with their vectors, where these are on a device."""
 
-    def __init__(self, objectives: list[Objective]) -> None:
-        self.objectives = objectives
+    def __init__(self, group: list[_Asked]) -> None:
+        self._objectives = objectives = [asked.objective for asked in group]
         first = objectives[0]
         # Of one style, all have the same Gram matrices; not where the style takes on each photo's colours.
         own = [name for name in first.fixed if name.startswith(("content.", "mask.")) or not _shared(name, objectives)]
         fixed = first.fixed | {name: np.concatenate([each.fixed[name] for each in objectives]) for name in own}
-        self._bound: Evaluate = first.engine.bind("gradient", fixed, first.precision)
+        points = [asked.point for asked in group]
+        self._rows: Buffer | None = None
+        if isinstance(points[0], StepRequest):
+            self._rows = gather(points, first.engine.place)
+            self._places = [point.vectors.rows for point in points]
+            self._bound = first.engine.bind(STEP, {**fixed, **points[0].vectors.constants}, first.precision)
+        else:
+            self._bound = first.engine.bind(GRADIENT, fixed, first.precision)
+
+    def is_of(self, group: list[_Asked]) -> bool:
+        """Whether it is of these, with their vectors where they are."""
+        if [asked.objective for asked in group] != self._objectives:
+            return False
+        return self._rows is None or all(
+            asked.point.vectors.rows is place for asked, place in zip(group, self._places, strict=True)
+        )
 
     def __call__(self, points: list[Any]) -> list[Evaluated]:
-        losses, gradients = self._bound({"image": np.concatenate(points)})
-        return [each.weigh(losses[i], gradients[i : i + 1]) for i, each in enumerate(self.objectives)]
+        if self._rows is None:
+            losses, gradients = self._bound({"image": np.concatenate(points)})
+            return [each.weigh(losses[i], gradients[i : i + 1]) for i, each in enumerate(self._objectives)]
+        (numbers,) = self._bound(
+            {"control": np.concatenate([point.control for point in points]), "rows": self._rows},
+            {"rows_written": self._rows},
+        )
+        return [each.weigh_report(numbers[i], self._rows.shape[1]) for i, each in enumerate(self._objectives)]
 
 
 def _shared(name: str, objectives: list[Objective]) -> bool:

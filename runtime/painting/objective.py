@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.spec import BundleSpec
+from ..bundle.spec import GRADIENT, METRIC, STEP, TV_WEIGHT, BundleSpec
+from ..bundle.step import Report
 from ..engine.binding import Array, Buffer
-from ..engine.engine import Engine
+from ..engine.engine import Engine, Evaluate
+from ..optimizer.step_vectors import StepRequest
 from ..pictures.regions import Guidance
 from ..recipe.presets import PRESETS, LossWeights, Shapes, TapShape, TermWeights
 from ..recipe.settings import Settings
@@ -53,7 +55,7 @@ class Targets:
                 metric = damping * np.linalg.inv(A / np.where(largest, largest, 1.0) + damping * identity)
             if self.shares is not None:
                 metric = np.sqrt(self.shares)[:, None, None] * metric
-            result[name.replace("gram.", "metric.", 1)] = metric.astype(np.float32)[None]
+            result[name.replace("gram.", METRIC, 1)] = metric.astype(np.float32)[None]
         return result
 
 
@@ -62,7 +64,7 @@ class Evaluated(NamedTuple):
 
     Attributes:
         loss: the weighted sum, taken in float64.
-        gradient: its gradient, ``[1, 3, H, W]``, where the image is.
+        gradient: its gradient, ``[1, 3, H, W]``; or a `Report`, see `Objective`.
         terms: the weighted terms ``[k + l + 1]``; their sum is not divided.
     """
 
@@ -108,23 +110,24 @@ class Objective:
             **targets.masks,
             "content_weight": (content / self.unit).astype(np.float32),
             "style_weight": (style / self.unit).astype(np.float32),
-            "tv_weight": np.array(weights.tv / self.unit, np.float32),
+            TV_WEIGHT: np.array(weights.tv / self.unit, np.float32),
         }
-        self._evaluate = engine.bind("gradient", self.fixed, precision)
-        self._gradient: Buffer | None = None
+        self._evaluate = engine.bind(GRADIENT, self.fixed, precision)
+        self._step: tuple[Buffer, Evaluate] | None = None
+        """The graph of a step, bound to those vectors."""
 
-    def __call__(self, image: Any) -> Evaluated:
-        """Evaluate at ``image``, ``[1, 3, H, W]``, RGB, 0..255: an array, or a `Buffer` on the engine's device.
+    def __call__(self, point: Any) -> Evaluated:
+        """Evaluate at a point: an image ``[1, 3, H, W]``, RGB, 0..255; or that to which a step leads, a `StepRequest`.
 
-        The gradient of a `Buffer` is one that the next evaluation writes to.
+        The gradient of the latter is a `Report`.
         """
-        if isinstance(image, Buffer):
-            if self._gradient is None:
-                self._gradient = image.place.empty(image.shape)
-            (losses,) = self._evaluate({"image": image}, {"gradient": self._gradient})
-            gradient: Array | Buffer = self._gradient
-        else:
-            losses, gradient = self._evaluate({"image": image})
+        if isinstance(point, StepRequest):
+            rows = point.vectors.rows
+            if self._step is None or self._step[0] is not rows:
+                self._step = rows, self.engine.bind(STEP, {**self.fixed, **point.vectors.constants}, self.precision)
+            (numbers,) = self._step[1]({"control": point.control, "rows": rows}, {"rows_written": rows})
+            return self.weigh_report(numbers[0], rows.shape[1])
+        losses, gradient = self._evaluate({"image": point})
         return self.weigh(losses[0], gradient)
 
     def losses(self, image: Array) -> Array:
@@ -132,10 +135,15 @@ class Objective:
         losses: Array = self._evaluate({"image": image})[0][0]
         return losses
 
-    def weigh(self, losses: Array, gradient: Any) -> Evaluated:
+    def weigh(self, losses: NDArray[np.floating], gradient: Any) -> Evaluated:
         """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
-        terms = self.weights * losses.astype(np.float64)
+        terms = self.weights * losses.astype(np.float64, copy=False)
         return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
+
+    def weigh_report(self, numbers: Array, rows: int) -> Evaluated:
+        """The same of what a step reports on an image with so many rows."""
+        report = Report.of(numbers, rows)
+        return self.weigh(report.losses, report)
 
 
 def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Targets:

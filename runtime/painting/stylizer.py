@@ -18,7 +18,7 @@ from ..recipe.keywords import names_of, refuse_unknown, take
 from ..recipe.presets import DEFAULT, PRESETS
 from ..recipe.provider import Precision, Provider
 from ..recipe.settings import FEATHER, INITS, MATCHES, Settings
-from .agreement import check_agreement
+from .agreement import TRIAL, check_agreement
 from .painting import Painting, PhotoJob, Progress, Result
 from .schedule import precisions_of
 from .style import Blend, Style, StyleTargets
@@ -34,7 +34,7 @@ class Facts:
     Attributes:
         settings: that are followed.
         recipe: what it paints by.
-        static: see `Engine`.
+        static, captures: see `Engine`.
         provider: that was obtained.
         free_memory: see `Engine`.
         regions: see `find_regions`.
@@ -43,6 +43,7 @@ class Facts:
     settings: Settings
     recipe: Recipe
     static: bool
+    captures: bool
     provider: str
     free_memory: int | None
     regions: tuple[Color, ...]
@@ -73,7 +74,7 @@ class Stylizer:
         styles: Styles,
         settings: Settings,
         start: Photo | None = None,
-        check: Callable[[Engine, Iterable[str]], object] = check_agreement,
+        check: Callable[[Engine, Iterable[str], tuple[int, int]], object] = check_agreement,
     ) -> None:
         self.engine = engine
         self.settings = _possible(settings, engine)
@@ -95,7 +96,7 @@ class Stylizer:
         style_blend: Sequence[float] | None = None,
         style_each: bool = False,
         style_mask: Sequence[str | Path | Mask] = (),
-        check: Callable[[Engine, Iterable[str]], object] = check_agreement,
+        check: Callable[[Engine, Iterable[str], tuple[int, int]], object] = check_agreement,
         **options: Any,
     ) -> "Stylizer":
         """A stylizer of a bundle, a style and options by their names on the command line.
@@ -173,7 +174,9 @@ class Stylizer:
         start = None if self.start is None else self.start.sha256
         recipe = Recipe(tuple(style.sha256 for style in self.styles), self.engine.bundle.id, self.settings, start)
         engine = self.engine
-        return Facts(self.settings, recipe, engine.static, engine.provider, engine.free_memory(), self.regions)
+        return Facts(
+            self.settings, recipe, engine.static, engine.captures, engine.provider, engine.free_memory(), self.regions
+        )
 
     @property
     def style(self) -> StyleTargets:
@@ -197,11 +200,19 @@ class Stylizer:
             UsageError: style, photo and bundle have not the same regions.
         """
         self.check(job.guidance)
-        if not self._agreed:
-            self._check_agreement(self.engine, self.precisions)
-            self._agreed = True
+        self.agree()
         start = None if self.start is None else self.start.picture
         return Painting(self.engine, self.settings, job, self.style_for(job.picture, job.style), start)
+
+    def agree(self, trial: tuple[int, int] = TRIAL) -> None:
+        """Compare the provider with the CPU provider, unless it is that, or that was done; see `check_agreement`.
+
+        Raises:
+            ProviderError: it computes something else.
+        """
+        if not self._agreed:
+            self._check_agreement(self.engine, self.precisions, trial)
+            self._agreed = True
 
     def check(self, guidance: Guidance | None) -> None:
         """Refuse masks of a photo that do not go with the style's.

@@ -31,5 +31,5 @@ class Precision(StrEnum):
 
 PRECISIONS = tuple(precision.value for precision in Precision)
 
-VECTORS = ("host", "device")
-"""Where an optimizer's vectors can be: in the memory of this process, or where the graphs are computed."""
+VECTORS = (AUTO, "host", "device")
+"""Where L-BFGS's vectors can be: in the memory of this process, or where the graphs are computed, as CUDA does unasked."""

@@ -4,15 +4,17 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..bundle.spec import Bundle
+from ..bundle.spec import Bundle, BundleSpec
 from ..engine.engine import Engine
 from ..engine.host import Host
 from ..engine.providers import all_devices
 from ..errors import UsageError
-from ..painting.stylizer import Stylizer
+from ..painting.stylizer import Facts, Stylizer
 from ..pictures.photo import Photo
 from ..pictures.styles import Styles
+from ..planning.budget import Budget
 from ..recipe.settings import Settings
+from ..recipe.size import Size
 from .fleet import Fleet
 from .interface import Painters
 from .local import LocalPainters
@@ -30,8 +32,8 @@ class WorkerChoice:
         workers: of the cluster; None for one for each GPU, or for each host where there are none.
         gpus_per_worker: of the cluster; None for 1, or 0 where there are none.
         devices: numbers of this host's GPUs, a process for each; none of them for all; None for no such processes.
-        overlap: pictures that are painted at a time.
-        lock_step: whether those take each step together.
+        overlap: pictures that are painted at a time; None for as many as pay, see `at_once`.
+        lock_step: whether those take each step together; None where that pays.
     """
 
     engine: str = ENGINES[0]
@@ -39,8 +41,8 @@ class WorkerChoice:
     workers: int | None = None
     gpus_per_worker: float | None = None
     devices: tuple[int, ...] | None = None
-    overlap: int = 1
-    lock_step: bool = False
+    overlap: int | None = None
+    lock_step: bool | None = None
 
     def check(self, host: Host) -> None:
         """Refuse choices that do not go with each other, or with a host.
@@ -50,12 +52,8 @@ class WorkerChoice:
         """
         if host.device is not None and self.devices is not None:
             raise UsageError("--device names one GPU and --devices several; choose one of the two")
-        if self.lock_step and (self.overlap == 1 or self.devices is not None or host.vectors == "device"):
-            raise UsageError("--lock-step takes --overlap N, and neither --devices nor --vectors device")
-        if host.cuda_graphs and self.overlap > 1:
-            raise UsageError(
-                "--cuda-graphs are replayed for one picture at a time, --overlap paints several; choose one of the two"
-            )
+        if self.lock_step and (self.overlap == 1 or self.devices is not None):
+            raise UsageError("--lock-step takes several pictures at a time, and not --devices")
         if self.engine != "ray":
             if any(value is not None for value in (self.ray_address, self.workers, self.gpus_per_worker)):
                 raise UsageError("--ray-address, --workers and --gpus-per-worker take --engine ray")
@@ -63,11 +61,39 @@ class WorkerChoice:
         for name, used in (
             ("--device", host.device is not None),
             ("--devices", self.devices is not None),
-            ("--overlap", self.overlap > 1),
+            ("--overlap", (self.overlap or 1) > 1),
         ):
             if used:
                 raise UsageError(f"{name} is of one host; with --engine ray choose --workers and --gpus-per-worker")
 
+    def at_once(self, spec: BundleSpec, facts: Facts) -> tuple[int, bool]:
+        """How many pictures are painted at a time on this host, and whether they take each step together.
+
+        Where nothing else is asked for, small ones are `_BATCH` in lock-step where CUDA captures a step and has the memory:
+        one alone has too little work for a GPU's many cores. All others are painted one at a time.
+
+        Args:
+            spec: of the bundle.
+            facts: of what paints.
+        """
+        several = self.overlap is None and self.lock_step is not False and self._small(spec, facts)
+        overlap = self.overlap or (_BATCH if several or self.lock_step else 1)
+        return overlap, several if self.lock_step is None else self.lock_step
+
+    def _small(self, spec: BundleSpec, facts: Facts) -> bool:
+        if not facts.captures or self.devices is not None or facts.settings.size > _SMALL:
+            return False
+        budget = Budget(spec, facts.settings, facts.free_memory or 0, _BATCH, len(facts.regions))
+        return facts.free_memory is None or budget.fits(_LARGE)
+
+
+_SMALL = 256
+"""Long side, in pixels, up to which pictures are painted several at a time."""
+
+_BATCH = 4
+
+_LARGE = Size(16_000, 12_500)
+"""A photo that is to fit all the same."""
 
 MakeEngine = Callable[[Bundle, Host, str], Engine]
 """Makes what evaluates the graphs of a bundle, on a host, in a precision; `Engine`, unless a test hands in another."""
@@ -133,6 +159,8 @@ def make_painters(choice: WorkerChoice, make: StylizerFactory) -> Iterator[Paint
             yield painters
     elif choice.devices is not None:
         with Fleet(make, choice.devices or all_devices()) as fleet:
-            yield LocalPainters(fleet, overlap=choice.overlap, lock_step=choice.lock_step)
+            yield LocalPainters(fleet)
     else:
-        yield LocalPainters(make(), overlap=choice.overlap, lock_step=choice.lock_step)
+        stylizer = make()
+        overlap, lock_step = choice.at_once(make.bundle.manifest.spec, stylizer.facts)
+        yield LocalPainters(stylizer, overlap=overlap, lock_step=lock_step)

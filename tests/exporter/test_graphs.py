@@ -13,8 +13,8 @@ import torch
 from nstbatch.exporter.objective import Objective, total_variation
 from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.sources import WeightsSource
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from seams import Export
+from nstbatch.runtime.bundle.spec import FOR_GPU, GRADIENT, Bundle, BundleSpec
+from seams import ONE_LAYER, Export
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 
@@ -62,7 +62,7 @@ def plain_gradient(
 def assert_parity(
     bundle: Bundle, image: np.ndarray, content: np.ndarray, style: np.ndarray, batch_of_styles: bool = False, seed: int = 0
 ) -> None:
-    """Encode and gradient graphs equal float64 autograd for this image and these targets."""
+    """Encode and gradient graphs, for GPUs too, equal float64 autograd for this image and these targets."""
     spec = bundle.manifest.spec
     objective = reference(spec)
     as64 = [torch.from_numpy(a).double() for a in (image, content, style)]
@@ -83,11 +83,12 @@ def assert_parity(
 
     k, l = len(contents), len(grams)
     values = [image, *contents, *grams, *metrics, weights[:k], weights[k : k + l], weights[k + l]]
-    run = session(bundle, "gradient")
-    feeds = {i.name: np.asarray(v, np.float32) for i, v in zip(run.get_inputs(), values, strict=True)}
-    found_losses, found_gradient = run.run(None, feeds)
-    np.testing.assert_allclose(found_losses, losses, rtol=LOSS_TOLERANCE, atol=1e-12)
-    assert np.linalg.norm(found_gradient - gradient) <= GRADIENT_TOLERANCE * np.linalg.norm(gradient)
+    for name in (GRADIENT, FOR_GPU):
+        run = session(bundle, name)
+        feeds = {i.name: np.asarray(v, np.float32) for i, v in zip(run.get_inputs(), values, strict=True)}
+        found_losses, found_gradient = run.run(None, feeds)
+        np.testing.assert_allclose(found_losses, losses, rtol=LOSS_TOLERANCE, atol=1e-12)
+        assert np.linalg.norm(found_gradient - gradient) <= GRADIENT_TOLERANCE * np.linalg.norm(gradient)
 
     encoded = session(bundle, "encode").run(None, {"image": content})
     expected = [*contents, *objective.encode(as64[1])[1]]
@@ -229,7 +230,7 @@ def test_each_image_of_a_batch_stands_alone(bundle: Bundle, samples: Path, small
 OTHERS = {
     "roots of squares": BundleSpec(pooling="l2"),
     "rescaled averages, replicated edges": BundleSpec(pooling="rescaled", padding="replicate"),
-    "one tap for both": BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",)),
+    "one tap for both": ONE_LAYER,
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nstbatch.exporter.export import export_bundle
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import FOR_GPU, Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import start_provider
@@ -68,7 +68,7 @@ def test_nothing_of_the_graph_falls_to_the_cpu(bundle: Bundle, tmp_path: Path) -
         "style_weight": np.array(style, np.float32),
         "tv_weight": np.array(1, np.float32),
     }
-    session = ort.InferenceSession(str(bundle.graph("gradient")), options, provider_chain("cuda", "float32", 0))
+    session = ort.InferenceSession(str(bundle.graph(FOR_GPU)), options, provider_chain("cuda", "float32", 0))
     session.run(None, feeds)
     events = json.loads(Path(session.end_profiling()).read_text())
     nodes = [event["args"] for event in events if event.get("args", {}).get("provider")]
@@ -100,9 +100,9 @@ def test_a_painting_ends_where_the_cpus_does(engine: Engine, bundle: Bundle, sam
     )
 
 
-@pytest.mark.parametrize(("vectors", "graphs"), [("device", False), ("host", True), ("device", True)])
-def test_vectors_on_the_gpu_and_captured_graphs_paint_the_same(
-    engine: Engine, bundle: Bundle, samples: Path, vectors: str, graphs: bool
+@pytest.mark.parametrize(("vectors", "graphs"), [("device", False), ("host", None), ("device", True)])
+def test_steps_captured_or_not_paint_what_vectors_on_the_host_do(
+    engine: Engine, bundle: Bundle, samples: Path, vectors: str, graphs: bool | None
 ) -> None:
     photos = [read_picture(samples / "photos" / f"{name}.jpg") for name in ("town", "tree")]
     options = {"size": 96, "iterations": 20, "scales": "48,96"}

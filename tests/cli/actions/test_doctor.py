@@ -20,7 +20,7 @@ def test_doctor(nstbatch: Call, vgg19: Bundle) -> None:
     told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     assert ["nstbatch", version("nstbatch")] in told
     assert ["provider", "cpu: starts, computes in float32"] in told
-    assert "parity with float64 autograd (24 cases)" in done.stdout
+    assert "parity with float64 autograd (48 cases)" in done.stdout
     assert "trial" in done.stdout
     without = nstbatch("doctor")
     assert without.returncode == 0

@@ -1,0 +1,117 @@
+"""Steps that CUDA captures, on the one device that every host has: what is captured must not be bound again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nstbatch.runtime.bundle.spec import STEPS, Bundle
+from nstbatch.runtime.engine.binding import Place
+from nstbatch.runtime.engine.engine import Engine
+from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.engine.providers import OnnxRuntime
+from nstbatch.runtime.errors import ProviderError, UsageError
+from nstbatch.runtime.painting.painting import Painting, PhotoJob
+from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.photo import read_picture
+
+BROKEN = "operation not permitted when stream is capturing"
+
+OPTIONS = {"size": 48, "scales": "1", "iterations": 6, "whitening": "off"}
+
+
+class Session:
+    """A session of the CPU provider that says what CUDA would be asked for."""
+
+    def __init__(self, session: Any, captured: bool, cuda: "WithCuda") -> None:
+        self._session = session
+        self._captured = captured
+        self._cuda = cuda
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        number = options.get_run_config_entry("gpu_graph_id") if self._captured else None
+        self._cuda.runs.append(number)
+        if number is not None and self._cuda.broken == "run":
+            raise RuntimeError(BROKEN)
+        self._session.run_with_iobinding(binding, options)
+
+    def release_captured_graph(self, number: int) -> None:
+        self._cuda.released.append(number)
+
+
+class WithCuda(OnnxRuntime):
+    """A host on which CUDA starts, as far as an engine asks; it computes on the CPU."""
+
+    def __init__(self, broken: str = "") -> None:
+        self.broken = broken
+        self.runs: list[str | None] = []
+        self.released: list[int] = []
+
+    def start(self, host: Host, precision: str) -> str:
+        return "cuda"
+
+    def free_memory(self, provider: str, device: int) -> int | None:
+        return None
+
+    def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
+        captured = options.pop("cuda_graphs")
+        if captured and self.broken == "loaded":
+            raise ProviderError(BROKEN)
+        session = super().make_session(model, "cpu", threads, **options)
+        return Session(session, captured, self) if Path(model).stem in STEPS else session
+
+
+def engine(bundle: Bundle, cuda: WithCuda, **host: Any) -> Engine:
+    made = Engine(bundle, Host(provider="cuda", threads=1, **host), onnxruntime=cuda)
+    made.place = Place("cpu")
+    return made
+
+
+def paint(painting: Painting) -> np.ndarray:
+    while not painting.done:
+        painting.step()
+    return np.asarray(painting.result().image, float)
+
+
+def test_each_painting_is_captured_and_released(bundle: Bundle, samples: Path) -> None:
+    cuda, photo = WithCuda(), read_picture(samples / "photos" / "town.jpg")
+    capturing = engine(bundle, cuda)
+    assert capturing.captures
+    stylizer = Stylizer.open(capturing, samples / "starry.jpg", **OPTIONS)
+    found = [paint(stylizer.begin(PhotoJob(photo))) for _ in range(2)]
+    assert cuda.runs == ["1"] + ["2"] * 6 + ["3"] * 6, "the first is compared with the CPU provider's"
+    assert cuda.released == [1, 2, 3]
+    assert (found[0] == found[1]).all()
+    plain = Stylizer.open(engine(bundle, WithCuda(), cuda_graphs=False), samples / "starry.jpg", **OPTIONS)
+    expected = paint(plain.begin(PhotoJob(photo)))
+    assert np.abs(found[0] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("when", ["run", "loaded"])
+def test_where_capture_fails_it_is_done_without_and_said_why(when: str, bundle: Bundle, samples: Path) -> None:
+    cuda, photo = WithCuda(broken=when), read_picture(samples / "photos" / "town.jpg")
+    capturing = engine(bundle, cuda)
+    stylizer = Stylizer.open(capturing, samples / "starry.jpg", **OPTIONS)
+    for _ in range(2):
+        paint(stylizer.begin(PhotoJob(photo)))
+    assert cuda.runs == ["1"] * (when == "run") + [None] * 13
+    assert not capturing.captures
+    assert capturing.not_captured == BROKEN
+
+
+def test_what_does_not_go_together(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="CUDA graphs take provider 'cuda'"):
+        Engine(bundle, Host(provider="cpu", cuda_graphs=True))
+    with pytest.raises(UsageError, match="leave out --vectors host"):
+        Host(vectors="host", cuda_graphs=True)
+    with pytest.raises(UsageError, match="vectors on the device take"):
+        Engine(bundle, Host(provider="tensorrt", vectors="device"), onnxruntime=_WithTensorRT())
+
+
+class _WithTensorRT(OnnxRuntime):
+    def start(self, host: Host, precision: str) -> str:
+        return "tensorrt"
