@@ -1,47 +1,47 @@
-"""Evaluations a second and pictures an hour on a GPU: this program in every way that it can, and PyTorch eager.
+"""A short turn on a GPU: what an evaluation costs there, alone and in whole paintings, against PyTorch on the same card.
 
-    python bench/gpu.py [--provider cuda] [--sizes 256,512,1024] [--overlaps 1,2,4,8] [--iterations 300] [--save]
+    bench/gpu.sh [WHEELS] [--provider cuda] [--sizes 256,512,1024] [--budget 600] [--save]
 
-Every row paints the same photo `--pictures` times at one size, `--scales 1`, objective `gatys`, without decoding and
-encoding: in each precision with the optimiser's vectors on the host, for each overlap; then in the quickest precision with
-vectors on the device, with CUDA graphs, with both, and in lock-step. `idle` is the share of the wall time in which no graph
-is under way, transfers counted as such; `matrix rate` the share of the card's own rate of float32, TF32 or float16
-products, measured in the same run, that convolutions and Gram matrices have. Peers on the same card: PyTorch eager with
-torch's L-BFGS as the field uses it (history 100), cuDNN's benchmark on; and pastiche (PyPI) as a whole program, where it is
-installed, with this program's own schedule (scales and whitening as by default) at the iterations a scale that first reach
-pastiche's loss. The last column is the loss of the 8-bit picture, by one float32 evaluation on the CPU provider.
+One process. Each row is printed as soon as it is known, and with `--save` kept in bench/results/ at once; when the budget of
+seconds is used up, the rest is left out. What fails says so, the next goes on, and the exit code is 1. Warm-up and
+measurement are on one thread. By size:
 
-With `--provider cpu` it runs anywhere, to try it. To a host without a network that has PyTorch, NumPy and onnx, carry the
-wheels of nstbatch, onnxruntime-gpu, click, filelock, onnx-ir, onnxscript, pastiche, pillow, platformdirs and scipy.
+- `placement`: the nodes of a step by the provider that runs them.
+- `agreement`: relative difference of the gradient from the CPU provider's.
+- `gradient alone`, `step alone`: milliseconds of 100 replays in a row, with nothing read between them.
+- `PyTorch`: evaluations/s with torch's own L-BFGS as the field uses it (history 100), eager and, at 512 pixels, compiled.
+- `painting`: evaluations/s and pictures/h of whole paintings, one at a time, several at a time and in lock-step, with
+  `--scales 1`; `idle` is 1 less the rate times the seconds of a step alone: the share of the time that a card could spare.
+- `to PyTorch's loss`: seconds of a picture by this program's own schedule that is at least as good as PyTorch's after
+  `--iterations` evaluations, by the loss of the 8-bit picture in float32 on the CPU provider, and those that PyTorch took.
+
+With `--provider cpu` it runs anywhere, to try it.
 """
 
+import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
+from typing import Any
 
 import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from common import (
     GATYS,
     ITERATIONS,
     Array,
     at_once,
-    gigaflop,
     load_bundle,
     machine,
     markdown,
     pairs,
-    pastiche,
     plain_loss,
     read,
     torch_lbfgs,
@@ -49,284 +49,306 @@ from common import (
     write,
 )
 from nstbatch.cli.actions.bundles import DEFAULT, BundleRequest, find_bundle
-from nstbatch.runtime.bundle.spec import Bundle
-from nstbatch.runtime.engine.binding import Buffer
-from nstbatch.runtime.engine.engine import Engine, Evaluate
+from nstbatch.runtime.bundle.spec import GRADIENT, STEP, Bundle
+from nstbatch.runtime.engine.binding import BoundGraph
+from nstbatch.runtime.engine.engine import Engine, dimensions
+from nstbatch.runtime.engine.forms import form_for
 from nstbatch.runtime.engine.host import Host, available_cores
+from nstbatch.runtime.engine.providers import OnnxRuntime
+from nstbatch.runtime.engine.sessions import PROVIDERS, import_onnxruntime, provider_chain
+from nstbatch.runtime.optimizer.choose import RANGE
+from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
+from nstbatch.runtime.optimizer.step_vectors import StepVectors
+from nstbatch.runtime.painting.agreement import FULL_TRIAL, check_agreement
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
-from nstbatch.runtime.recipe.provider import Precision
+
+HEADER = ["size", "what", "how", "ms", "evaluations/s", "pictures/h", "idle", "loss or note"]
+
+FAILED = "failed"
+
+REPLAYS = 100
 
 
-class Clocked(Engine):
-    """Knows when evaluations were under way."""
+@dataclass
+class Table:
+    """Rows, kept as they come, until the budget is used up."""
 
-    def __init__(self, bundle: Bundle, provider: str, way: "Way") -> None:
-        host = Host(provider=provider, vectors=way.vectors, cuda_graphs=way.cuda_graphs)
-        super().__init__(bundle, host, way.precision)
-        self._lock = Lock()
-        self._under_way = 0
-        self._since = 0.0
-        self.busy = 0.0
-        """Seconds in which at least one graph was under way."""
-        self.evaluations = 0
+    title: str
+    budget: float
+    file: str | None
+    rows: list[list[str]] = field(default_factory=list)
+    failed: bool = False
+    began: float = field(default_factory=time.perf_counter)
 
-    def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
-        """See `Engine`."""
-        evaluate = super().bind(graph, fixed, precision)
-
-        def clocked(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
-            images = changing["image"].shape[0] if graph == "gradient" else 0
-            with self._clocked(images):
-                return evaluate(changing, kept)
-
-        return clocked
-
-    @contextmanager
-    def _clocked(self, images: int) -> Iterator[None]:
-        with self._lock:
-            if not self._under_way:
-                self._since = time.perf_counter()
-            self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way -= 1
-                self.evaluations += images
-                if not self._under_way:
-                    self.busy += time.perf_counter() - self._since
+    def add(self, size: int, rows: Iterator["Row"]) -> None:
+        """Take rows."""
+        while time.perf_counter() - self.began < self.budget:
+            row = next(rows, None)
+            if row is None:
+                return
+            self.failed = self.failed or row.how == FAILED
+            self.rows.append([str(size), *row.cells()])
+            print(" | ".join(self.rows[-1]), flush=True)
+            if self.file:
+                write(self.file, self.title + markdown(HEADER, self.rows))
+        print(f"{size}: the budget of {self.budget:g} s is used up", flush=True)
 
 
 @dataclass(frozen=True)
-class Way:
-    """How to paint."""
+class Row:
+    """A row of the table."""
 
-    precision: str
-    overlap: int = 1
-    vectors: str = "host"
-    cuda_graphs: bool = False
-    lock_step: bool = False
-    scales: str = "1"
-    whitening: str = "off"
+    what: str
+    how: str
+    milliseconds: float | None = None
+    rate: float | None = None
+    hourly: float | None = None
+    idle: float | None = None
+    note: str = ""
 
-    def __str__(self) -> str:
-        extras = [f"vectors on the {self.vectors}"] if self.vectors != "host" else []
-        extras += ["CUDA graphs"] * self.cuda_graphs + ["lock-step"] * self.lock_step
-        extras += [f"scales {self.scales}"] * (self.scales != "1")
-        return ", ".join([self.precision, *extras])
+    def cells(self) -> list[str]:
+        def shown(value: float | None, form: str) -> str:
+            return "" if value is None else format(value, form)
+
+        numbers = (
+            shown(self.milliseconds, ".3f"),
+            shown(self.rate, ".1f"),
+            shown(self.hourly, ".0f"),
+            shown(self.idle, ".0%"),
+        )
+        return [self.what, self.how, *numbers, self.note]
 
 
 @dataclass
 class Problem:
-    """One photo and style at one size, and the judge of its paintings."""
+    """One photo and style at one size, bundles by precision, and the judge of paintings."""
 
     size: int
+    provider: str
+    iterations: int
+    bundles: Mapping[str, Bundle]
     photo: Array
     style: Array
     style_path: Path
+    targets: Targets
     judge: Objective
-    work: float
-    """Of one evaluation, in 1e9 operations."""
+    step: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of a step alone, by precision."""
+    reached: list[tuple[str, float, float]] = field(default_factory=list)
+    """How PyTorch was run, the loss of its picture, and its seconds."""
+
+    @classmethod
+    def of(cls, size: int, provider: str, iterations: int, bundles: Mapping[str, Bundle]) -> "Problem":
+        photo_path, style_path = next(iter(pairs().values()))
+        photo, style = read(photo_path, size), read(style_path, size)
+        engine = Engine(bundles["float32"], Host(provider="cpu"))
+        targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
+        judge = Objective(engine, targets, balance(GATYS, targets))
+        return cls(size, provider, iterations, bundles, photo, style, style_path, targets, judge)
+
+    def engine(self, precision: str, **host: Any) -> Engine:
+        """An engine that takes steps."""
+        vectors = {"vectors": "device"} if self.provider == "cpu" else {}
+        return Engine(self.bundles[precision], Host(provider=self.provider, **vectors, **host), precision)
 
     def loss(self, image: Array) -> float:
         """Of an 8-bit picture."""
-        return float(self.judge(image)[2].sum())
+        return float(self.judge(image).terms.sum())
+
+    def stylizer(self, engine: Engine, precision: str, **options: Any) -> Stylizer:
+        """That paints as PyTorch does, unless options say otherwise."""
+        weights = {"content_weight": GATYS.content, "style_weight": GATYS.style, "tv_weight": GATYS.tv}
+        plain = {"scales": "1", "whitening": "off", "iterations": self.iterations}
+        return Stylizer.open(
+            engine, self.style_path, **{"precision": precision, "size": self.size} | weights | plain | options
+        )
+
+    @property
+    def picture(self) -> Picture:
+        return Picture(from_pixels(self.photo))
 
 
 @click.command(help=__doc__)
 @click.option("--provider", default="cuda", show_default=True, help="Execution provider.")
 @click.option("--sizes", default="256,512,1024", show_default=True, help="Long sides, in pixels.")
-@click.option("--overlaps", default="1,2,4,8", show_default=True, help="Pictures painted at a time.")
 @click.option("--iterations", default=300, show_default=True, help="Evaluations of each picture.")
-@click.option("--pictures", default=8, show_default=True, help="Of each row.")
+@click.option("--budget", default=600.0, show_default=True, help="Seconds, for all of it.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to measure; one beside it that ends in -fp16, too.")
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
-def main(provider: str, sizes: str, overlaps: str, iterations: int, pictures: int, bundle: Path | None, save: bool) -> None:
-    loaded = load_bundle(bundle)
-    half = load_half(bundle)
-    device = "cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu"
-    rates = {precision: matrix_rate(device, precision) for precision in ("float32", "tf32", "fp16")}
-    rows = []
-    many = max(map(int, overlaps.split(",")))
+def main(provider: str, sizes: str, iterations: int, budget: float, bundle: Path | None, save: bool) -> None:
+    card = torch.cuda.get_device_name() if provider != "cpu" and torch.cuda.is_available() else "no GPU"
+    title = (
+        f"# On a GPU\n\n`bench/gpu.sh --provider {provider} --sizes {sizes} --iterations {iterations} --budget {budget:g}`. "
+        f"{card}.\n\n{machine(available_cores())}\n\n"
+    )
+    table = Table(title, budget, f"gpu-{provider}.md" if save else None)
+    full, half = load_bundle(bundle), load_half(bundle)
+    precisions = OnnxRuntime().precisions(provider)
+    bundles = dict.fromkeys(precisions, full) | ({"fp16": half} if half else {})
     for size in map(int, sizes.split(",")):
-        problem = make_problem(loaded, size)
-        engine = Engine(loaded, Host(provider=provider))
-        choices = [
-            *engine.precisions,
-            *([Precision.MIXED] if len(engine.precisions) > 1 else []),
-            *(["fp16"] if half else []),
-        ]
-        ways = [Way(precision, overlap) for precision in choices for overlap in map(int, overlaps.split(","))]
-        ways += others("fp16" if half else engine.precisions[-1], many, cuda_graphs=engine.provider == "cuda")
-        for way in ways:
-            used = half if way.precision == "fp16" and half else loaded
-            rows.append(ours(used, problem, provider, way, iterations, pictures, rates))
-            print(" | ".join(rows[-1]), flush=True)
-        for tf32 in (False, True) if device == "cuda" else (False,):
-            rows.append(eager(loaded, problem, device, tf32, iterations, rates))
-            print(" | ".join(rows[-1]), flush=True)
-        if find_spec("pastiche") is not None:
-            bundles = {precision: half if precision == "fp16" and half else loaded for precision in choices}
-            for row in against_pastiche(bundles, problem, provider, many, iterations, pictures):
-                rows.append(row)
-                print(" | ".join(row), flush=True)
-    name = torch.cuda.get_device_name() if device == "cuda" else "no GPU"
-    measured = ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in rates.items())
-    text = (
-        f"# On a GPU\n\n`python bench/gpu.py --provider {provider} --sizes {sizes} --overlaps {overlaps} --iterations "
-        f"{iterations} --pictures {pictures}`. {name}; products of matrices: {measured}.\n\n{machine(available_cores())}\n\n"
-        + markdown(["size", "program", "at a time", "evaluations/s", "pictures/h", "idle", "matrix rate", "loss"], rows)
-    )
-    if save:
-        write(f"gpu-{provider}.md", text)
-    else:
-        print(text)
+        table.add(size, measured(Problem.of(size, provider, iterations, bundles)))
+    raise SystemExit(int(table.failed))
 
 
-def make_problem(bundle: Bundle, size: int) -> Problem:
-    photo_path, style_path = next(iter(pairs().values()))
-    photo, style = read(photo_path, size), read(style_path, size)
-    engine = Engine(bundle, Host(provider="cpu"))
-    targets = Targets(encode(engine, photo).contents, encode(engine, style).grams)
-    network = torch_objective(bundle.manifest.spec).network
-    work = gigaflop(network, bundle.manifest.spec.style_taps, photo.shape[2], photo.shape[3])
-    return Problem(size, photo, style, style_path, Objective(engine, targets, balance(GATYS, targets)), work)
+def measured(problem: Problem) -> Iterator[Row]:
+    """All rows of a size. Each section is made only when it is come to, and one that fails leaves the next."""
+    sections: list[Callable[[Problem], Iterator[Row]]] = [placement, agreement, alone, in_torch, paintings, to_torchs_loss]
+    return chain.from_iterable(Resumable(section, problem) for section in sections)
 
 
-def ours(
-    bundle: Bundle,
-    problem: Problem,
-    provider: str,
-    way: Way,
-    iterations: int,
-    pictures: int,
-    rates: dict[str, float],
-) -> list[str]:
-    """A row of this program."""
-    engine = Clocked(bundle, provider, way)
-    stylizer = make_stylizer(engine, problem, way, iterations)
-    picture = Picture(from_pixels(problem.photo))
-    make_stylizer(engine, problem, way, 3)(picture)
-    stylizer.begin(PhotoJob(picture))  # compares the provider with the CPU's, once
-    engine.busy, engine.evaluations = 0.0, 0
-    began = time.perf_counter()
-    painted = (
-        in_lock_step(stylizer, picture, pictures, way.overlap)
-        if way.lock_step
-        else at_a_time(stylizer, picture, pictures, way.overlap)
-    )
-    wall = time.perf_counter() - began
-    rate = engine.evaluations / wall
-    at_full_size = way.precision in rates and way.scales == "1"
-    share = problem.work * engine.evaluations / engine.busy / rates[way.precision] if at_full_size else None
-    return [
-        str(problem.size),
-        f"nstbatch, {engine.provider}, {way}",
-        str(way.overlap),
-        f"{rate:.2f}",
-        f"{3600 * pictures / wall:.1f}",
-        f"{100 * (1 - engine.busy / wall):.0f} %",
-        "" if share is None else f"{100 * share:.0f} %",
-        f"{problem.loss(to_pixels(painted)):.4g}",
-    ]
+class Resumable:
+    """A section's rows; an error ends the section, and is one row."""
+
+    def __init__(self, section: Callable[[Problem], Iterator[Row]], problem: Problem) -> None:
+        self._section, self._problem = section, problem
+
+    def __iter__(self) -> Iterator[Row]:
+        try:
+            yield from self._section(self._problem)
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            yield Row(self._section.__name__, FAILED, note=f"{type(error).__name__}: {text}")
 
 
-def make_stylizer(engine: Engine, problem: Problem, way: Way, iterations: int) -> Stylizer:
-    return Stylizer.open(
-        engine,
-        problem.style_path,
-        precision=way.precision,
-        size=problem.size,
-        scales=way.scales,
-        iterations=iterations,
-        content_weight=GATYS.content,
-        style_weight=GATYS.style,
-        tv_weight=GATYS.tv,
-        whitening=way.whitening,
-    )
+def placement(problem: Problem) -> Iterator[Row]:
+    """Which provider runs the nodes of a step."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    bound = Alone(problem, "float32", STEP)
+    for name, size in bound.sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
+    options.enable_profiling = True
+    with TemporaryDirectory() as folder:
+        options.profile_file_prefix = f"{folder}/profile"
+        graph = str(problem.bundles["float32"].graph(bound.graph))
+        session = ort.InferenceSession(graph, options, provider_chain(problem.provider, "float32", 0))
+        session.run(
+            None, {name: value if isinstance(value, np.ndarray) else value.read() for name, value in bound.feeds.items()}
+        )
+        events = json.loads(Path(session.end_profiling()).read_text())
+    nodes = [event["args"] for event in events if event.get("args", {}).get("provider")]
+    kernels = {(node["provider"], node["node_index"]): node["op_name"] for node in nodes}
+    for provider in dict.fromkeys(provider for provider, _ in kernels):
+        found = [operator for (runs, _), operator in kernels.items() if runs == provider]
+        named = "" if provider == PROVIDERS[problem.provider] else ", ".join(sorted(set(found)))
+        yield Row("placement", provider, note=f"{len(found)} nodes {named}".strip())
 
 
-def against_pastiche(
-    bundles: Mapping[str, Bundle], problem: Problem, provider: str, overlap: int, steps: int, pictures: int
-) -> Iterator[list[str]]:
-    """A row of pastiche, and one of this program in each precision that a bundle is given for, to the same loss."""
-    with TemporaryDirectory() as name:
-        inputs = Path(name, "photo.png"), Path(name, "style.png")
-        for image, path in zip((problem.photo, problem.style), inputs, strict=True):
-            from_pixels(image).save(path)
-        output = Path(name, "pastiche.png")
-        seconds = pastiche(*inputs, output, problem.size, steps)
-        target = problem.loss(read(output, problem.size))
-    rates = f"{steps / seconds:.2f}", f"{3600 / seconds:.1f}"
-    yield [str(problem.size), f"pastiche, {steps} steps", "1", *rates, "", "", f"{target:.4g}"]
-    picture = Picture(from_pixels(problem.photo))
-    for precision, bundle in bundles.items():
-        way = Way(precision, overlap, scales="auto", whitening="auto")
-        engine = Engine(bundle, Host(provider=provider), precision=precision)
-        for iterations in ITERATIONS:
-            painted = make_stylizer(engine, problem, way, iterations)(picture).picture.rgb
-            if problem.loss(to_pixels(painted)) <= target:
-                break
-        row = ours(bundle, problem, provider, way, iterations, pictures, {})
-        yield [row[0], f"{row[1]}, {iterations} iterations", *row[2:]]
+def agreement(problem: Problem) -> Iterator[Row]:
+    """How far a step is from the CPU provider's."""
+    for precision in problem.bundles:
+        for found in check_agreement(problem.engine(precision), [precision], FULL_TRIAL):
+            yield Row("agreement", precision, note=f"gradient {found.gradient:.1e}, loss {found.loss:.1e}")
 
 
-def others(precision: str, overlap: int, *, cuda_graphs: bool) -> list[Way]:
-    """Ways other than more pictures at a time."""
-    device = [Way(precision, n, vectors="device") for n in (1, 2)]
-    captured = [Way(precision, cuda_graphs=True), Way(precision, vectors="device", cuda_graphs=True)] if cuda_graphs else []
-    return [*device, *captured, Way(precision, overlap, lock_step=True)]
+def alone(problem: Problem) -> Iterator[Row]:
+    """Replays of the gradient and of a step; on CUDA captured, and also in the other layout."""
+    layouts = (False, True) if problem.provider == "cuda" else (False,)
+    for precision in problem.bundles:
+        for graph in (GRADIENT, STEP):
+            for nhwc in layouts:
+                milliseconds = Alone(problem, precision, graph, nhwc=nhwc).milliseconds()
+                how = precision + (", NHWC" if nhwc else "")
+                if graph == STEP and not nhwc:
+                    problem.step[precision] = milliseconds
+                yield Row(f"{graph} alone", how, milliseconds, 1000 / milliseconds)
 
 
-def at_a_time(stylizer: Stylizer, picture: Picture, pictures: int, overlap: int) -> Image.Image:
-    """Paint so many, each on a thread; one of them."""
-    with ThreadPoolExecutor(overlap) as pool:
-        painted = list(pool.map(lambda _: stylizer(picture).picture.rgb, range(pictures)))
-    return painted[0]
+class Alone:
+    """A graph bound to one picture."""
+
+    def __init__(self, problem: Problem, precision: str, graph: str, *, nhwc: bool = False) -> None:
+        engine = problem.engine(precision)
+        objective = Objective(engine, problem.targets, balance(GATYS, problem.targets))
+        vectors = StepVectors(engine.place, problem.photo, 10, FrequencyPreconditioner((3, *problem.photo.shape[2:])), RANGE)
+        fixed = objective.fixed if graph == GRADIENT else {**objective.fixed, **vectors.constants}
+        self.graph, fixed = form_for(engine.provider, engine.bundle, graph, fixed)
+        rows = vectors.rows
+        if graph == GRADIENT:
+            changing: dict[str, Any] = {"image": engine.place.put(problem.photo)}
+        else:
+            changing = {"rows": rows, "control": engine.place.put(vectors.trial.control)}
+        self.feeds = {**fixed, **changing}
+        self.sizes = dimensions(self.feeds)
+        self._kept = {"rows_written": rows} if graph == STEP else {}
+        chain_of = provider_chain(engine.provider, precision, 0, cuda_graphs=engine.provider == "cuda")
+        if nhwc:
+            chain_of[0][1]["prefer_nhwc"] = "1"
+        self._arguments = str(engine.bundle.graph(self.graph)), chain_of, fixed, changing, engine.place
+        self._on_gpu = engine.provider == "cuda"
+
+    def milliseconds(self) -> float:
+        """Of a replay."""
+        path, providers, fixed, changing, place = self._arguments
+        ort = import_onnxruntime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        for name, size in self.sizes.items():
+            options.add_free_dimension_override_by_name(name, size)
+        session = ort.InferenceSession(path, options, providers, enable_fallback=False)
+        run = ort.RunOptions()
+        if self._on_gpu:
+            run.add_run_config_entry("gpu_graph_id", "1")
+        outputs = {
+            each.name: place.empty(tuple(each.shape)) for each in session.get_outputs() if each.name not in self._kept
+        }
+        bound = BoundGraph(session, place, fixed, run)
+        replays = REPLAYS if self._on_gpu else 3
+        for _ in range(3):
+            bound(changing, self._kept | outputs)
+        began = time.perf_counter()
+        for _ in range(replays):
+            bound(changing, self._kept | outputs)
+        if self._on_gpu and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return 1000 * (time.perf_counter() - began) / replays
 
 
-def in_lock_step(stylizer: Stylizer, picture: Picture, pictures: int, overlap: int) -> Image.Image:
-    """Paint so many, by batches; one of them."""
-    lock = LockStep()
-    for first in range(0, pictures, overlap):
-        paintings = [stylizer.begin(PhotoJob(picture)) for _ in range(first, min(first + overlap, pictures))]
-        while not paintings[0].done:
-            at_once(lock, paintings)
-    return paintings[0].result().picture.rgb
+def in_torch(problem: Problem) -> Iterator[Row]:
+    """PyTorch with its own L-BFGS."""
+    device = "cuda" if problem.provider != "cpu" and torch.cuda.is_available() else "cpu"
+    ways = [("float32", False), ("tf32", False), ("fp16", False)] if device == "cuda" else [("float32", False)]
+    if problem.size == 512 and device == "cuda":
+        ways.append(("tf32", True))
+    for precision, compiled in ways:
+        rate, wall, image = torch_loop(problem, device, precision, compiled=compiled)
+        how = precision + (", compiled" if compiled else ", eager")
+        loss = problem.loss(image)
+        problem.reached.append((how, loss, wall))
+        yield Row("PyTorch", how, rate=rate, hourly=3600 / wall, note=f"{loss:.4g}")
 
 
-def load_half(named: Path | None) -> Bundle | None:
-    """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
-    if named is None:
-        return find_bundle(BundleRequest(spec=replace(DEFAULT, precision="fp16")), note=print, step=print)
-    beside = named.with_name(named.name + "-fp16")
-    return Bundle.load(beside) if beside.exists() else None
-
-
-def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations: int, rates: dict[str, float]) -> list[str]:
-    """A row of PyTorch with its own L-BFGS."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+def torch_loop(problem: Problem, device: str, precision: str, *, compiled: bool) -> tuple[float, float, Array]:
+    """Evaluations a second, wall seconds, and the 8-bit picture."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "float32"
     torch.backends.cudnn.benchmark = True
-    objective = torch_objective(bundle.manifest.spec)
+    objective = torch_objective(problem.bundles["float32"].manifest.spec)
     objective.network.weights = objective.network.weights.to(torch.device(device))
-    photo, style = (torch.from_numpy(image.copy()).to(device) for image in (problem.photo, problem.style))
+    layout = torch.channels_last if precision == "fp16" else torch.contiguous_format
+    photo, style = (
+        torch.from_numpy(image.copy()).to(device, memory_format=layout) for image in (problem.photo, problem.style)
+    )
     with torch.no_grad():
         contents, grams = objective.encode(photo)[0], objective.encode(style)[1]
     flat = [GATYS.content] * len(contents) + [GATYS.style / gram.shape[1] ** 2 for gram in grams]
     weights = torch.tensor(flat, device=device)
     pixels = photo.clone().requires_grad_()
+    function = torch.compile(plain_loss) if compiled else plain_loss
+    optimiser = torch_lbfgs(pixels, 3)
     made = 0
 
     def closure() -> torch.Tensor:
         nonlocal made
         made += 1
         optimiser.zero_grad()
-        loss = plain_loss(objective, pixels, contents, grams, weights)
+        with torch.autocast("cuda", torch.float16) if precision == "fp16" else nullcontext():
+            loss = function(objective, pixels, contents, grams, weights)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -341,38 +363,71 @@ def eager(bundle: Bundle, problem: Problem, device: str, tf32: bool, iterations:
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    optimiser = torch_lbfgs(pixels, 3)
     run(3)
     pixels.data.copy_(photo)
-    wall = run(iterations)
-    image: NDArray[np.float32] = np.rint(pixels.detach().cpu().numpy().clip(0, 255))
-    return [
-        str(problem.size),
-        f"PyTorch eager, {'tf32' if tf32 else 'float32'}",
-        "1",
-        f"{made / wall:.2f}",
-        f"{3600 / wall:.1f}",
-        "",
-        f"{100 * problem.work * made / wall / rates['tf32' if tf32 else 'float32']:.0f} %",
-        f"{problem.loss(image):.4g}",
-    ]
+    wall = run(problem.iterations)
+    return made / wall, wall, np.rint(pixels.detach().cpu().numpy().clip(0, 255))
 
 
-def matrix_rate(device: str, precision: str, repeats: int = 10) -> float:
-    """Products of float32 or float16 matrices, in GFLOP/s."""
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    size = 8192 if device == "cuda" else 1024
-    a, b = (torch.rand(size, size, device=device) for _ in range(2))
-    if precision == "fp16":
-        a, b = a.half(), b.half()
-    times = []
-    for _ in range(repeats):
+def paintings(problem: Problem) -> Iterator[Row]:
+    """Whole paintings: one at a time in each precision; in the quickest, several at a time and in lock-step."""
+    quickest = list(problem.bundles)[-1]
+    ways = [(precision, 1, False) for precision in problem.bundles]
+    ways += [(quickest, 2, False), (quickest, 4, True), (quickest, 8, True)]
+    for precision, count, together in ways:
+        engine = problem.engine(precision, **({"cuda_graphs": False} if count > 1 and not together else {}))
+        problem.stylizer(engine, precision, iterations=5)(problem.picture)
+        stylizer = problem.stylizer(engine, precision)
+        stylizer.agree()
         began = time.perf_counter()
-        a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / 1e9 / float(np.median(times[1:]))
+        painted = (in_lock_step if together else side_by_side)(stylizer, problem.picture, count)
+        wall = time.perf_counter() - began
+        rate = count * problem.iterations / wall
+        idle = 1 - rate * problem.step[precision] / 1000 if precision in problem.step else None
+        how = precision + (f", {count} in lock-step" if together else f", {count} at a time" if count > 1 else "")
+        how += f", not captured: {engine.not_captured}" if engine.not_captured else ""
+        yield Row("painting", how, rate=rate, hourly=3600 * count / wall, idle=idle, note=f"{problem.loss(painted):.4g}")
+
+
+def side_by_side(stylizer: Stylizer, picture: Picture, count: int) -> Array:
+    """Paint so many, each on a thread where there are several; one of them."""
+    if count == 1:
+        return to_pixels(stylizer(picture).picture.rgb)
+    with ThreadPoolExecutor(count) as pool:
+        first, *_ = pool.map(lambda _: stylizer(picture).picture.rgb, range(count))
+    return to_pixels(first)
+
+
+def in_lock_step(stylizer: Stylizer, picture: Picture, count: int) -> Array:
+    """Paint so many as one batch; one of them."""
+    lock, batch = LockStep(), [stylizer.begin(PhotoJob(picture)) for _ in range(count)]
+    while not batch[0].done:
+        at_once(lock, batch)
+    return to_pixels(batch[0].result().picture.rgb)
+
+
+def to_torchs_loss(problem: Problem) -> Iterator[Row]:
+    """By this program's own schedule, to the best loss that PyTorch came to."""
+    how, target, wall = min(problem.reached, key=lambda each: each[1])
+    for precision in problem.bundles:
+        engine = problem.engine(precision)
+        for iterations in ITERATIONS:
+            stylizer = problem.stylizer(engine, precision, iterations=iterations, scales="auto", whitening="auto")
+            stylizer.agree()
+            result = stylizer(problem.picture)
+            loss = problem.loss(to_pixels(result.picture.rgb))
+            if loss <= target:
+                break
+        note = f"{loss:.4g}, {iterations} iterations, {result.seconds:.2f} s; PyTorch {how} {target:.4g}, {wall:.2f} s"
+        yield Row("to PyTorch's loss", precision, hourly=3600 / result.seconds, note=note)
+
+
+def load_half(named: Path | None) -> Bundle | None:
+    """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
+    if named is None:
+        return find_bundle(BundleRequest(spec=replace(DEFAULT, precision="fp16")), note=print, step=print)
+    beside = named.with_name(named.name + "-fp16")
+    return Bundle.load(beside) if beside.exists() else None
 
 
 if __name__ == "__main__":
