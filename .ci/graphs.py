@@ -1,6 +1,6 @@
 """The graphs that the package carries: made anew, or compared with what the exporter makes now.
 
-python .ci/graphs.py make WORK    # three quarters of an hour on two cores; WORK keeps what is done, for the next try
+python .ci/graphs.py make WORK    # two hours on two cores; WORK keeps what is done, for the next try
 python .ci/graphs.py check        # the default's and one other's, node by node, and whether the exporter has changed
 """
 
@@ -67,14 +67,19 @@ def make(work: Path) -> None:
 
 def _made(spec: BundleSpec, work: Path) -> Template:
     """A template, kept for the next try: of this exporter."""
-    torch.set_num_threads(1)
     kept = work / f"{template_key(spec)}-{code_digest()[:12]}.pickle"
     if not kept.exists():
-        data = pickle.dumps(make_template(spec, work))
+        data = pickle.dumps(_fresh(spec, work))
         kept.with_suffix(".new").write_bytes(data)
         kept.with_suffix(".new").rename(kept)
     template: Template = pickle.loads(kept.read_bytes())
     return template
+
+
+def _fresh(spec: BundleSpec, work: Path) -> Template:
+    # As many exports run at a time as there are cores.
+    torch.set_num_threads(1)
+    return make_template(spec, work)
 
 
 def check() -> int:
@@ -85,9 +90,12 @@ def check() -> int:
     with tarfile.open(_PACKAGED) as tar:
         there = {name.partition("/")[0] for name in tar.getnames()}
     problems += [f"there is no graph for {spec}" for spec in specs() if template_key(spec) not in there]
-    with tempfile.TemporaryDirectory() as name:
-        for spec in _CHECKED:
-            packed, fresh = find_template(spec), make_template(spec, Path(name))
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool,
+    ):
+        for spec, fresh in zip(_CHECKED, pool.map(_fresh, _CHECKED, [Path(name)] * len(_CHECKED)), strict=True):
+            packed = find_template(spec)
             assert packed is not None, "it was looked for before"
             for graph, expected in packed.graphs.items():
                 problems += [f"{graph} of {spec}: {found}" for found in differences(fresh.graphs[graph], expected)]

@@ -1,7 +1,9 @@
 """The bundle that a command finds."""
 
 import importlib.util
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+import nstbatch.exporter
 from nstbatch.cli.actions.bundles import BundleChoice, BundleRequest, cached_bundle_path, find_bundle
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
@@ -16,6 +19,7 @@ from nstbatch.runtime.errors import BundleError, UsageError, WeightsError
 from nstbatch.runtime.recipe.presets import PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from process import QUICK, Call
+from seams import ONE_LAYER, Export
 from stores import in_process
 from weights import frossard, random_vgg
 
@@ -50,11 +54,23 @@ def test_a_preset_with_weights_of_ones_own_takes_their_network(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_run_with_other_layers_exports_them(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_other_layers_exports_them(
+    exported: Export, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path / "cache"))
+    other = exported(ONE_LAYER)
+    asked: list[BundleSpec] = []
+
+    def export(spec: BundleSpec, folder: Path, source: WeightsSource, progress: Callable[[str], None]) -> Bundle:
+        asked.append(spec)
+        progress("comparing with autograd")
+        return Bundle.load(shutil.copytree(other.path, folder))
+
+    monkeypatch.setattr(nstbatch.exporter, "export_bundle", export)
     command = [samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK]
     done = in_process(*command, "--content-taps", "relu1_1", "--style-taps", "relu1_1")
     assert done.exit_code == 0, done.output
+    assert asked == [ONE_LAYER]
     assert "comparing with autograd" in done.output
     assert (tmp_path / "out" / "tree.jpg").is_file()
 
