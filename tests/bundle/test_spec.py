@@ -18,8 +18,8 @@ def copy(bundle: Bundle, tmp_path: Path) -> Path:
 
 
 def test_holds_what_the_contract_says(bundle: Bundle) -> None:
-    operations = {f"lbfgs_{name}.onnx" for name in ("begin", "accept", "measure", "products", "descend", "move")}
-    files = {"encode.onnx", "gradient.onnx", "gradient_cpu.onnx", "weights.bin"} | operations
+    graphs = ("encode", "gradient", "gradient_cpu", "gradient_gpu", "gradient_lean", "step", "step_lean")
+    files = {"weights.bin", *(f"{graph}.onnx" for graph in graphs)}
     assert {p.name for p in bundle.path.iterdir()} == {"manifest.json"} | files
     manifest = json.loads((bundle.path / "manifest.json").read_text())
     assert set(manifest["files"]) == files
@@ -37,9 +37,9 @@ def test_a_copy_is_as_good(copy: Path, bundle: Bundle) -> None:
     assert Bundle.load(copy).id == bundle.id
 
 
-def test_both_graphs_share_one_file_of_weights(vgg19: Bundle) -> None:
+def test_graphs_share_one_file_of_weights(vgg19: Bundle) -> None:
     used: dict[str, set[tuple[str, str]]] = {}
-    for name in ("encode", "gradient"):
+    for name in ("encode", "gradient", "step"):
         model = onnx.load(vgg19.path / f"{name}.onnx", load_external_data=False)
         used[name] = set()
         for tensor in model.graph.initializer:
@@ -49,7 +49,7 @@ def test_both_graphs_share_one_file_of_weights(vgg19: Bundle) -> None:
                 assert int(entries["offset"]) % 4096 == 0
                 used[name].add((entries["offset"], entries["length"]))
     assert len(used["encode"]) >= 13
-    assert used["encode"] <= used["gradient"]
+    assert used["encode"] <= used["gradient"] == used["step"]
     # 13 convolutions once as they are and once turned round, in float32.
     assert (vgg19.path / "weights.bin").stat().st_size < 105e6
 
