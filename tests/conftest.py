@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -79,12 +78,6 @@ def small() -> Callable[[Path, int], np.ndarray]:
         return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
 
     return read
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that the workers end at much the same time."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_configure() -> None:
