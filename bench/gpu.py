@@ -187,7 +187,8 @@ def main(provider: str, sizes: str, iterations: int, budget: float, bundle: Path
         f"{card}.\n\n{machine(available_cores())}\n\n"
     )
     table = Table(title, budget, f"gpu-{provider}.md" if save else None)
-    full, half = load_bundle(bundle), load_half(bundle)
+    # On a CPU float16 is converted to and fro.
+    full, half = load_bundle(bundle), None if provider == "cpu" else load_half(bundle)
     precisions = OnnxRuntime().precisions(provider)
     bundles = dict.fromkeys(precisions, full) | ({"fp16": half} if half else {})
     for size in map(int, sizes.split(",")):
