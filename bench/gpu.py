@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -199,21 +198,12 @@ def main(provider: str, sizes: str, iterations: int, budget: float, bundle: Path
 def measured(problem: Problem) -> Iterator[Row]:
     """All rows of a size. Each section is made only when it is come to, and one that fails leaves the next."""
     sections: list[Callable[[Problem], Iterator[Row]]] = [placement, agreement, alone, in_torch, paintings, to_torchs_loss]
-    return chain.from_iterable(Resumable(section, problem) for section in sections)
-
-
-class Resumable:
-    """A section's rows; an error ends the section, and is one row."""
-
-    def __init__(self, section: Callable[[Problem], Iterator[Row]], problem: Problem) -> None:
-        self._section, self._problem = section, problem
-
-    def __iter__(self) -> Iterator[Row]:
+    for section in sections:
         try:
-            yield from self._section(self._problem)
+            yield from section(problem)
         except Exception as error:
             text = " ".join(str(error).split())[:300]
-            yield Row(self._section.__name__, FAILED, note=f"{type(error).__name__}: {text}")
+            yield Row(section.__name__, FAILED, note=f"{type(error).__name__}: {text}")
 
 
 def placement(problem: Problem) -> Iterator[Row]:

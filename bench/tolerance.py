@@ -18,12 +18,6 @@ from nstbatch.runtime.pictures.contact_sheet import contact_sheet
 
 TOLERANCES = (0.0, 0.001, 0.002, 0.004, 0.008)
 
-VERDICT = """
-By eye no column of the sheet differs from the first. The default is 0 all the same: a tolerance that is felt ends a scale
-before the 60 evaluations that it has by default, for a loss a few per cent higher, and would take the meaning out of a
-larger `--iterations`.
-"""
-
 
 def pairs() -> list[tuple[Path, Path]]:
     """Photos and styles: four and two real ones where the project's shared data are at hand, else samples."""
@@ -75,7 +69,7 @@ def main(size: int, save: bool) -> None:
     header = ["tolerance", "evaluations at full size", "seconds", "of those without", "loss, median", "loss, worst"]
     text = (
         f"# Ending a scale early\n\n`python bench/tolerance.py --size {size}`: medians over {len(pairs())} pairs.\n\n"
-        f"{machine(available_cores())}\n\n{markdown(header, rows)}\n{VERDICT}"
+        f"{machine(available_cores())}\n\n{markdown(header, rows)}"
     )
     if save:
         write(f"tolerance-{size}.md", text)

@@ -124,11 +124,12 @@ class Engine:
                 try:
                     return run(changing, kept, capture)
                 except Exception as error:
+                    # Its session may stay broken.
+                    bound.clear()
                     if capture is None or _is_out_of_memory(error):
                         raise
                     # A step that failed has written nothing that the next one reads.
                     self._captures.give_up(first_line(error))
-                    bound.clear()
                     return run(changing, kept, None)
 
         return evaluate

@@ -4,6 +4,7 @@ from functools import partial
 
 from ..engine.engine import Engine
 from ..pictures.pixels import Pixels
+from ..recipe.provider import AUTO
 from ..recipe.settings import Settings
 from .first_order import FIRST_ORDER
 from .host_vectors import HostVectors
@@ -29,5 +30,7 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
         rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
         return FIRST_ORDER[settings.optimizer](start, rate, RANGE, unit)
     preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
-    vectors = partial(StepVectors, engine.place) if engine.holds_vectors else HostVectors
+    # An average reads every iterate, with which all vectors come over: where nobody asked for it, they stay here.
+    there = engine.holds_vectors and not (settings.average and engine.host.vectors == AUTO)
+    vectors = partial(StepVectors, engine.place) if there else HostVectors
     return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=vectors)

@@ -34,8 +34,8 @@ FULL_TRIAL = (256, 256)
 """Of what is compared where there is time: a provider may take another algorithm for it."""
 
 _HONEST = 2e-3
-"""Bound of float32 at `FULL_TRIAL`: there the flips of a few ReLUs come to 2e-4, and TF32 to ten times that. ONNX Runtime
-may compute a convolution in TF32 though it is told not to, where nothing else is to be had."""
+"""Bound of float32 at `FULL_TRIAL`: there the flips of a few ReLUs come to 2e-4, and TF32 is to be ten times that. ONNX
+Runtime may compute a convolution in TF32 though it is told not to, where nothing else is to be had."""
 
 
 @dataclass(frozen=True)
