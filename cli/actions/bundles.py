@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from ...runtime.assembly.compact import open_bundle
 from ...runtime.assembly.ready import assemble, find_template
 from ...runtime.assembly.sources import WeightsSource
 from ...runtime.bundle.packed import PackedBundle
@@ -30,7 +31,7 @@ class BundleRequest:
     """The bundle that is asked for.
 
     Attributes:
-        named: folder or URL of one; None for that of the others, from the cache.
+        named: folder, packed file or URL of one; None for that of the others, from the cache.
         spec: what it is to compute.
         source: of its weights; None for the one that ``spec.weights`` names.
     """
@@ -50,7 +51,7 @@ class BundleChoice:
     """The options that choose a bundle.
 
     Attributes:
-        bundle: folder or URL of one; None for that of the others, from the cache.
+        bundle: folder, packed file or URL of one; None for that of the others, from the cache.
         content_taps, style_taps: names of layers, separated by commas; None for the preset's.
         pooling, padding: None for the preset's.
         weights: source of the weights, see `WeightsSource`, which decides the network; None for the preset's.
@@ -124,7 +125,7 @@ def find_bundle(
     if is_remote(request.named):
         return PackedBundle.fetch(request.named, cache_dir())
     if request.named is not None:
-        return Bundle.load(request.named)
+        return open_bundle(request.named, cache_dir())
     path = cached_bundle_path(request.spec)
     # Without the lock, for a cache that may only be read: a bundle that is there is whole.
     with contextlib.suppress(BundleError):

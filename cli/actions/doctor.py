@@ -10,6 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.assembly.compact import open_bundle
 from ...runtime.assembly.sources import WeightsSource
 from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
@@ -96,7 +97,7 @@ def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle 
             problems.append(error)
         return None
     try:
-        bundle = Bundle.load(path)
+        bundle = open_bundle(path, cache_dir())
     except BundleError as error:
         problems.append(error)
         return None

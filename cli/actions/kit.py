@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ...runtime.assembly.compact import compact
 from ...runtime.bundle.spec import Bundle
 from ...runtime.errors import ExportError, UsageError, first_line
 
@@ -57,7 +58,9 @@ RunCommand = Callable[[Sequence[str]], str]
 
 
 def make_kit(bundle: Bundle, folder: Path, host: KitTarget, *, download: bool, run: RunCommand | None = None) -> Path:
-    """Write a kit: ``bundle/``, the wheel of nstbatch, ``requirements.txt`` with hashes, and ``README.txt``.
+    """Write a kit: the bundle, the wheel of nstbatch, ``requirements.txt`` with hashes, and ``README.txt``.
+
+    The bundle is ``bundle.npz``, see `compact`; of layers whose graphs the package does not have, the folder ``bundle/``.
 
     Args:
         bundle: to copy.
@@ -78,14 +81,19 @@ def make_kit(bundle: Bundle, folder: Path, host: KitTarget, *, download: bool, r
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder}: is not empty; name a new folder")
-        shutil.copytree(bundle.path, folder / "bundle")
+        if (content := compact(bundle)) is not None:
+            packed = folder / "bundle.npz"
+            packed.write_bytes(content)
+        else:
+            packed = folder / "bundle"
+            shutil.copytree(bundle.path, packed)
         wheel = write_wheel(folder, run)
         requirements = list(_resolve(wheel, host, run))
         (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
         if download:
             where = ["download", "--no-deps", "--dest", str(folder / "wheels"), *_target(host)]
             run([*where, "--require-hashes", "--requirement", str(folder / "requirements.txt")])
-        (folder / "README.txt").write_text(_readme(wheel, host, download=download), encoding="utf-8")
+        (folder / "README.txt").write_text(_readme(wheel, packed, host, download=download), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written to ({first_line(error)})") from None
     return wheel
@@ -147,7 +155,7 @@ def _pip(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
-def _readme(wheel: Path, host: KitTarget, *, download: bool) -> str:
+def _readme(wheel: Path, bundle: Path, host: KitTarget, *, download: bool) -> str:
     fetch = ""
     if not download:
         target = " ".join(_target(host))
@@ -159,6 +167,6 @@ def _readme(wheel: Path, host: KitTarget, *, download: bool) -> str:
 python3 -m venv venv && . venv/bin/activate
 {fetch}pip install --no-index --find-links wheels --require-hashes -r requirements.txt
 pip install --no-index --no-deps {wheel.name}
-nstbatch doctor --bundle bundle
-nstbatch PHOTOS --style PICTURE --bundle bundle
+nstbatch doctor --bundle {bundle.name}
+nstbatch PHOTOS --style PICTURE --bundle {bundle.name}
 """

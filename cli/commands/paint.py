@@ -132,7 +132,11 @@ _DEFAULTS = Settings()
     "--staircase", is_flag=True, help="Let the learning rate fall at once after --decay-every steps, not a little with each."
 )
 @option("--average", type=float, default=_DEFAULTS.average, help="Paint the moving average of iterates, such as 0.9.")
-@option("--bundle", type=LOCATION, help="Bundle to use.  [default: VGG-19's, from the cache]")
+@option(
+    "--bundle",
+    type=LOCATION,
+    help="Bundle to use: its folder or URL, or the file of a kit.  [default: VGG-19's, from the cache]",
+)
 @option("--provider", type=click.Choice(PROVIDER_CHOICES), default=AUTO, help="ONNX Runtime's execution provider.")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option(

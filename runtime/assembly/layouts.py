@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.network import CHANNELS, CONVOLUTIONS, layers
+from ..bundle.network import CONVOLUTIONS, kernel_shapes, layers
 from ..errors import WeightsError
 from .formats import Arrays
 from .preprocessing import PREPROCESSINGS
@@ -92,15 +92,13 @@ def parameters(arrays: Arrays, network: str, preprocessing: str, origin: str) ->
     """
     layout = find_layout(arrays, origin)
     convolutions: dict[tuple[int, int], tuple[Values, Values]] = {}
-    channels = 3
-    for block, index in layers(network):
+    for (block, index), expected in kernel_shapes(network).items():
         try:
             kernel, bias = layout.get(arrays, network, block, index)
         except KeyError as error:
             raise WeightsError(f"{origin}: no array {error} for {network}'s conv{block}_{index}; other network?") from None
         except (IndexError, TypeError, ValueError):
             raise WeightsError(f"{origin}: conv{block}_{index} is not stored as a layer is; the file is damaged") from None
-        expected = (CHANNELS[block - 1], channels, 3, 3)
         if kernel.shape != expected or bias.shape != expected[:1]:
             raise WeightsError(
                 f"{origin}: conv{block}_{index} has shape {kernel.shape}, {network} needs {expected}; other network?"
@@ -109,7 +107,6 @@ def parameters(arrays: Arrays, network: str, preprocessing: str, origin: str) ->
         if not all(np.isfinite(each).all() for each in values):
             raise WeightsError(f"{origin}: conv{block}_{index} holds values that are not finite; the file is damaged")
         convolutions[block, index] = values
-        channels = expected[0]
     return _fold(convolutions, preprocessing)
 
 

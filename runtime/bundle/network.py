@@ -28,6 +28,20 @@ def layers(network: str) -> Iterator[tuple[int, int]]:
             yield block, index
 
 
+def kernel_shapes(network: str) -> dict[tuple[int, int], tuple[int, int, int, int]]:
+    """Shape [out, in, 3, 3] of the kernel of each convolution of a network, by (block, index), in order.
+
+    Raises:
+        UsageError: the network is not known.
+    """
+    shapes = {}
+    inputs = 3
+    for block, index in layers(network):
+        shapes[block, index] = (CHANNELS[block - 1], inputs, 3, 3)
+        inputs = CHANNELS[block - 1]
+    return shapes
+
+
 @dataclass(frozen=True)
 class Tap:
     """A layer whose output is read: ``relu4_2`` after the activation, ``conv4_2`` before it."""

@@ -55,16 +55,15 @@ class PackedBundle:
         """
         try:
             manifest = remote.read_bytes(url / MANIFEST)
-            kept = _folder(cache, manifest)
-            if (kept / MANIFEST).exists():
-                return Bundle.load(kept)
+            if (bundle := kept_bundle(cache, manifest)) is not None:
+                return bundle
             names = json.loads(manifest)["files"]
             files = {name: np.frombuffer(remote.read_bytes(url / name), np.uint8) for name in names}
         except OSError as error:
             raise BundleError(f"{url}: no bundle there ({first_line(error)})") from None
         except (ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{url / MANIFEST}: not a manifest ({error})") from None
-        return cls(kept, {MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
+        return cls(_folder(cache, manifest), {MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
 
     def unpack(self, cache: Path) -> Bundle:
         """The bundle here: where it came from, if that is this host; else in a cache, once.
@@ -97,6 +96,16 @@ class PackedBundle:
         except OSError as error:
             raise BundleError(f"{folder}: the bundle cannot be kept there ({first_line(error)})") from None
         return Bundle.load(folder)
+
+
+def kept_bundle(cache: Path, manifest: bytes) -> Bundle | None:
+    """The bundle with this manifest that a cache has already.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    folder = _folder(cache, manifest)
+    return Bundle.load(folder) if (folder / MANIFEST).exists() else None
 
 
 def _folder(cache: Path, manifest: bytes) -> Path:

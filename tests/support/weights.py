@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nstbatch.runtime.assembly.layouts import Parameters
-from nstbatch.runtime.bundle.network import CHANNELS, layers
+from nstbatch.runtime.bundle.network import kernel_shapes
 
 Values = NDArray[np.float32]
 Convolutions = dict[tuple[int, int], tuple[Values, Values]]
@@ -13,12 +13,10 @@ Convolutions = dict[tuple[int, int], tuple[Values, Values]]
 def random_vgg(network: str = "vgg16", seed: int = 0) -> Convolutions:
     """Random kernels and biases of each layer."""
     generator = np.random.default_rng(seed)
-    result, channels = {}, 3
-    for block, index in layers(network):
-        out = CHANNELS[block - 1]
-        kernel, bias = generator.standard_normal((out, channels, 3, 3)), generator.standard_normal(out)
-        result[block, index] = kernel.astype(np.float32), bias.astype(np.float32)
-        channels = out
+    result = {}
+    for layer, shape in kernel_shapes(network).items():
+        kernel, bias = generator.standard_normal(shape), generator.standard_normal(shape[0])
+        result[layer] = kernel.astype(np.float32), bias.astype(np.float32)
     return result
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nstbatch.cli.actions.kit import KitTarget, make_kit, write_wheel
+from nstbatch.runtime.assembly.compact import open_bundle
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ExportError, UsageError
 
@@ -45,14 +46,15 @@ def test_a_kit_has_all_that_a_host_needs(bundle: Bundle, tmp_path: Path) -> None
     pip = Pip()
     wheel = make_kit(bundle, tmp_path / "kit", HOST, download=False, run=pip)
     assert sorted(path.name for path in (tmp_path / "kit").iterdir()) == sorted(
-        ["README.txt", "bundle", wheel.name, "requirements.txt"]
+        ["README.txt", "bundle.npz", wheel.name, "requirements.txt"]
     )
-    assert Bundle.load(tmp_path / "kit" / "bundle").id == bundle.id
+    assert open_bundle(tmp_path / "kit" / "bundle.npz", tmp_path / "cache").id == bundle.id
     lines = (tmp_path / "kit" / "requirements.txt").read_text().splitlines()
     assert lines == [f"click==8.2.0 --hash=sha256:{64 * 'a'}", f"onnxruntime-gpu==1.31.1 --hash=sha256:{64 * 'b'}"]
     readme = (tmp_path / "kit" / "README.txt").read_text()
     assert "pip download" in readme
     assert f"--no-deps {wheel.name}" in readme
+    assert "doctor --bundle bundle.npz\n" in readme
     (asked,) = (call for call in pip.calls if call[0] == "install")
     assert asked[-1] == f"{wheel}[gpu]"
     assert asked[asked.index("--python-version") + 1] == "3.12"
