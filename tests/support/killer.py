@@ -18,6 +18,8 @@ state of the disk that the deaths leave, as many leave the same (an fsync change
 
 import argparse
 import contextlib
+import encodings.cp437  # noqa: F401 - of zip files
+import gc
 import io
 import json
 import os
@@ -32,6 +34,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.random
+from PIL import Image
 
 # Before the forks: a child that imports takes ten times as long.
 import nstbatch.cli.actions.paint
@@ -392,6 +396,9 @@ def parse() -> argparse.Namespace:
 
 if __name__ == "__main__":
     asked = parse()
+    Image.init()
+    # What there is now is no child's to collect: it would copy the pages.
+    gc.freeze()
     asked.folder.mkdir(parents=True)
     if asked.trace:
         print(json.dumps(Trial(asked.folder, asked.scenario).calls))
