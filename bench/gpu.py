@@ -10,7 +10,7 @@ measurement are on one thread. By size:
 - `agreement`: relative difference of the gradient from the CPU provider's.
 - `gradient alone`, `step alone`: milliseconds of 100 replays in a row, with nothing read between them.
 - `PyTorch`: evaluations/s with torch's own L-BFGS as the field uses it (history 100), eager and, at 512 pixels, compiled.
-- `painting`: evaluations/s and pictures/h of whole paintings, one at a time, several at a time and in lock-step, with
+- `painting`: evaluations/s and pictures/h of whole paintings, one at a time, two in turns and several in lock-step, with
   `--scales 1`; `idle` is 1 less the rate times the seconds of a step alone: the share of the time that a card could spare.
 - `to PyTorch's loss`: seconds of a picture by this program's own schedule that is at least as good as PyTorch's after
   `--iterations` evaluations, by the loss of the 8-bit picture in float32 on the CPU provider, and those that PyTorch took.
@@ -21,7 +21,7 @@ With `--provider cpu` it runs anywhere, to try it.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,8 +61,9 @@ from nstbatch.runtime.optimizer.step_vectors import StepVectors
 from nstbatch.runtime.painting.agreement import FULL_TRIAL, check_agreement
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
-from nstbatch.runtime.painting.painting import PhotoJob
+from nstbatch.runtime.painting.painting import PhotoJob, Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.painting.turns import Turns
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
 
@@ -361,32 +362,37 @@ def torch_loop(problem: Problem, device: str, precision: str, *, compiled: bool)
 
 
 def paintings(problem: Problem) -> Iterator[Row]:
-    """Whole paintings: one at a time in each precision; in the quickest, several at a time and in lock-step."""
+    """Whole paintings: one at a time in each precision; in the quickest, two in turns and several in lock-step."""
     quickest = list(problem.bundles)[-1]
     ways = [(precision, 1, False) for precision in problem.bundles]
     ways += [(quickest, 2, False), (quickest, 4, True), (quickest, 8, True)]
     for precision, count, together in ways:
-        engine = problem.engine(precision, **({"cuda_graphs": False} if count > 1 and not together else {}))
+        engine = problem.engine(precision)
         problem.stylizer(engine, precision, iterations=5)(problem.picture)
         stylizer = problem.stylizer(engine, precision)
         stylizer.agree()
         began = time.perf_counter()
-        painted = (in_lock_step if together else side_by_side)(stylizer, problem.picture, count)
+        painted = (in_lock_step if together else in_turns)(stylizer, problem.picture, count)
         wall = time.perf_counter() - began
         rate = count * problem.iterations / wall
         idle = 1 - rate * problem.step[precision] / 1000 if precision in problem.step else None
-        how = precision + (f", {count} in lock-step" if together else f", {count} at a time" if count > 1 else "")
+        how = precision + (f", {count} in lock-step" if together else f", {count} in turns" if count > 1 else "")
         how += f", not captured: {engine.not_captured}" if engine.not_captured else ""
         yield Row("painting", how, rate=rate, hourly=3600 * count / wall, idle=idle, note=f"{problem.loss(painted):.4g}")
 
 
-def side_by_side(stylizer: Stylizer, picture: Picture, count: int) -> Array:
-    """Paint so many, each on a thread where there are several; one of them."""
-    if count == 1:
-        return to_pixels(stylizer(picture).picture.rgb)
-    with ThreadPoolExecutor(count) as pool:
-        first, *_ = pool.map(lambda _: stylizer(picture).picture.rgb, range(count))
-    return to_pixels(first)
+def in_turns(stylizer: Stylizer, picture: Picture, count: int) -> Array:
+    """Paint so many on this thread, of which each is evaluated while the others wait for the host; one of them."""
+    turns, batch = Turns(), [stylizer.begin(PhotoJob(picture)) for _ in range(count)]
+    steps = [(painting, Future[Progress]()) for painting in batch]
+    while steps:
+        turns.step(steps)
+        for _, step in steps:
+            if step.done():
+                step.result()
+        begun = [(painting, Future[Progress]() if step.done() else step) for painting, step in steps]
+        steps = [(painting, step) for painting, step in begun if not painting.done]
+    return to_pixels(batch[0].result().picture.rgb)
 
 
 def in_lock_step(stylizer: Stylizer, picture: Picture, count: int) -> Array:

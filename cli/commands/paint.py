@@ -167,7 +167,7 @@ _DEFAULTS = Settings()
 @option(
     "--overlap",
     type=click.IntRange(1, 64),
-    help="Pictures painted at a time.  [default: 4 with CUDA at --size 256 and less; 1]",
+    help="Pictures painted at a time.  [default: with CUDA 4 at --size 256 and less, and 2 above; else 1]",
 )
 @option(
     "--lock-step/--no-lock-step",

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .sessions import import_onnxruntime
+from .stream import Stream
 
 Array = NDArray[np.float32]
+
+Pending = Callable[[], list[Array]]
+"""What waits for the outputs of a run that has begun, and gives them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class BoundGraph:
         options: ONNX Runtime's RunOptions.
         capture: number of the graph of CUDA's that is captured for it, and released with it; None for none. It is to be run
             by one thread then, with the same buffers each time.
+        stream: that the session computes on, so that no copy of what changes has to be waited for; None for ordinary copies.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class BoundGraph:
         fixed: Mapping[str, Array],
         options: Any = None,
         capture: int | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.capture = capture
         if capture is not None:
@@ -100,6 +106,9 @@ class BoundGraph:
         self._session = session
         self._place = place
         self._options = options
+        self._stream = stream
+        self._pinned: dict[str, Array] = {}
+        """On the host, what goes to a held buffer or comes from it, where there is a stream."""
         self._binding = session.io_binding()
         self._bound: dict[str, Buffer] = {}
         self._outputs = {output.name: tuple(output.shape) for output in session.get_outputs()}
@@ -108,11 +117,18 @@ class BoundGraph:
             self._write(name, value)
 
     def __call__(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
-        """Outputs, on the host, in the order of the graph, but for those that are kept.
+        """`launch`, and wait."""
+        return self.launch(changing, kept)()
+
+    def launch(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> Pending:
+        """Begin a run; the one before must have been waited for.
 
         Args:
             changing: the other inputs; an array keeps the shape that it has at the first call.
             kept: where on the device to write some outputs.
+
+        Returns:
+            What waits for the outputs, on the host, in the order of the graph, but for those that are kept.
         """
         for name, value in changing.items():
             if isinstance(value, Buffer):
@@ -124,10 +140,24 @@ class BoundGraph:
         for name, buffer in kept.items():
             self._bind(self._binding.bind_output, name, buffer)
         self._session.run_with_iobinding(self._binding, self._options)
-        return [self._value(name) if buffer is None else buffer.read() for name, buffer in read.items()]
+        if self._stream is None or None in read.values():
+            return lambda: [self._value(name) if buffer is None else buffer.read() for name, buffer in read.items()]
+        for name, held in read.items():
+            assert held is not None, "its shape is known"
+            self._stream.copy(self._staging(name, held.shape).ctypes.data, held.pointer, prod(held.shape))
+        wait = self._stream.mark()
+
+        def outputs() -> list[Array]:
+            wait()
+            return [self._pinned[name].copy() for name in read]
+
+        return outputs
 
     def _write(self, name: str, value: Array) -> None:
-        if name in self._held:
+        if name in self._held and self._stream is not None:
+            self._staging(name, value.shape)[...] = value
+            self._stream.copy(self._held[name].pointer, self._pinned[name].ctypes.data, value.size)
+        elif name in self._held:
             self._held[name].write(value)
         else:
             self._held[name] = held = self._place.put(value)
@@ -143,6 +173,12 @@ class BoundGraph:
             self._held[name] = self._place.empty(shape)  # type: ignore[arg-type]
         self._bind(self._binding.bind_output, name, self._held[name])
         return self._held[name]
+
+    def _staging(self, name: str, shape: tuple[int, ...]) -> Array:
+        if name not in self._pinned:
+            assert self._stream is not None, "ordinary copies need none"
+            self._pinned[name] = self._stream.pinned(shape)
+        return self._pinned[name]
 
     def _value(self, name: str) -> Array:
         position = list(self._outputs).index(name)

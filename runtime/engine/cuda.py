@@ -76,10 +76,7 @@ def reasons(provider: str, major: str, device: int = 0, load: Load = ctypes.CDLL
 def free_memory(device: int, load: Load = ctypes.CDLL) -> int | None:
     """Bytes that CUDA says are free on a GPU; None if it cannot be asked."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    for major in ("13", "12"):
-        runtime = _loaded(f"libcudart.so.{major}", load)
-        if runtime is None or runtime.cudaSetDevice(device) != 0:
-            continue
+    for runtime in cuda_runtimes(device, load):
         if runtime.cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total)) == 0:
             return free.value
     return None
@@ -93,19 +90,12 @@ def preload_tensorrt(load: Load = ctypes.CDLL) -> None:
             _loaded(f"{folder}/{name}", load)
 
 
-def new_stream(device: int, load: Load = ctypes.CDLL) -> int | None:
-    """The address of a stream of CUDA's, for every session to compute on: so they wait for each other, and a copy waits for
-    them, without the host. None if none can be had. It lasts as long as the process.
-    """
-    stream = ctypes.c_void_p()
+def cuda_runtimes(device: int, load: Load = ctypes.CDLL) -> Iterator[Any]:
+    """Each of CUDA's runtime libraries here that takes a GPU, which the calling thread then has; the newest first."""
     for major in ("13", "12"):
         runtime = _loaded(f"libcudart.so.{major}", load)
-        if runtime is None or runtime.cudaSetDevice(device) != 0:
-            continue
-        # Not one that is "non-blocking": such a stream and ordinary copies do not wait for each other.
-        if runtime.cudaStreamCreate(ctypes.byref(stream)) == 0:
-            return stream.value
-    return None
+        if runtime is not None and runtime.cudaSetDevice(device) == 0:
+            yield runtime
 
 
 def device_name(device: int, load: Load = ctypes.CDLL) -> str:

@@ -11,7 +11,7 @@ from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageErro
 from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.size import Size
 from ..stop import DroppedError
-from .binding import Array, BoundGraph, Buffer, Place
+from .binding import Array, BoundGraph, Buffer, Pending, Place
 from .capture import Captures
 from .forms import form_for
 from .host import Host
@@ -20,12 +20,23 @@ from .session_cache import SessionCache
 from .sessions import ON_GPU, STATIC, import_onnxruntime
 from .tensorrt import EngineCache, Profile, cache_options, make_profiles
 
+Feeds = Mapping[str, Array | Buffer]
+"""Inputs of a graph by name."""
+
 
 class Evaluate(Protocol):
     """A graph as a function of the inputs that change."""
 
-    def __call__(self, changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
-        """Outputs in the order of the graph, but for those that are ``kept`` on the device, in buffers by name."""
+    def __call__(self, changing: Feeds, kept: Mapping[str, Buffer] | None = None) -> Pending:
+        """Begin to evaluate it, and wait only where the device makes the host wait.
+
+        Args:
+            changing: the inputs that change.
+            kept: buffers on the device for some outputs, by name.
+
+        Returns:
+            What waits for the other outputs, in the order of the graph. It is to be called before the next evaluation.
+        """
         ...
 
 
@@ -101,28 +112,27 @@ class Engine:
     def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
         """`run` as a function of the inputs that change; on a GPU, and of a step, the ``fixed`` ones are copied once.
 
-        Its inputs keep their shapes, it is to be called by one thread, and it raises what `run` raises.
+        Its inputs keep their shapes, it is to be called by one thread, and it raises what `run` raises, as does what waits.
         """
         graph, fixed = form_for(self.provider, self.bundle, graph, fixed)
         if graph not in STEPS and self.provider not in ON_GPU:
-            return lambda changing, kept=None: self.run(graph, {**fixed, **changing}, precision)
+            return lambda changing, kept=None: _there(self.run(graph, {**fixed, **changing}, precision))
         bound: list[BoundGraph] = []
 
-        def run(
-            changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None, capture: int | None
-        ) -> list[Array]:
+        def launch(changing: Feeds, kept: Mapping[str, Buffer] | None, capture: int | None) -> Pending:
             if not bound:
                 session = self._session(graph, {**fixed, **changing}, precision, captured=capture is not None)
-                bound.append(BoundGraph(session, self.place, fixed, self._options_for(graph, capture), capture))
-            return bound[0](changing, kept)
+                options = self._options_for(graph, capture)
+                bound.append(BoundGraph(session, self.place, fixed, options, capture, self._stream))
+            return bound[0].launch(changing, kept)
 
-        def evaluate(changing: Mapping[str, Array | Buffer], kept: Mapping[str, Buffer] | None = None) -> list[Array]:
+        def evaluate(changing: Feeds, kept: Mapping[str, Buffer] | None = None) -> Pending:
             with self._evaluating(graph):
                 if self._cancelled:
                     raise DroppedError
                 capture = bound[0].capture if bound else self._captures.take() if graph in STEPS else None
                 try:
-                    return run(changing, kept, capture)
+                    pending = launch(changing, kept, capture)
                 except Exception as error:
                     # Its session may stay broken.
                     bound.clear()
@@ -130,7 +140,17 @@ class Engine:
                         raise
                     # A step that failed has written nothing that the next one reads.
                     self._captures.give_up(first_line(error))
-                    return run(changing, kept, None)
+                    pending = launch(changing, kept, None)
+
+            def outputs() -> list[Array]:
+                with self._evaluating(graph):
+                    try:
+                        return pending()
+                    except Exception:
+                        bound.clear()
+                        raise
+
+            return outputs
 
         return evaluate
 
@@ -159,7 +179,7 @@ class Engine:
             kind = OutOfMemoryError if _is_out_of_memory(error) else EvaluationError
             raise kind(f"onnxruntime could not evaluate '{graph}': {first_line(error)}") from None
 
-    def _session(self, graph: str, feeds: Mapping[str, Array | Buffer], precision: str, *, captured: bool = False) -> Any:
+    def _session(self, graph: str, feeds: Feeds, precision: str, *, captured: bool = False) -> Any:
         """A session of one shape where the provider is quicker so, and of any shape elsewhere."""
         sizes, provider = {}, self.provider
         if graph not in _GRADIENTS:
@@ -186,14 +206,14 @@ class Engine:
                 dimensions=sizes,
                 tensorrt_options=self._tensorrt_options(precision, profile, regions) if profile else None,
                 cuda_graphs=captured,
-                stream=self._stream,
+                stream=None if self._stream is None else self._stream.address,
             )
 
         pixels = profile.high.pixels if profile else prod(sizes[name] for name in "NHW") if sizes else 0
         size = evaluation_bytes(self.bundle.manifest.spec, pixels, regions) if pixels else 0
         return self._sessions.get((graph, precision, profile, captured, *sizes.values()), size, make)
 
-    def _for_cpu(self, feeds: Mapping[str, Array | Buffer]) -> bool:
+    def _for_cpu(self, feeds: Feeds) -> bool:
         """Whether the graph for the CPU is the quicker one, for images from a size on; and there is memory for it.
 
         An evaluation takes up to half as much again as `evaluation_bytes` says, which a picture that just fits has not.
@@ -291,6 +311,10 @@ _SHARE = 0.5
 """Of the memory, for sessions of several shapes; one picture may take more."""
 
 
+def _there(values: list[Array]) -> Pending:
+    return lambda: values
+
+
 def _run_options(*, waits: bool) -> Any:
     """ONNX Runtime's RunOptions: whether the host waits for the device at the end of a run."""
     options = import_onnxruntime().RunOptions()
@@ -299,7 +323,7 @@ def _run_options(*, waits: bool) -> Any:
     return options
 
 
-def dimensions(feeds: Mapping[str, Array | Buffer]) -> dict[str, int]:
+def dimensions(feeds: Feeds) -> dict[str, int]:
     """Sizes of the free dimensions of the gradient graph, by the names they have there."""
     sizes: dict[str, int] = {}
     for name, value in feeds.items():

@@ -8,9 +8,11 @@ import numpy as np
 
 from ..errors import ProviderError
 from ..recipe.provider import AUTO, PROVIDER_CHOICES, Precision, Provider
-from .cuda import CudaHost, free_memory, new_stream, reasons
+from .binding import Place
+from .cuda import CudaHost, free_memory, reasons
 from .host import Host, available_cores, memory_limit
 from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
+from .stream import Stream
 
 CANDIDATES: dict[str, tuple[Provider, ...]] = {
     Precision.FLOAT32: (Provider.CUDA, Provider.CPU),
@@ -74,16 +76,27 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
     raise errors[-1]
 
 
-def shared_stream(device: int) -> int | None:
-    """The address of a stream of CUDA's that all sessions can compute on; None if there is none."""
-    stream = new_stream(device)
+def shared_stream(device: int) -> Stream | None:
+    """A stream of CUDA's that all sessions can compute on; None if there is none on which they do, or no copy arrives."""
+    stream = Stream.new(device)
     if stream is None:
         return None
     try:
-        probe(Provider.CUDA, device, stream)
-    except ProviderError:
+        probe(Provider.CUDA, device, stream.address)
+        arrives = _copies(stream, Place("cuda", device))
+    except (ProviderError, RuntimeError):
         return None
-    return stream
+    return stream if arrives else None
+
+
+def _copies(stream: Stream, place: Place) -> bool:
+    """Whether a number comes back from the device."""
+    there, back = stream.pinned((2,)), place.empty((1,))
+    there[:] = 1, 2
+    stream.copy(back.pointer, there.ctypes.data, 1)
+    stream.copy(there[1:].ctypes.data, back.pointer, 1)
+    stream.mark()()
+    return bool(there[1] == 1)
 
 
 def probe(provider: str, device: int = 0, stream: int | None = None) -> None:

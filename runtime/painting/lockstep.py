@@ -110,12 +110,12 @@ class _Joint:
 
     def __call__(self, points: list[Any]) -> list[Evaluated]:
         if self._rows is None:
-            losses, gradients = self._bound({"image": np.concatenate(points)})
+            losses, gradients = self._bound({"image": np.concatenate(points)})()
             return [each.weigh(losses[i], gradients[i : i + 1]) for i, each in enumerate(self._objectives)]
         (numbers,) = self._bound(
             {"control": np.concatenate([point.control for point in points]), "rows": self._rows},
             {"rows_written": self._rows},
-        )
+        )()
         return [each.weigh_report(numbers[i], self._rows.shape[1]) for i, each in enumerate(self._objectives)]
 
 

@@ -1,6 +1,6 @@
 """The weighted objective of one photo, as a function of its pixels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -121,18 +121,30 @@ class Objective:
 
         The gradient of the latter is a `Report`.
         """
+        return self.launch(point)()
+
+    def launch(self, point: Any) -> Callable[[], Evaluated]:
+        """Begin to evaluate at a point, where the host need not wait for the device; what waits for the rest.
+
+        That is to be called before the next evaluation.
+        """
         if isinstance(point, StepRequest):
             rows = point.vectors.rows
             if self._step is None or self._step[0] is not rows:
                 self._step = rows, self.engine.bind(STEP, {**self.fixed, **point.vectors.constants}, self.precision)
-            (numbers,) = self._step[1]({"control": point.control, "rows": rows}, {"rows_written": rows})
-            return self.weigh_report(numbers[0], rows.shape[1])
-        losses, gradient = self._evaluate({"image": point})
-        return self.weigh(losses[0], gradient)
+            report = self._step[1]({"control": point.control, "rows": rows}, {"rows_written": rows})
+            return lambda: self.weigh_report(report()[0][0], rows.shape[1])
+        outputs = self._evaluate({"image": point})
+
+        def evaluated() -> Evaluated:
+            losses, gradient = outputs()
+            return self.weigh(losses[0], gradient)
+
+        return evaluated
 
     def losses(self, image: Array) -> Array:
         """The graph's unweighted losses of ``image``, ``[k + l + 1]``."""
-        losses: Array = self._evaluate({"image": image})[0][0]
+        losses: Array = self._evaluate({"image": image})()[0][0]
         return losses
 
     def weigh(self, losses: NDArray[np.floating], gradient: Any) -> Evaluated:

@@ -33,7 +33,7 @@ class WorkerChoice:
         gpus_per_worker: of the cluster; None for 1, or 0 where there are none.
         devices: numbers of this host's GPUs, a process for each; none of them for all; None for no such processes.
         overlap: pictures that are painted at a time; None for as many as pay, see `at_once`.
-        lock_step: whether those take each step together; None where that pays.
+        lock_step: whether those are evaluated together; None where that pays.
     """
 
     engine: str = ENGINES[0]
@@ -69,28 +69,32 @@ class WorkerChoice:
     def at_once(self, spec: BundleSpec, facts: Facts) -> tuple[int, bool]:
         """How many pictures are painted at a time on this host, and whether they take each step together.
 
-        Where nothing else is asked for, small ones are `_BATCH` in lock-step where CUDA captures a step and has the memory:
-        one alone has too little work for a GPU's many cores. All others are painted one at a time.
+        Where CUDA captures a step and has the memory, and nothing else is asked for, small ones are `_BATCH` in lock-step:
+        one alone has too little work for a GPU's many cores. Others are two in turns: the GPU is at one while the host
+        decides for the other. Elsewhere they are painted one at a time.
 
         Args:
             spec: of the bundle.
             facts: of what paints.
         """
-        several = self.overlap is None and self.lock_step is not False and self._small(spec, facts)
-        overlap = self.overlap or (_BATCH if several or self.lock_step else 1)
-        return overlap, several if self.lock_step is None else self.lock_step
+        if self.overlap is not None or self.lock_step or self.devices is not None or not facts.captures:
+            return self.overlap or (_BATCH if self.lock_step else 1), bool(self.lock_step)
 
-    def _small(self, spec: BundleSpec, facts: Facts) -> bool:
-        if not facts.captures or self.devices is not None or facts.settings.size > _SMALL:
-            return False
-        budget = Budget(spec, facts.settings, facts.free_memory or 0, _BATCH, len(facts.regions))
-        return facts.free_memory is None or budget.fits(_LARGE)
+        def fit(count: int) -> bool:
+            budget = Budget(spec, facts.settings, facts.free_memory or 0, count, len(facts.regions))
+            return facts.free_memory is None or budget.fits(_LARGE)
+
+        if self.lock_step is None and facts.settings.size <= _SMALL and fit(_BATCH):
+            return _BATCH, True
+        return (_IN_TURNS if fit(_IN_TURNS) else 1), False
 
 
 _SMALL = 256
 """Long side, in pixels, up to which pictures are painted several at a time."""
 
 _BATCH = 4
+
+_IN_TURNS = 2
 
 _LARGE = Size(16_000, 12_500)
 """A photo that is to fit all the same."""

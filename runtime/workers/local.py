@@ -1,8 +1,9 @@
 """Paints on this host.
 
 While a picture is painted, a thread encodes the one before and decodes the one after. Several can be painted at a time: each
-step of one is taken on a thread, and whichever step is done first goes on. What is written is written by the thread that
-calls, between two evaluations, so that the order of the calls is one that can be reasoned about.
+step of one is taken on a thread, and whichever step is done first goes on; or one thread takes the steps of all. What is
+written is written by the thread that calls, between two evaluations, so that the order of the calls is one that can be
+reasoned about.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from ..errors import UsageError
 from ..painting.lockstep import LockStep
 from ..painting.painting import Painting
 from ..painting.stylizer import Stylizer
+from ..painting.turns import Turns
 from ..planning.plan import Task
 from ..stop import Stop
 from .fleet import Fleet, RemotePainting
@@ -53,7 +55,12 @@ class LocalPainters:
         self._overlap = len(stylizer) if isinstance(stylizer, Fleet) else overlap
         if lock_step and isinstance(stylizer, Fleet):
             raise UsageError("pictures of several processes take no step together; leave out lock_step or the fleet")
-        self._lock_step = LockStep(overlap if self.facts.static else None) if lock_step else None
+        self._together: LockStep | Turns | None = None
+        """What takes the steps of all, on one thread; None if each has a thread."""
+        if lock_step:
+            self._together = LockStep(overlap if self.facts.static else None)
+        elif self.facts.captures and overlap > 1 and isinstance(stylizer, Stylizer):
+            self._together = Turns()
         self._codec = codec
         self._clock = clock
         self._works: list[_Work] = []
@@ -62,7 +69,7 @@ class LocalPainters:
     @property
     def by_shape(self) -> bool:
         """Whether pictures of one size are best submitted in a row."""
-        return self.facts.static or self._lock_step is not None
+        return self.facts.static or isinstance(self._together, LockStep)
 
     @property
     def free(self) -> bool:
@@ -78,7 +85,7 @@ class LocalPainters:
         """Make ready for a run: the threads, and what all of its photos are painted with."""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         # ONNX Runtime keeps what CUDA captured by thread, and no other may use the GPU meanwhile.
-        threads = 1 if self.facts.captures and isinstance(self.stylizer, Stylizer) else self._overlap
+        threads = self._overlap if self._together is None else 1
         self._steps = ThreadPoolExecutor(threads, thread_name_prefix="steps")
         self._studio = Studio(
             stylizer=self.stylizer,
@@ -129,17 +136,17 @@ class LocalPainters:
             self.rate = (self._clock() - began) / task.pixels(self.facts.settings)
 
     def _begin_step(self, painting: Painting | RemotePainting) -> Step:
-        """Begin a step: in lock-step, one that begins when all others do."""
-        if self._lock_step is None:
+        """Begin a step; one of several that are taken together begins in `_advance`."""
+        if self._together is None:
             return Step(painting, self._steps.submit(painting.step))
         return Step(painting, Future())
 
     def _advance(self) -> None:
         """Wait for a step, and go on with those whose step is taken; those at their end are no longer in work."""
         steps = [work.awaited for work in self._works if work.awaited is not None]
-        if self._lock_step is not None:
+        if self._together is not None:
             asked = [(step.painting, step.taken) for step in steps if isinstance(step.painting, Painting)]
-            self._steps.submit(self._lock_step.step, asked).result()
+            self._steps.submit(self._together.step, asked).result()
         taken, _ = wait([step.taken for step in steps], return_when=FIRST_COMPLETED)
         for work in list(self._works):
             if work.awaited is not None and work.awaited.taken in taken:

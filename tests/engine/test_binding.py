@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from device import Deferred, Device
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import BoundGraph, Place
 from nstbatch.runtime.engine.engine import Engine
@@ -39,6 +40,29 @@ def test_a_bound_graph_computes_what_the_graph_does(bundle: Bundle) -> None:
         (losses,) = bound({"image": there}, {"gradient": kept})
         np.testing.assert_array_equal(losses, expected_losses)
         np.testing.assert_array_equal(kept.read(), expected_gradient)
+
+
+def test_on_a_stream_two_runs_are_on_their_way_and_each_is_waited_for_alone(bundle: Bundle) -> None:
+    device = Device()
+    images = np.random.default_rng(0).uniform(0, 255, (4, 1, 3, 40, 36)).astype(np.float32)
+    session = make_session(str(bundle.graph("encode")), "cpu", 1, dimensions={"N": 1, "H": 40, "W": 36})
+    plain = BoundGraph(session, Place("cpu"), {})
+    expected = [plain({"image": image}) for image in images]
+    stream = device.stream
+    first, second = (BoundGraph(Deferred(session, device, name), Place("cpu"), {}, stream=stream) for name in "ab")
+    pending = first.launch({"image": images[0]}), second.launch({"image": images[1]})
+    assert device.done == []
+    found = [pending[0]()]
+    assert device.done == ["a"]
+    # What the host thinks up meanwhile goes behind the other's run.
+    pending = first.launch({"image": images[2]}), pending[1]
+    found.append(pending[1]())
+    pending = pending[0], second.launch({"image": images[3]})
+    assert device.done == ["a", "b"]
+    found += [wait() for wait in pending]
+    for outputs, right in zip(found, expected, strict=True):
+        for value, due in zip(outputs, right, strict=True):
+            np.testing.assert_array_equal(value, due)
 
 
 def test_a_part_of_a_buffer_is_the_same_memory() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nstbatch.runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, new_stream, preload_tensorrt, reasons
+from nstbatch.runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, preload_tensorrt, reasons
 
 LIBRARIES = (
     *("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libcudnn.so.9"),
@@ -39,7 +39,6 @@ def host(
         cudnnGetVersion=lambda: 91301,
         cudaSetDevice=lambda device: 0 if device < devices else 101,
         cudaMemGetInfo=memory,
-        cudaStreamCreate=lambda pointer: write(pointer, 0xABC0),
     )
 
     def load(name: str) -> Any:
@@ -132,12 +131,6 @@ def test_memory_of_a_gpu() -> None:
     assert free_memory(1, host(devices=2)) == 7 << 30
     assert free_memory(2, host(devices=2)) is None, "unknown is no limit"
     assert free_memory(0, host(libraries=())) is None
-
-
-def test_a_stream_for_all_sessions() -> None:
-    assert new_stream(1, host(devices=2)) == 0xABC0
-    assert new_stream(2, host(devices=2)) is None
-    assert new_stream(0, host(libraries=())) is None
 
 
 def test_this_host_can_be_asked() -> None:

@@ -4,11 +4,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from device import Device
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine import providers
+from nstbatch.runtime.engine.binding import Place
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.providers import CANDIDATES, precisions, probe, start_provider
 from nstbatch.runtime.engine.sessions import ON_GPU
+from nstbatch.runtime.engine.stream import Stream
 from nstbatch.runtime.errors import ExitCode, ProviderError
 
 
@@ -66,13 +69,18 @@ def test_every_precision_has_a_provider() -> None:
 
 def test_a_stream_that_no_session_takes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(providers, "new_stream", lambda _: None)
+    stream, broken = Device().stream, Device("cudaMemcpyAsync").stream
+    monkeypatch.setattr(Stream, "new", lambda _: None)
     monkeypatch.setattr(providers, "probe", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(providers, "Place", lambda *_: Place("cpu"))
     assert providers.shared_stream(1) is None
     assert asked == []
-    monkeypatch.setattr(providers, "new_stream", lambda _: 0xABC0)
-    assert providers.shared_stream(1) == 0xABC0
-    assert asked == [("cuda", 1, 0xABC0)]
+    monkeypatch.setattr(Stream, "new", lambda _: stream)
+    assert providers.shared_stream(1) is stream
+    assert asked == [("cuda", 1, stream.address)]
+    monkeypatch.setattr(Stream, "new", lambda _: broken)
+    assert providers.shared_stream(1) is None, "no copy arrives"
+    monkeypatch.setattr(Stream, "new", lambda _: stream)
 
     def refuse(*_: object) -> None:
         raise ProviderError("invalid resource handle")

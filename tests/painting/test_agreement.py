@@ -1,6 +1,7 @@
 """A provider that computes something else than the CPU provider is refused before it paints."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.engine.binding import Pending
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import OnnxRuntime
@@ -41,8 +43,8 @@ class Wrong(Engine):
         finally:
             self.provider = "cuda"
 
-    def bind(self, graph: str, fixed: Feeds, precision: str = "float32") -> Callable[[Feeds], list[np.ndarray]]:
-        return lambda changing: self.run(graph, {**fixed, **changing}, precision)
+    def bind(self, graph: str, fixed: Feeds, precision: str = "float32") -> Callable[[Feeds], Pending]:  # type: ignore[override]
+        return lambda changing: partial(self.run, graph, {**fixed, **changing}, precision)
 
     def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[np.ndarray]:
         *rest, last = super().run(graph, feeds, precision)

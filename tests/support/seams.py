@@ -15,6 +15,7 @@ from nstbatch.runtime.batch.batch import Batch
 from nstbatch.runtime.batch.outcome import Outcome, Row
 from nstbatch.runtime.batch.saving import recover
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec, Manifest, Parity, WeightsInfo
+from nstbatch.runtime.engine.binding import Pending
 from nstbatch.runtime.engine.capture import Captures
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
@@ -112,8 +113,12 @@ class SeamEngine(Engine):
         gradient = (dF / 255).reshape(image.shape).astype(np.float32)
         return [np.array([[content, style, 0]], np.float32), gradient]
 
-    def bind(self, graph: str, fixed: Feeds, precision: str = "float32") -> Callable[[Feeds], list[NDArray[np.float32]]]:
-        return lambda changing: self.run(graph, {**fixed, **changing}, precision)
+    def bind(self, graph: str, fixed: Feeds, precision: str = "float32") -> Callable[[Feeds], Pending]:
+        def evaluate(changing: Feeds) -> Pending:
+            values = self.run(graph, {**fixed, **changing}, precision)
+            return lambda: values
+
+        return evaluate
 
     def cancel(self) -> None:
         self._cancelled = True

@@ -37,16 +37,19 @@ def test_devices_that_make_no_sense(
         (WorkerChoice(), 256, True, 80 << 30, (4, True)),
         (WorkerChoice(), 256, True, None, (4, True)),
         (WorkerChoice(), 256, True, 8 << 30, (1, False)),
-        (WorkerChoice(), 512, True, 80 << 30, (1, False)),
+        (WorkerChoice(), 512, True, 80 << 30, (2, False)),
+        (WorkerChoice(), 512, True, 8 << 30, (1, False)),
+        (WorkerChoice(), 512, False, 80 << 30, (1, False)),
+        (WorkerChoice(devices=(0, 1)), 512, True, 80 << 30, (1, False)),
         (WorkerChoice(), 256, False, 80 << 30, (1, False)),
-        (WorkerChoice(lock_step=False), 256, True, 80 << 30, (1, False)),
+        (WorkerChoice(lock_step=False), 256, True, 80 << 30, (2, False)),
         (WorkerChoice(overlap=1), 256, True, 80 << 30, (1, False)),
         (WorkerChoice(overlap=3), 256, True, 80 << 30, (3, False)),
         (WorkerChoice(overlap=3, lock_step=True), 512, False, None, (3, True)),
         (WorkerChoice(lock_step=True), 512, False, None, (4, True)),
     ],
 )
-def test_small_pictures_are_a_batch_where_steps_are_captured(
+def test_where_steps_are_captured_small_pictures_are_a_batch_and_others_take_turns(
     choice: WorkerChoice, size: int, captures: bool, free: int | None, expected: tuple[int, bool]
 ) -> None:
     settings = Settings(size=size)

@@ -3,12 +3,15 @@
 import errno
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import device
 from nstbatch.runtime.batch.outcome import PhotoOutcome
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import DiskError, OutOfMemoryError
 from nstbatch.runtime.output.folder import FolderOutput
 from nstbatch.runtime.stop import Stop, StopReason
@@ -41,6 +44,25 @@ def test_pictures_painted_at_a_time_are_the_same_pictures(overlap: int, many: Be
     assert files(many.output) == files(reference.output)
     many.engine = SeamEngine
     assert set(outcomes(many.run(tmp_path / "in", overlap=overlap)).values()) == {"up to date"}
+
+
+def test_where_cuda_captures_they_take_turns_on_one_thread(bundle: Bundle, bench: Bench, tmp_path: Path) -> None:
+    reference = Bench(bench.style, tmp_path / "reference", engine=lambda: device.engine(bundle, device.Device()))
+    reference.run(tmp_path / "in")
+    gpu, threads, waiting = device.Device(), set[str](), []
+    put = gpu.put
+
+    def watched(work: Callable[[], object]) -> None:
+        threads.add(threading.current_thread().name)
+        waiting.append(len(gpu.waiting))
+        put(work)
+
+    gpu.put = watched  # type: ignore[method-assign]
+    bench.engine = lambda: device.engine(bundle, gpu)
+    assert set(outcomes(bench.run(tmp_path / "in", overlap=2)).values()) == {"painted"}
+    assert files(bench.output) == files(reference.output)
+    assert threads - {"MainThread"} == {"steps_0"}, "the main thread compares with the CPU provider before"
+    assert max(waiting) > 3, "a step of one while another is waited for"
 
 
 @pytest.mark.parametrize("static", [False, True])
