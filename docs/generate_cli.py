@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from nstbatch.cli.app import app
+from nstbatch.cli.commands.paint import paint
+from nstbatch.cli.help import show_all
 
 TARGET = Path(__file__).resolve().parent / "cli.md"
 
@@ -21,8 +23,13 @@ def render() -> str:
         context = click.Context(
             command, info_name=name, **{**app.context_settings, "max_content_width": 100, "terminal_width": 100}
         )
-        parts.append(f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n")
+        parts.append(f"## `{name}`\n\n```text\n{_help(command, context)}\n```\n")
     return "\n".join(parts)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    """All options of the command that has them; of others, what is not those of another."""
+    return show_all(context) if command is paint else command.get_help(context)
 
 
 def main() -> None:

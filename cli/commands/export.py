@@ -23,7 +23,7 @@ _DEFAULTS = BundleSpec()
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")
 @option("--style-taps", default=",".join(_DEFAULTS.style_taps), help="Layers compared by their Gram matrices.")
 @weights_option("Source of the weights", _DEFAULTS.weights)
-@preprocessing_option
+@preprocessing_option()
 @option(
     "--precision",
     type=click.Choice(PRECISIONS),

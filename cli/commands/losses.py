@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..help import Command
 from ..options import PATH, explicit, option
 from .paint import paint
 
@@ -19,7 +20,7 @@ _SHARED = (
 """Options of `paint` that decide the objective, or where it is computed."""
 
 
-@click.command(params=[parameter for parameter in paint.params if parameter.name in _SHARED])
+@click.command(cls=Command, params=[parameter for parameter in paint.params if parameter.name in _SHARED])
 @click.argument("photo", type=PATH)
 @click.argument("paintings", nargs=-1, required=True, type=PATH, metavar="PAINTING...")
 @option("--json", is_flag=True, help="One JSON object a painting, on a line of its own.")

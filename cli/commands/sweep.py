@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ...runtime.errors import UsageError
+from ..help import Command, Group, Option
 from ..options import PATH, explicit
 from .paint import paint
 
@@ -57,9 +58,21 @@ def _parameters() -> list[click.Parameter]:
     return found
 
 
-@click.command(params=_parameters())
+_PARAMETERS = _parameters()
+
+_AS_IN_PAINT = [str(parameter.name) for parameter in _PARAMETERS if parameter.name not in ("style", *SWEEPABLE)]
+
+
+@click.command(cls=Command, params=_PARAMETERS, elsewhere=_AS_IN_PAINT)
 @click.argument("photo", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Folder for the pictures.  [default: beside the photo, <stem>-sweep]")
+@click.option(
+    "-o",
+    "--output",
+    cls=Option,
+    group=Group.FILES,
+    type=PATH,
+    help="Folder for the pictures.  [default: beside the photo, <stem>-sweep]",
+)
 @click.pass_context
 def sweep(context: click.Context, /, photo: Path, output: Path | None, **options: Any) -> None:
     """Paint a photo with several values of one or two options, and lay the pictures out on one sheet.
@@ -68,7 +81,7 @@ def sweep(context: click.Context, /, photo: Path, output: Path | None, **options
       nstbatch sweep photo.jpg --style starry.jpg --style-weight 1,10,100 --size 256,512
 
     Values are separated by commas. One option with several makes the columns, another the rows. The sheet is sheet.png in
-    the output folder; what is painted already is not painted again.
+    the output folder; what is painted already is not painted again. Other options are those of `nstbatch paint`.
     """
     from ..actions.sweep import Axis, paint_sheet
 

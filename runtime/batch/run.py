@@ -32,6 +32,7 @@ from ..planning.masks import MaskFiles
 from ..planning.placement import Destination, Item, make_items
 from ..planning.plan import Plan, Policy, make_plan
 from ..planning.styles import StyleChoice
+from ..recipe.provider import AUTO, Precision
 from ..recipe.settings import INITS, Settings
 from ..stop import Stop
 from ..workers.choose import MakeEngine, StylizerFactory, WorkerChoice, make_painters, one_stylizer
@@ -305,10 +306,14 @@ def _planned(job: Job, watcher: Watcher) -> tuple[Plan, Stylizer] | None:
 
 
 def _note_choices(job: Job, facts: Facts, watcher: Watcher) -> None:
-    if job.host.provider == "auto":
+    if job.host.provider == AUTO:
         watcher.note(f"provider: {facts.provider}{', which captures each step and replays it' if facts.captures else ''}")
-    if facts.settings.precision != job.settings.precision:
-        watcher.note(f"precision: {facts.settings.precision}, since this CPU computes no bfloat16")
+    precision = facts.settings.precision
+    if job.settings.precision == AUTO:
+        if precision != Precision.FLOAT32:
+            watcher.note(f"precision: {precision}")
+    elif precision != job.settings.precision:
+        watcher.note(f"precision: {precision}, since this CPU computes no bfloat16")
 
 
 def _note_failed_capture(painters: Painters, watcher: Watcher) -> None:

@@ -46,7 +46,7 @@ class Engine:
     Args:
         bundle: whose graphs to run.
         host: what is to compute them.
-        precision: a `Precision` that `run` will be asked for.
+        precision: one of `PRECISIONS`, that provider ``auto`` goes by.
         onnxruntime: what makes sessions.
 
     Attributes:

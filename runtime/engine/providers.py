@@ -15,6 +15,7 @@ from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_se
 from .stream import Stream
 
 CANDIDATES: dict[str, tuple[Provider, ...]] = {
+    AUTO: (Provider.CUDA, Provider.CPU),
     Precision.FLOAT32: (Provider.CUDA, Provider.CPU),
     Precision.TF32: (Provider.CUDA,),
     Precision.FP16: (Provider.CUDA,),
@@ -49,7 +50,7 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
 
     Args:
         provider: one of `PROVIDER_CHOICES`.
-        precision: a `Precision`, that ``auto`` goes by.
+        precision: one of `PRECISIONS`, that ``auto`` goes by.
         device: number of the GPU that was asked for; None where none was, which leaves ``auto`` the CPU.
 
     Raises:

@@ -16,7 +16,7 @@ from ..pictures.styles import Styles, read_style
 from ..recipe.fingerprint import Recipe
 from ..recipe.keywords import names_of, refuse_unknown, take
 from ..recipe.presets import DEFAULT, PRESETS
-from ..recipe.provider import Precision, Provider
+from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.settings import FEATHER, INITS, MATCHES, Settings
 from .agreement import TRIAL, check_agreement
 from .painting import Painting, PhotoJob, Progress, Result
@@ -254,7 +254,10 @@ def _mask(given: str | Location | Mask) -> Mask:
 
 def _possible(settings: Settings, engine: Engine) -> Settings:
     """Settings that an engine can follow: on a CPU without bfloat16, OpenVINO's mixed precision is float32 throughout."""
-    chosen, had = settings.precision, engine.precisions
+    had = engine.precisions
+    if settings.precision == AUTO:
+        settings = replace(settings, precision=Precision.MIXED.value if len(had) > 1 else had[0])
+    chosen = settings.precision
     if (chosen == Precision.FP16) != (had == (Precision.FP16,)):
         raise UsageError(
             f"the bundle {engine.bundle.path} computes in {' and '.join(had)}, --precision {chosen} takes another: leave "

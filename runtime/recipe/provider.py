@@ -13,7 +13,7 @@ class Provider(StrEnum):
 
 
 AUTO = "auto"
-"""The choice of a provider that leaves it to the program."""
+"""The choice of a provider, a precision or a place that leaves it to the program."""
 
 PROVIDER_CHOICES = (AUTO, *(provider.value for provider in Provider))
 
@@ -29,7 +29,8 @@ class Precision(StrEnum):
     """The provider's quickest for early work, and float32 at the end."""
 
 
-PRECISIONS = tuple(precision.value for precision in Precision)
+PRECISIONS = (AUTO, *(precision.value for precision in Precision))
+"""Choices: ``auto`` is a bundle's own precision, and of a float32 one mixed where that is quicker."""
 
 VECTORS = (AUTO, "host", "device")
 """Where L-BFGS's vectors can be: in the memory of this process, or where the graphs are computed, as CUDA does unasked."""

@@ -8,7 +8,7 @@ from ..bundle.spec import MIN_SIDE
 from ..errors import UsageError
 from .keywords import names_of
 from .presets import DEFAULT, HEAVIEST, PRESETS, layers
-from .provider import PRECISIONS, Precision
+from .provider import AUTO, PRECISIONS
 
 MAX_MEGAPIXELS = 100.0
 """Pixels, in millions, above which a file is taken for a decompression bomb, unless the user says otherwise."""
@@ -66,7 +66,8 @@ class Settings:
         decay, decay_every, staircase: of the learning rate, see `Rate`.
         average: of the best iterates so far, the painting is their exponential moving average, each weighing that much
             less than the next; 0 takes the best alone.
-        precision: a `Precision`; ``mixed`` does the early work in the quickest that the provider has, and ends in float32.
+        precision: one of `PRECISIONS`; ``mixed`` does the early work in the quickest that the provider has, and ends in
+            float32.
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
         tolerance: relative progress for a unit of time below which a level ends; 0 for never, see `Level`.
@@ -95,7 +96,7 @@ class Settings:
     decay_every: int = 100
     staircase: bool = False
     average: float = 0.0
-    precision: str = Precision.FLOAT32.value
+    precision: str = AUTO
     whitening: str = "auto"
     tolerance: float = 0.0
 

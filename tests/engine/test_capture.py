@@ -18,7 +18,7 @@ from nstbatch.runtime.pictures.photo import read_picture
 
 BROKEN = "operation not permitted when stream is capturing"
 
-OPTIONS = {"size": 48, "scales": "1", "iterations": 6, "whitening": "off"}
+OPTIONS = {"size": 48, "scales": "1", "iterations": 6, "whitening": "off", "precision": "float32"}
 
 
 class Session:

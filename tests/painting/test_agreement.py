@@ -97,6 +97,20 @@ def test_a_precision_that_the_provider_has_not(bundle: Bundle, samples: Path, pr
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("precisions", "expected"),
+    [(("float32",), "float32"), (("float32", "tf32"), "mixed"), (("float32", "bfloat16"), "mixed"), (("fp16",), "fp16")],
+)
+def test_auto_is_mixed_where_the_provider_has_a_quicker_precision(
+    precisions: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    engine = SeamEngine()
+    engine.precisions = precisions
+    stylizer = Stylizer.open(engine, picture(tmp_path / "s.png"))
+    assert stylizer.facts.settings.precision == expected
+    assert stylizer.facts.recipe.settings.precision == expected, "what is painted on this host is known by what was done"
+
+
 @pytest.mark.skipif(INTEL or not PLUGIN, reason="needs nstbatch[openvino] and a CPU of another maker")
 def test_openvino_says_which_cpus_it_takes(bundle: Bundle) -> None:
     for _ in range(2):

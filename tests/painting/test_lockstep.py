@@ -65,13 +65,13 @@ def test_a_batch_with_its_vectors_on_the_device_is_one_run(
     photos = pictures(samples)
     expected = [stylizer(photo) for photo in photos]
     batches: list[int] = []
-    real = BoundGraph.__call__
+    real = BoundGraph.launch
 
     def watched(self: BoundGraph, changing: Any, kept: Any = None) -> Any:
         batches.append(len(changing["control"]))
         return real(self, changing, kept)
 
-    monkeypatch.setattr(BoundGraph, "__call__", watched)
+    monkeypatch.setattr(BoundGraph, "launch", watched)
     lock = LockStep()
     paintings = [stylizer.begin(PhotoJob(photo)) for photo in photos]
     while left := [painting for painting in paintings if not painting.done]:

@@ -7,4 +7,4 @@ def test_names_are_what_users_write() -> None:
     assert PROVIDER_CHOICES == (AUTO, "cpu", "openvino", "cuda", "tensorrt")
     assert Provider("cuda") is Provider.CUDA
     assert f"{Precision.TF32}" == "tf32"
-    assert set(PRECISIONS) == set(Precision)
+    assert (AUTO, *Precision) == PRECISIONS
