@@ -1,6 +1,12 @@
 """Fixtures: real weights, real pictures, one bundle for the whole session."""
 
 import os
+
+# A core for each of pytest's workers, before any library counts them: their threads would spin for each other's.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
 import shutil
 import signal
 import subprocess

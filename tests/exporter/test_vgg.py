@@ -120,7 +120,7 @@ def test_a_painting_ends_where_that_of_float32_does(bundle: Bundle, half: Bundle
 @pytest.mark.slow
 def test_a_bundle_of_the_other_precision_is_refused(bundle: Bundle, half: Bundle, samples: Path) -> None:
     with pytest.raises(UsageError, match=r"computes in fp16, --precision float32 .*`nstbatch export --precision float32`"):
-        Stylizer.open(half, samples / "starry.jpg", provider="cpu")
+        Stylizer.open(half, samples / "starry.jpg", provider="cpu", precision="float32")
     with pytest.raises(UsageError, match=r"computes in float32, --precision fp16 .*`nstbatch export --precision fp16`"):
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", precision="fp16")
 
