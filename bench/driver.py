@@ -28,7 +28,8 @@ from nstbatch.runtime.files.reading import sha256_file, stamp_of
 from nstbatch.runtime.output.journal import Entry, Journal, now
 from nstbatch.runtime.output.lock import hold
 from nstbatch.runtime.painting.stylizer import Facts
-from nstbatch.runtime.pictures.photo import Picture, encode_picture
+from nstbatch.runtime.pictures.encoding import encode_picture
+from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.planning.discovery import discover
 from nstbatch.runtime.planning.placement import Destination, make_items
 from nstbatch.runtime.planning.plan import Task, TaskState, make_plan
@@ -164,7 +165,7 @@ def painting(size: int) -> bytes:
     """A file of about that many bytes."""
     side = max(32, int((size / 1.2) ** 0.5))
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    return encode_picture(Picture(Image.fromarray(noise)), ".jpg")
+    return encode_picture(Picture(Image.fromarray(noise)), ".jpg").data
 
 
 if __name__ == "__main__":

@@ -88,4 +88,4 @@ class StyleError(ImageError):
 
 
 class NonFiniteError(NstbatchError):
-    """The very first loss or gradient is not finite: there is no point to go back to."""
+    """The very first loss or gradient is not finite, and there is no point to go back to; or the result is not."""

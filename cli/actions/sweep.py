@@ -8,7 +8,8 @@ from PIL import Image
 
 from ...runtime.errors import ExitCode
 from ...runtime.pictures.contact_sheet import contact_sheet
-from ...runtime.pictures.photo import Picture, write_picture
+from ...runtime.pictures.encoding import write_picture
+from ...runtime.pictures.photo import Picture
 from ...runtime.recipe.keywords import Options
 from ..text import print_line
 from .paint import paint

@@ -268,6 +268,13 @@ _DEFAULTS = Settings()
 @option(
     "--name", default=NAME, metavar="TEMPLATE", help="Names of the outputs, of {stem}, {style} and {ext}.", group=Group.FILES
 )
+@option("--strip-gps", is_flag=True, help="Leave out of the paintings where the photos were taken.", group=Group.FILES)
+@option(
+    "--strip-metadata",
+    is_flag=True,
+    help="Leave out of the paintings all EXIF, XMP, IPTC and comments.",
+    group=Group.FILES,
+)
 @option(
     "--protect", type=PATH, metavar="DIR|FILE", help="Keep of the photos what is white in these masks.", group=Group.FILES
 )

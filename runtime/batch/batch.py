@@ -21,7 +21,7 @@ from ..planning.plan import Plan, Task, TaskState, reason
 from ..stop import DroppedError, Stop, StopReason
 from ..workers.interface import Ending, Painted, Painters, Procedure, ProgressListener
 from .outcome import PhotoOutcome, Row
-from .saving import save
+from .saving import rescue, save
 
 
 class Batch:
@@ -132,6 +132,9 @@ class Batch:
         item, entry = painted.task.item, painted.entry
         if not _unchanged(item.source, entry):
             raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
+        if painted.refused:
+            kept = rescue(item, self._journals[item.root], painted.data)
+            raise ImageError(f"{painted.refused}; it is kept as {kept}, and --name decides the format")
         if not save(
             item, self._journals[item.root], painted.data, entry, keep_existing=self._procedure.policy.keep_existing
         ):

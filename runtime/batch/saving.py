@@ -16,6 +16,7 @@ from ..output.folder import STATE, Present
 from ..output.journal import Entry, Journal
 from ..planning.placement import Item, temporary
 from ..planning.plan import is_known
+from ..workers.interface import RESCUE
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What would befall every other picture, too."""
@@ -54,6 +55,17 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
             raise DiskError(f"{text}, {free:,} are free; make room and run again, it goes on from here") from None
         raise ImageError(text) from None
     return True
+
+
+def rescue(item: Item, journal: Journal, data: bytes) -> str:
+    """Keep a painting that is in another format than was asked for, beside its place; its name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    key = item.key + RESCUE
+    journal.output.commit(key, temporary(item.root, key), data, lambda _: None)
+    return item.target.name + RESCUE
 
 
 def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_existing: bool = False) -> list[Path]:

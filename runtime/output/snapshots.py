@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..files.atomic import make_folder
-from ..pictures.photo import Picture, write_picture
+from ..pictures.encoding import write_picture
+from ..pictures.photo import Picture
 
 SUFFIX = ".snapshots"
 """Of the name of their folder, after the painting's."""

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engine.engine import Engine
+from ..errors import NonFiniteError
 from ..pictures.colors import take_chroma
+from ..pictures.metadata import Metadata
 from ..pictures.photo import Picture
 from ..pictures.pixels import Pixels, enlarge, from_pixels, resize, to_pixels
 from ..pictures.regions import Guidance
@@ -252,13 +254,16 @@ class Painting:
         evaluating = self._evaluating + level.evaluation_seconds
         seconds, finish = time.perf_counter() - self._began, self._finish
         spec = self._engine.bundle.manifest.spec
+        metadata = _kept(picture.metadata, self.settings)
         losses = Losses(rows, (*spec.content_taps, *spec.style_taps, "tv"), len(spec.content_taps))
 
         def end() -> Result:
             began = time.perf_counter()
+            if not (np.isfinite(image).all() and np.isfinite(rows[-1]).all()):
+                raise NonFiniteError("the painting or its loss is not finite; it is not saved")
             painted = finish(image, picture.size)
             return Result(
-                picture=Picture(painted, picture.alpha, picture.exif, picture.dpi),
+                picture=Picture(painted, picture.alpha, metadata),
                 losses=losses,
                 sizes=sizes,
                 whitened=whitened,
@@ -359,3 +364,10 @@ class Painting:
         if self.settings.init != "content":
             return enlarged
         return enlarged + (content - enlarge(level.content, size))
+
+
+def _kept(metadata: Metadata, settings: Settings) -> Metadata:
+    """What of a photo's metadata goes into its painting."""
+    if settings.strip_metadata:
+        return Metadata()
+    return metadata.without_gps() if settings.strip_gps else metadata

@@ -1,30 +1,30 @@
-"""Pictures in and out: what the camera meant, in sRGB, and back to a whole file."""
+"""Photos: files become pictures, upright and in sRGB as the camera meant them."""
 
 import contextlib
 import hashlib
 import io
 import math
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from ..bundle.spec import MIN_SIDE
 from ..errors import ImageError, first_line
-from ..files.atomic import write_atomic
 from ..files.location import Location, is_remote
 from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
 from ..recipe.size import Size
+from .metadata import Metadata, orientation, read_metadata
 from .pixels import resize
+from .stored import eight_bits, named_profile, refusal
 
 FORMATS: dict[str, str] = {
     ".jpg": "JPEG",
@@ -44,23 +44,6 @@ _MAX_BYTES_PER_PIXEL = 16
 _ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
 """Formats whose further frames are an animation; in TIFF and MPO they are pages, thumbnails and second views."""
 
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    # Brush strokes are fine colour detail, so colour is not subsampled.
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "PNG": {},
-    "WEBP": {"quality": 95},
-    "TIFF": {"compression": "tiff_deflate"},
-}
-
-_ORIENTATION = 0x0112
-_STRUCTURE = {_ORIENTATION, *range(254, 267), *range(273, 282), *range(284, 293), 297, 300, 301, *range(317, 348)} | {
-    *range(512, 533),
-    700,
-    34675,
-}
-"""TIFF tags that say how pixels are stored. In a TIFF they stand among the EXIF tags, and are wrong for another file."""
-_SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -69,14 +52,12 @@ class Picture:
     Attributes:
         rgb: 8 bits a channel, of mode RGB. Where alpha is zero it holds the mean colour of the visible part.
         alpha: of mode L and the same size, or None where the file has no transparency.
-        exif: the file's EXIF block less its orientation; empty if it had none.
-        dpi: resolution, if the file has it.
+        metadata: what else its file says of it.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
-    exif: bytes = b""
-    dpi: tuple[float, float] | None = field(default=None, compare=False)
+    metadata: Metadata = field(default_factory=Metadata, compare=False)
 
     @property
     def size(self) -> Size:
@@ -91,10 +72,14 @@ class Header:
     Attributes:
         size: width and height in pixels, as they are stored: EXIF orientation may exchange them.
         kind: the format that was found, by Pillow's name; the extension may say another.
+        metadata: see `Picture`; of an object behind a URL, what lies in its first bytes.
+        alpha: whether its pixels may have alpha.
     """
 
     size: Size
     kind: str
+    metadata: Metadata = field(default_factory=Metadata, compare=False)
+    alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,12 +91,14 @@ class Photo:
         sha256: of the bytes that were decoded, hexadecimal.
         stamp: of the file while it was read.
         kind: see `Header`.
+        notes: what was mended, and what was left out.
     """
 
     picture: Picture
     sha256: str
     stamp: Stamp
     kind: str
+    notes: tuple[str, ...] = ()
 
 
 _HEAD = 2**16
@@ -126,34 +113,38 @@ def probe_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Heade
     """
     try:
         with _opened(path, max_megapixels, _HEAD) as (image, _):
-            return Header(Size(*image.size), _kind(image))
+            return _header(image)
     except ImageError:
         if not is_remote(path):
             raise
     # A header may lie behind its object's first bytes.
     with _opened(path, max_megapixels) as (image, _):
-        return Header(Size(*image.size), _kind(image))
+        return _header(image)
+
+
+def _header(image: Image.Image) -> Header:
+    return Header(Size(*image.size), _kind(image), read_metadata(image), image.has_transparency_data)
 
 
 def read_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Decode a picture: EXIF orientation applied, ICC profile converted to sRGB, alpha set apart.
 
-    Takes what Pillow can decode, in any mode: grey, palette, CMYK, 16 bits a channel. Of a file with several pages (TIFF)
+    Takes grey, palette, RGB, CMYK and Lab, of 8 bits a channel or of 16, see `stored`. Of a file with several pages (TIFF)
     or views (MPO), the first. The file is opened read-only.
 
     Raises:
-        ImageError: the file is missing, no regular file, empty, truncated, not a picture, animated, too large, too small,
-            or it changed while it was read.
+        ImageError: the file is missing, no regular file, empty, truncated, not a picture, of a kind that is not decoded,
+            animated, too large, too small, or it changed while it was read.
     """
     with _opened(path, max_megapixels) as (image, file):
         before = stamp_of_open(file)
-        image.load()
-        picture = _upright_srgb(image)
+        loaded, notes = _loaded(image, file)
+        picture = _upright_srgb(loaded, file)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         if stamp_of_open(file) != before:
             raise ImageError(f"{path}: changed while it was read")
-        return Photo(picture, sha256, before, _kind(image))
+        return Photo(picture, sha256, before, _kind(image), (*notes, *picture.metadata.notes))
 
 
 def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
@@ -162,10 +153,9 @@ def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_M
     Raises:
         ImageError: see `read_photo`.
     """
-    with _opened(path, max_megapixels) as (image, _):
+    with _opened(path, max_megapixels) as (image, file):
         image.draft("RGB", (long_side, long_side))
-        image.load()
-        picture = _upright_srgb(image)
+        picture = _upright_srgb(_loaded(image, file)[0], file)
     small = resize(picture.rgb, picture.size.fit(long_side)) if picture.size.long_side > long_side else picture.rgb
     if picture.alpha is None:
         return small
@@ -217,6 +207,8 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
             if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
                 raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
             with _open(file, max_megapixels) as image:
+                if (why := refusal(image, file)) is not None:
+                    raise ImageError(f"{path}: {why}")
                 if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
                     raise ImageError(f"{path}: animated; save one frame of it as a picture")
                 if min(image.size) < MIN_SIDE:
@@ -239,7 +231,7 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
         raise ImageError(f"{path}: damaged ({first_line(error)})") from None
 
 
-def _open(file: BinaryIO, max_megapixels: float) -> Image.Image:
+def _open(file: BinaryIO, max_megapixels: float) -> ImageFile:
     """An image whose header is read, with Pillow's own guard against decompression bombs set to a limit."""
     with _OPENING:
         before = Image.MAX_IMAGE_PIXELS
@@ -258,80 +250,39 @@ _OPENING = threading.Lock()
 """Pillow's guard is the whole process's, and so are the filters of warnings; headers are read on several threads."""
 
 
+def _loaded(image: Image.Image, file: BinaryIO) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image with its pixels, and a note where it lacked what it can be read without: the end marker of a JPEG."""
+    try:
+        image.load()
+    except OSError:
+        mended = _without_end(image, file) if _kind(image) == "JPEG" else None
+        if mended is None:
+            raise
+        return mended, ("the file lacks its end marker",)
+    return image, ()
+
+
+def _without_end(image: Image.Image, file: BinaryIO) -> Image.Image | None:
+    """A JPEG that lacks its end marker and nothing else; None if pixels are missing, too.
+
+    Where all are there, a decoder skips whatever stands between them and the end.
+    """
+    file.seek(0)
+    data = file.read().removesuffix(b"\xff")
+    found = []
+    for between in (b"", b"\x55\xaa" * 64):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again = Image.open(io.BytesIO(data + between + b"\xff\xd9"), formats=("JPEG",))
+            again.draft(image.mode, image.size)
+            again.load()
+        found.append(again)
+    return found[0] if found[0].tobytes() == found[1].tobytes() else None
+
+
 def _kind(image: Image.Image) -> str:
     # A phone's JPEG with a second view in it is still a JPEG.
     return "JPEG" if image.format == "MPO" else image.format or "unknown"
-
-
-def write_picture(path: Path, picture: Picture) -> None:
-    """Encode ``picture`` in the format of ``path``'s extension, sRGB profile embedded, and write it whole or not at all.
-
-    Raises:
-        ImageError: the extension is not one of `FORMATS`, or the file cannot be written.
-    """
-    data = encode_picture(picture, path.suffix)
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot write {len(data):,} bytes ({first_line(error)})") from None
-
-
-def encode_picture(picture: Picture, extension: str) -> bytes:
-    """The file ``write_picture`` writes, as bytes. JPEG has no alpha: there a picture is laid on white.
-
-    Raises:
-        ImageError: the extension is not one of `FORMATS`.
-    """
-    kind = FORMATS.get(extension.lower())
-    if kind is None:
-        raise ImageError(f"cannot write '{extension}' files; choose one of: {', '.join(FORMATS)}")
-    image = picture.rgb
-    if picture.alpha is not None:
-        if kind == "JPEG":
-            image = Image.composite(image, Image.new("RGB", image.size, "white"), picture.alpha)
-        else:
-            image = image.copy()
-            image.putalpha(picture.alpha)
-    options = dict(_SAVE_OPTIONS[kind], icc_profile=_srgb_profile())
-    if picture.exif:
-        options["exif"] = picture.exif
-    if picture.dpi is not None and kind != "WEBP":
-        options["dpi"] = picture.dpi
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    with _open(buffer, math.inf) as written:
-        if written.size != image.size:
-            raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
-    return buffer.getvalue()
-
-
-def _upright_srgb(image: Image.Image) -> Picture:
-    exif = image.getexif()
-    profile = image.info.get("icc_profile")
-    dpi = image.info.get("dpi")
-    upright = ImageOps.exif_transpose(image)
-    for tag in _STRUCTURE.intersection(exif):
-        del exif[tag]
-    if upright.mode in _SIXTEEN_BIT:
-        # Pillow clips these to 8 bits instead of scaling them.
-        values = np.asarray(upright).astype(np.float64)
-        upright = Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8))
-    elif upright.mode == "F":
-        values = np.asarray(upright, np.float64)
-        # Programs that write floats mean white by 1, others by 255.
-        white = 255 if values.max() <= 1 else 1
-        upright = Image.fromarray(np.clip(np.rint(values * white), 0, 255).astype(np.uint8))
-    if upright.mode in ("P", "1", "PA"):
-        upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    elif upright.has_transparency_data and upright.mode not in ("RGBA", "LA"):
-        upright = upright.convert("RGBA")
-    alpha = upright.getchannel("A") if "A" in upright.getbands() else None
-    if alpha is not None:
-        upright = upright.convert("L" if upright.mode == "LA" else "RGB")
-    rgb = _to_srgb(upright, profile)
-    if alpha is not None:
-        rgb = _fill_hidden(rgb, alpha)
-    return Picture(rgb, alpha, exif.tobytes() if len(exif) else b"", dpi)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -347,6 +298,18 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+
+
 def _fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     """Where nothing shows, files hold black or rubbish: give it the mean visible colour, so that no edge is painted."""
     visible = np.asarray(alpha) > 0
@@ -355,7 +318,22 @@ def _fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _srgb_profile() -> bytes:
-    """LittleCMS's sRGB, but for the date in its header: it would make every file another one."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
+def _upright_srgb(image: Image.Image, file: BinaryIO | None = None) -> Picture:
+    metadata = read_metadata(image)
+    profile, named = image.info.get("icc_profile"), None
+    if not profile:
+        named = named_profile(image, file, metadata)
+    upright = eight_bits(image)
+    if (turn := _TURNS.get(orientation(image))) is not None:
+        upright = upright.transpose(turn)
+    if upright.mode in ("P", "1", "PA"):
+        upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    elif upright.has_transparency_data and upright.mode not in ("RGBA", "LA"):
+        upright = upright.convert("RGBA")
+    alpha = upright.getchannel("A") if "A" in upright.getbands() else None
+    if alpha is not None:
+        upright = upright.convert("L" if upright.mode == "LA" else "RGB")
+    rgb = _to_srgb(upright.convert("RGB") if named else upright, profile or named)
+    if alpha is not None:
+        rgb = _fill_hidden(rgb, alpha)
+    return Picture(rgb, alpha, metadata)

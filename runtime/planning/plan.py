@@ -13,6 +13,7 @@ from ..files.location import is_remote
 from ..files.reading import sha256_file, stamp_of
 from ..output.folder import Output, damage, sha256_of
 from ..output.journal import Entry, Journal
+from ..pictures.encoding import rehearse
 from ..pictures.photo import probe_photo
 from ..recipe.fingerprint import Recipe, Subject
 from ..recipe.settings import MAX_MEGAPIXELS, Settings
@@ -213,6 +214,8 @@ class _Assessor:
         if there is not None and there.folder:
             return Task(item, TaskState.REFUSED, f"there is a folder where the output would go: {output.place(item.key)}")
         header = probe_photo(item.source, self._policy.max_megapixels)
+        if (unwritable := rehearse(header, item.target.suffix)) is not None:
+            return Task(item, TaskState.REFUSED, unwritable)
         if self._budget is None or self._budget.fits(header.size):
             return Task(item, TaskState.TODO, why, header.size)
         limit = self._budget.largest(header.size)

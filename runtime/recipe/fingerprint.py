@@ -55,7 +55,7 @@ class Recipe:
         return replace(self, settings=self.settings.at_most(size))
 
     def fingerprint(self, subject: Subject) -> str:
-        """Hexadecimal sha256 of everything that decides the pixels of an output, and of nothing else.
+        """Hexadecimal sha256 of everything that decides what an output holds, and of nothing else.
 
         An option counts by its effect: a size above that of the photo does not, nor does the seed of noise that is not
         there.
@@ -81,6 +81,8 @@ class Recipe:
             "tolerance": settings.tolerance,
             "format": subject.format,
         }
+        if settings.strip_gps or settings.strip_metadata:
+            parts["stripped"] = [settings.strip_gps, settings.strip_metadata]
         if subject.guidance:
             parts["guidance"] = subject.guidance
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -44,7 +44,7 @@ COARSEST = 96
 
 @dataclass(frozen=True)
 class Settings:
-    """Options that change pixels.
+    """Options that decide what an output holds.
 
     Attributes:
         size: long side, in pixels, at which the last level optimises. A smaller photo is not enlarged for it.
@@ -71,6 +71,8 @@ class Settings:
         whitening: one of `WHITENINGS`: whether early work compares Gram matrices in a metric in which all directions of
             feature space count alike, see `make_schedule`; ``auto`` where the style weighs much more than the content.
         tolerance: relative progress for a unit of time below which a level ends; 0 for never, see `Level`.
+        strip_gps: leave out of the output where the photo was taken.
+        strip_metadata: leave out of the output all that the photo's file says besides pixels.
 
     Raises:
         UsageError: a value is not allowed.
@@ -99,6 +101,8 @@ class Settings:
     precision: str = AUTO
     whitening: str = "auto"
     tolerance: float = 0.0
+    strip_gps: bool = False
+    strip_metadata: bool = False
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIDE:

@@ -49,6 +49,10 @@ class Procedure:
     run: str = ""
 
 
+RESCUE = ".png"
+"""What is added to the name of a painting that the format which was asked for does not take."""
+
+
 @dataclass(frozen=True)
 class Painted:
     """A picture that is painted, and not yet saved.
@@ -57,11 +61,13 @@ class Painted:
         task: that was submitted.
         data: the file.
         entry: its line of the journal, but for what the file adds to it.
+        refused: why it is not in the format that was asked for, but in that of `RESCUE`; empty where it is.
     """
 
     task: Task
     data: bytes = field(repr=False)
     entry: Entry
+    refused: str = ""
 
 
 @dataclass(frozen=True)

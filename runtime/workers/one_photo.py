@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from ..bundle.spec import MIN_SIDE
-from ..errors import DiskError, LostWorkerError, OutOfMemoryError, ProviderError
+from ..errors import DiskError, LostWorkerError, OutOfMemoryError, ProviderError, first_line
 from ..files.location import Location, absolute
 from ..files.reading import stamp_of
 from ..output.checkpoint import Checkpoint
@@ -16,12 +16,14 @@ from ..output.journal import PAINTED, Entry, now
 from ..output.snapshots import Snapshots
 from ..painting.painting import Painting, PhotoJob, Progress, Result
 from ..painting.stylizer import Stylizer
-from ..pictures.photo import FORMATS, Photo, Picture, encode_picture, read_photo
+from ..pictures.encoding import Encoded, encode_picture
+from ..pictures.metadata import Metadata
+from ..pictures.photo import FORMATS, Photo, Picture, read_photo
 from ..planning.plan import Task
 from ..recipe.fingerprint import Subject
 from ..stop import DroppedError, Stop
 from .fleet import Fleet, RemotePainting
-from .interface import Ending, Painted, Procedure, ProgressListener, Unpainted
+from .interface import RESCUE, Ending, Painted, Procedure, ProgressListener, Unpainted
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Codec:
     """What turns files into pictures and back, see `read_photo` and `encode_picture`."""
 
     read: Callable[[Location, float], Photo] = read_photo
-    encode: Callable[[Picture, str], bytes] = encode_picture
+    encode: Callable[[Picture, str], Encoded] = encode_picture
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Encoder:
         self._codec = codec
         self._pool = pool
         self._run = run
-        self._encoding: tuple[Finished, Future[tuple[Result, bytes]]] | None = None
+        self._encoding: tuple[Finished, Future[Painted]] | None = None
 
     @property
     def busy(self) -> bool:
@@ -130,22 +132,27 @@ class Encoder:
             return
         (finished, encoded), self._encoding = self._encoding, None
         try:
-            result, data = encoded.result()
-            yield Painted(finished.task, data, self._entry(finished, result))
+            yield encoded.result()
         except Exception as error:  # whatever a photo sets off, it must not cost the next one
             yield Unpainted(finished.task, error, 0.0)
 
-    def _encode(self, finished: Finished) -> tuple[Result, bytes]:
-        result = finished.ending()
-        return result, self._codec.encode(result.picture, finished.task.item.target.suffix)
+    def _encode(self, finished: Finished) -> Painted:
+        result, extension = finished.ending(), finished.task.item.target.suffix
+        refused = ""
+        try:
+            encoded = self._codec.encode(result.picture, extension)
+        except Exception as error:  # whatever an encoder does not take, the painting is not lost
+            refused = f"cannot be written as {extension} ({first_line(error)})"
+            encoded = encode_picture(replace(result.picture, metadata=Metadata()), RESCUE)
+        return Painted(finished.task, encoded.data, self._entry(finished, result, encoded.notes), refused)
 
-    def _entry(self, finished: Finished, result: Result) -> Entry:
+    def _entry(self, finished: Finished, result: Result, notes: tuple[str, ...]) -> Entry:
         item, photo = finished.task.item, finished.photo
         return Entry(
             target=item.key,
             source=str(absolute(item.source)),
             outcome=PAINTED,
-            reason="; ".join([result.status, *finished.notes]),
+            reason="; ".join([result.status, *finished.notes, *notes]),
             finished=now(),
             nstbatch=version("nstbatch"),
             fingerprint=finished.made,
@@ -234,7 +241,7 @@ class Studio:
         asked = recipe.fingerprint(subject)
         made = asked if limit is None else recipe.at_most(limit).fingerprint(subject)
         checkpoint = Checkpoint(item.root, item.key, made, self.procedure.checkpoint, self.clock)
-        notes = []
+        notes = list(photo.notes)
         job = PhotoJob(photo.picture, limit, guidance, item.style)
         with contextlib.closing(self._begin(job, checkpoint)) as painting:
             # The folder of this host: a run with snapshots takes no other.

@@ -9,10 +9,8 @@ from PIL import Image
 
 from nstbatch.runtime.errors import ImageError
 from nstbatch.runtime.files import atomic
-from nstbatch.runtime.pictures.photo import (
-    Picture,
-    write_picture,
-)
+from nstbatch.runtime.pictures.encoding import write_picture
+from nstbatch.runtime.pictures.photo import Picture
 
 
 def disaster(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,12 @@ from PIL import Image
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.errors import NonFiniteError
 from nstbatch.runtime.painting.painting import PhotoJob, Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.pictures.metadata import GPS, IFD0, Metadata
 from nstbatch.runtime.pictures.photo import Picture, read_picture
+from seams import SeamEngine, picture
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
 
@@ -75,3 +78,28 @@ def test_coarse_to_fine_ends_lower(vgg19: Bundle, samples: Path) -> None:
     plain = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="1")(photo)
     pyramid = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="32,64,128")(photo)
     assert pyramid.loss < plain.loss
+
+
+def test_metadata_are_kept_or_stripped(tmp_path: Path) -> None:
+    metadata = Metadata(exif={IFD0: {271: "Maker"}, GPS: {1: "N"}}, xmp=b"<x/>")
+    photo = Picture(Image.new("RGB", (40, 36), "teal"), metadata=metadata)
+    style = picture(tmp_path / "s.png")
+    for options, expected in (
+        ({}, metadata),
+        ({"strip_gps": True}, metadata.without_gps()),
+        ({"strip_metadata": True}, Metadata()),
+    ):
+        found = Stylizer.open(SeamEngine(), style, size=40, iterations=1, **options)(photo).picture.metadata  # type: ignore[arg-type]
+        assert found == expected
+
+
+def test_what_is_not_finite_is_no_painting(tmp_path: Path) -> None:
+    stylizer = Stylizer.open(SeamEngine(), picture(tmp_path / "s.png"), size=40, scales="1", iterations=2)
+    painting = stylizer.begin(PhotoJob(Picture(Image.new("RGB", (40, 36), "teal"))))
+    while not painting.done:
+        painting.step()
+    level = painting._level
+    assert level is not None
+    level._optimiser.x[3] = np.nan
+    with pytest.raises(NonFiniteError, match="not finite; it is not saved"):
+        painting.result()

@@ -17,15 +17,8 @@ from PIL import Image, ImageCms, ImageFile
 from nstbatch.runtime.errors import ImageError
 from nstbatch.runtime.files.location import to_location
 from nstbatch.runtime.files.stamp import Stamp
-from nstbatch.runtime.pictures.photo import (
-    FORMATS,
-    Picture,
-    encode_picture,
-    probe_photo,
-    read_photo,
-    read_picture,
-    write_picture,
-)
+from nstbatch.runtime.pictures.encoding import encode_picture, write_picture
+from nstbatch.runtime.pictures.photo import FORMATS, Picture, probe_photo, read_photo, read_picture
 from seams import SCENE
 from stores import Store
 
@@ -123,15 +116,15 @@ def test_modes_are_read(mode: str, extension: str, scene: Image.Image, tmp_path:
     assert difference(picture.rgb, image.convert("RGB")) < (3 if extension == ".jpg" else 1)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "I", "F", "RGBA", "LA"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "F", "RGBA", "LA"])
 def test_a_tiff_of_any_mode_becomes_a_tiff_that_opens(mode: str, scene: Image.Image, tmp_path: Path) -> None:
     # A TIFF keeps how its pixels are stored among its EXIF tags; copied, they would make the output unreadable.
-    image = scene.convert("L").convert(mode) if mode in ("I", "F", "LA") else scene
+    image = scene.convert("L").convert(mode) if mode in ("F", "LA") else scene
     if mode == "LAB":
         image = ImageCms.profileToProfile(
             scene, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
         )
-    elif mode not in ("I", "F", "LA"):
+    elif mode not in ("F", "LA"):
         image = scene.convert(mode)
     image.save(tmp_path / "in.tiff", tiffinfo={271: "Camera"})
     picture = read_picture(tmp_path / "in.tiff")
@@ -196,7 +189,7 @@ def test_transparent_palette_and_grey(scene: Image.Image, tmp_path: Path) -> Non
 
 
 def test_jpeg_lays_alpha_on_white(scene: Image.Image) -> None:
-    data = encode_picture(Picture(scene, Image.new("L", SCENE, 0)), ".jpg")
+    data = encode_picture(Picture(scene, Image.new("L", SCENE, 0)), ".jpg").data
     assert np.asarray(Image.open(io.BytesIO(data))).min() >= 254
 
 
@@ -337,9 +330,9 @@ def test_a_photo_that_changes_while_it_is_read(scene: Image.Image, tmp_path: Pat
 
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif"])
 def test_a_picture_is_the_same_file_at_any_time(extension: str, scene: Image.Image) -> None:
-    first = encode_picture(Picture(scene), extension)
+    first = encode_picture(Picture(scene), extension).data
     time.sleep(1.1)  # an ICC profile's date counts seconds
-    assert encode_picture(Picture(scene), extension) == first
+    assert encode_picture(Picture(scene), extension).data == first
     with Image.open(io.BytesIO(first)) as image:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
@@ -358,3 +351,21 @@ def test_a_header_behind_the_first_bytes(memory: Store, tmp_path: Path) -> None:
     url = to_location(memory.put("large.jpg", path.read_bytes()))
     assert probe_photo(url).size == (50, 40)
     assert read_photo(url).picture.size == (50, 40)
+
+
+def test_a_jpeg_without_its_end_marker(tmp_path: Path) -> None:
+    picture = Picture(Image.radial_gradient("L").convert("RGB"))
+    for options in ({}, {"progressive": True}):
+        buffer = io.BytesIO()
+        picture.rgb.save(buffer, "JPEG", quality=95, **options)
+        whole = buffer.getvalue()
+        (tmp_path / "whole.jpg").write_bytes(whole)
+        for cut in (1, 2):
+            (tmp_path / "cut.jpg").write_bytes(whole[:-cut])
+            photo = read_photo(tmp_path / "cut.jpg")
+            assert photo.notes == ("the file lacks its end marker",)
+            assert photo.picture.rgb.tobytes() == read_picture(tmp_path / "whole.jpg").rgb.tobytes()
+        for cut in (6, 40, 400, len(whole) // 2):
+            (tmp_path / "cut.jpg").write_bytes(whole[:-cut])
+            with pytest.raises(ImageError, match="truncated"):
+                read_picture(tmp_path / "cut.jpg")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.planning.placement import Item
-from nstbatch.runtime.planning.plan import Plan, Policy, Task, TaskState
+from nstbatch.runtime.planning.plan import Plan, Policy, Task, TaskState, make_plan
 from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.recipe.size import Size
 from seams import Bench, SeamEngine, outcomes, picture, states
@@ -31,6 +32,21 @@ def test_done_means_done(bench: Bench, tmp_path: Path) -> None:
     again = bench.run(photos, recursive=True)
     assert set(outcomes(again).values()) == {"up to date"}
     assert all(row.seconds == 0 for row in again.rows)
+
+
+def test_what_the_format_does_not_hold_is_refused_before_it_is_painted(bench: Bench, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "panorama.png", (17_000, 33))
+    recipe, journals = bench.stylizer().facts.recipe, {bench.output: Journal.read(bench.output)}
+
+    def tasks(name: str) -> tuple[Task, ...]:
+        return make_plan(bench.items(tmp_path / "in", name=name), journals, recipe).tasks
+
+    found = {task.item.source.name: (task.state, task.reason) for task in tasks("{stem}.webp")}
+    state, reason = found["panorama.png"]
+    assert state is TaskState.REFUSED
+    assert reason == "WEBP holds 16,383 pixels along a side, this has 17,000; take --name '{stem}.png'"
+    assert {state for name, (state, _) in found.items() if name != "panorama.png"} == {TaskState.TODO}
+    assert {task.state for task in tasks("{stem}.png")} == {TaskState.TODO}
 
 
 def touched(photos: Path, output: Path) -> None:

@@ -36,6 +36,8 @@ def bench(tmp_path: Path) -> Bench:
         ({"init": "noise"}, True),
         ({"init": "style"}, True),
         ({"history": 3}, True),
+        ({"strip_gps": True}, True),
+        ({"strip_metadata": True}, True),
         ({"size": 400}, False),  # the scales say the sizes
         ({"scales": "32,4000", "size": 48}, True),
         ({"seed": 5}, False),  # nothing is drawn

@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image
 
 from nstbatch.runtime.errors import ImageError
-from nstbatch.runtime.pictures.photo import encode_picture, probe_photo, read_photo
+from nstbatch.runtime.pictures.encoding import encode_picture
+from nstbatch.runtime.pictures.photo import probe_photo, read_photo
 
 SECONDS = 5
 MEGAPIXELS = 4.0

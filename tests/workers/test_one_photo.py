@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 from nstbatch.runtime.errors import ImageError, OutOfMemoryError
-from nstbatch.runtime.pictures.photo import Photo, Picture, encode_picture, read_photo
+from nstbatch.runtime.pictures.encoding import Encoded, encode_picture
+from nstbatch.runtime.pictures.photo import Photo, Picture, read_photo
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.workers.one_photo import Codec
-from seams import Bench, SeamEngine, after, outcomes, picture
+from seams import Bench, SeamEngine, after, files, outcomes, picture
 
 
 def memory_runs_out(times: int) -> Callable[[], SeamEngine]:
@@ -59,7 +62,7 @@ def test_the_next_photo_is_decoded_and_the_last_one_encoded_meanwhile(bench: Ben
             decoding[path.name].set()
         return photo
 
-    def encode(*arguments: object) -> bytes:
+    def encode(*arguments: object) -> Encoded:
         encoded.append(threading.current_thread() is painter)
         return encode_picture(*arguments)  # type: ignore[arg-type]
 
@@ -89,14 +92,23 @@ def test_a_photo_that_changed_after_it_was_decoded_ahead_is_read_anew(bench: Ben
     assert outcomes(bench.run(tmp_path / "in")) == dict.fromkeys(("a.png", "b.png", "c.png"), "up to date")
 
 
-def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place(bench: Bench, tmp_path: Path) -> None:
-    def encode(result: Picture, extension: str) -> bytes:
+def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place_and_kept(bench: Bench, tmp_path: Path) -> None:
+    def encode(result: Picture, extension: str) -> Encoded:
         if next(count) == 1:
             raise ImageError("no such luck")
         return encode_picture(result, extension)
 
     count = itertools.count()
     report = bench.run(tmp_path / "in", codec=Codec(encode=encode))
+    assert (
+        report.rows[1].reason
+        == "cannot be written as .png (no such luck); it is kept as b.png.png, and --name decides the format"
+    )
+    assert sorted(files(bench.output)) == ["a.png", "b.png.png", "c.png"]
+    reference = Bench(bench.style, tmp_path / "reference")
+    reference.run(tmp_path / "in")
+    with Image.open(bench.output / "b.png.png") as kept, Image.open(reference.output / "b.png") as expected:
+        assert kept.tobytes() == expected.tobytes()
     assert [(row.item.source.name, row.outcome.value) for row in report.rows] == [
         ("a.png", "painted"),
         ("b.png", "failed"),
