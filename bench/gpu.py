@@ -384,14 +384,13 @@ def paintings(problem: Problem) -> Iterator[Row]:
 def in_turns(stylizer: Stylizer, picture: Picture, count: int) -> Array:
     """Paint so many on this thread, of which each is evaluated while the others wait for the host; one of them."""
     turns, batch = Turns(), [stylizer.begin(PhotoJob(picture)) for _ in range(count)]
-    steps = [(painting, Future[Progress]()) for painting in batch]
+    steps = {painting: Future[Progress]() for painting in batch}
     while steps:
-        turns.step(steps)
-        for _, step in steps:
-            if step.done():
-                step.result()
-        begun = [(painting, Future[Progress]() if step.done() else step) for painting, step in steps]
-        steps = [(painting, step) for painting, step in begun if not painting.done]
+        turns.step([*steps.items()])
+        for painting in [painting for painting, step in steps.items() if step.done()]:
+            steps.pop(painting).result()
+            if not painting.done:
+                steps[painting] = Future()
     return to_pixels(batch[0].result().picture.rgb)
 
 

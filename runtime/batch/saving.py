@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,28 +44,40 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         digest = hashlib.sha256(data).hexdigest()
         journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
 
-    try:
+    with _disk_errors(item, journal, item.key, data):
         if keep_existing and not is_known(item, journal):
             return False
         journal.output.commit(item.key, item.temporary, data, journalled)
+    return True
+
+
+def rescue(item: Item, journal: Journal, data: bytes, *, keep_existing: bool = False) -> str:
+    """Keep a painting that is in another format than was asked for, beside its place; its name.
+
+    Raises:
+        DiskError: the output folder takes no more.
+        ImageError: this file cannot be written, or something is there that ``keep_existing`` forbids to replace.
+    """
+    key, name = item.key + RESCUE, item.target.name + RESCUE
+    with _disk_errors(item, journal, key, data):
+        if keep_existing and journal.output.look(key) is not None:
+            raise ImageError(f"{name} is there already, and --keep-existing forbids to replace it")
+        # The item's own temporary file, which the next run looks for.
+        journal.output.commit(key, item.temporary, data, lambda _: None)
+    return name
+
+
+@contextlib.contextmanager
+def _disk_errors(item: Item, journal: Journal, key: str, data: bytes) -> Iterator[None]:
+    """What writing a file raises as an error of ours: of the folder, or of this file alone."""
+    try:
+        yield
     except OSError as error:
-        text = f"{journal.output.place(item.key)}: cannot write {len(data):,} bytes ({first_line(error)})"
+        text = f"{journal.output.place(key)}: cannot write {len(data):,} bytes ({first_line(error)})"
         if error.errno in _NO_ROOM:
             free = shutil.disk_usage(item.root).free
             raise DiskError(f"{text}, {free:,} are free; make room and run again, it goes on from here") from None
         raise ImageError(text) from None
-    return True
-
-
-def rescue(item: Item, journal: Journal, data: bytes) -> str:
-    """Keep a painting that is in another format than was asked for, beside its place; its name.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    key = item.key + RESCUE
-    journal.output.commit(key, temporary(item.root, key), data, lambda _: None)
-    return item.target.name + RESCUE
 
 
 def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_existing: bool = False) -> list[Path]:

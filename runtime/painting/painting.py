@@ -27,6 +27,9 @@ _NOISE = 20.0
 """Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
 
 
+_NOT_FINITE = "the painting or its loss is not finite; it is not saved"
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a picture is.
@@ -259,10 +262,10 @@ class Painting:
 
         def end() -> Result:
             began = time.perf_counter()
-            if not (np.isfinite(image).all() and np.isfinite(rows[-1]).all()):
-                raise NonFiniteError("the painting or its loss is not finite; it is not saved")
+            if not np.isfinite(image).all():
+                raise NonFiniteError(_NOT_FINITE)
             painted = finish(image, picture.size)
-            return Result(
+            result = Result(
                 picture=Picture(painted, picture.alpha, metadata),
                 losses=losses,
                 sizes=sizes,
@@ -271,6 +274,10 @@ class Painting:
                 seconds=seconds + time.perf_counter() - began,
                 evaluation_seconds=evaluating,
             )
+            # The lowest loss: a last trial that overshot costs nothing.
+            if not np.isfinite(result.loss):
+                raise NonFiniteError(_NOT_FINITE)
+            return result
 
         return end
 

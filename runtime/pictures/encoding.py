@@ -13,8 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import ImageError, first_line
 from ..files.atomic import write_atomic
 from ..recipe.size import Size
-from .metadata import Metadata
-from .photo import FORMATS, Header, Picture
+from .metadata import IPTC_RESOURCE, Metadata
+from .photo import FORMATS, Header, Picture, open_image
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # Brush strokes are fine colour detail, so colour is not subsampled.
@@ -120,19 +120,29 @@ def rehearse(header: Header, extension: str) -> str | None:
 
 
 def _encoded(image: Image.Image, kind: str, metadata: Metadata) -> Encoded:
-    notes: list[str] = []
+    homeless = _NO_PLACE[kind]
+    notes = [f"{name}: left out, {kind} has no place for it" for field, name in homeless.items() if getattr(metadata, field)]
     options = dict(_SAVE_OPTIONS[kind], icc_profile=_srgb_profile())
     if metadata.dpi is not None and kind != "WEBP":
         options["dpi"] = metadata.dpi
-    options |= _ADDED[kind](metadata, notes)
+    if kind in _ADDED:
+        options |= _ADDED[kind](metadata, notes)
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     data = metadata.into_tiff(buffer.getvalue()) if kind == "TIFF" else buffer.getvalue()
-    with Image.open(io.BytesIO(data), formats=(kind,)) as written:
+    with open_image(io.BytesIO(data), math.inf) as written:
         if written.size != image.size:
             raise ImageError(f"the {kind} encoder wrote {written.size} in place of {image.size} pixels")
     return Encoded(data, tuple(notes))
 
+
+_NO_PLACE: dict[str, dict[str, str]] = {
+    "JPEG": {},
+    "PNG": {"iptc": "IPTC", "comment": "comment"},
+    "WEBP": {"iptc": "IPTC", "comment": "comment"},
+    "TIFF": {"comment": "comment"},
+}
+"""What of the metadata a format has no place for."""
 
 _SEGMENT = 65_533
 """Bytes that a segment of a JPEG holds."""
@@ -144,7 +154,9 @@ _EXIF, _XMP, _PHOTOSHOP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Phot
 def _to_jpeg(metadata: Metadata, notes: list[str]) -> dict[str, Any]:
     exif, left_out = metadata.block(_SEGMENT - len(_EXIF))
     notes.extend(left_out)
-    record = struct.pack(">4sHHL", b"8BIM", 0x0404, 0, len(metadata.iptc)) + metadata.iptc + bytes(len(metadata.iptc) % 2)
+    record = (
+        struct.pack(">4sHHL", b"8BIM", IPTC_RESOURCE, 0, len(metadata.iptc)) + metadata.iptc + bytes(len(metadata.iptc) % 2)
+    )
     segments = {
         "XMP": (_XMP + metadata.xmp) if metadata.xmp else b"",
         "IPTC": (_PHOTOSHOP + record) if metadata.iptc else b"",
@@ -163,38 +175,23 @@ def _to_jpeg(metadata: Metadata, notes: list[str]) -> dict[str, Any]:
     }
 
 
-def _to_png(metadata: Metadata, notes: list[str]) -> dict[str, Any]:
-    notes.extend(_no_place(metadata, "PNG"))
+def _to_png(metadata: Metadata, _: list[str]) -> dict[str, Any]:
     info = PngInfo()
     if metadata.xmp:
         info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
     return {"exif": metadata.block()[0], "pnginfo": info}
 
 
-def _to_webp(metadata: Metadata, notes: list[str]) -> dict[str, Any]:
-    notes.extend(_no_place(metadata, "WebP"))
+def _to_webp(metadata: Metadata, _: list[str]) -> dict[str, Any]:
     return {"exif": metadata.block()[0], "xmp": metadata.xmp}
-
-
-def _to_tiff(metadata: Metadata, notes: list[str]) -> dict[str, Any]:
-    if metadata.comment:
-        notes.append("comment: left out, TIFF has no place for it")
-    return {}
-
-
-def _no_place(metadata: Metadata, name: str) -> list[str]:
-    return [
-        f"{what}: left out, {name} has no place for it" for what in ("IPTC", "comment") if getattr(metadata, what.lower())
-    ]
 
 
 _ADDED: dict[str, Callable[[Metadata, list[str]], dict[str, Any]]] = {
     "JPEG": _to_jpeg,
     "PNG": _to_png,
     "WEBP": _to_webp,
-    "TIFF": _to_tiff,
 }
-"""Options of Pillow's for the metadata of each format; notes are added."""
+"""Options of Pillow's for the metadata of each format; notes are added. A TIFF gets them afterwards, see `into_tiff`."""
 
 
 def _srgb_profile() -> bytes:

@@ -30,14 +30,14 @@ _POINTERS = (EXIF, GPS, INTEROP)
 _OF_THE_FILE = {
     *(*_POINTERS, 330),
     *(_ORIENTATION, *range(254, 267), *range(273, 284), *range(284, 293), 296, 297, 300, 301, *range(317, 330)),
-    *(*range(331, 348), *range(512, 533), 34675, _XMP, _IPTC, _RESOURCES, _LAYERS, 50255, 0xC6D2, 0xC6D3),
+    *(*range(331, 348), *range(512, 533), 34675, _XMP, _IPTC, _RESOURCES, _LAYERS),
 }
 """Tags that say how the photo's own file is made, or hold its layers and thumbnails. In a TIFF they stand among the rest."""
 
 _HEADER = b"II*\0\x08\0\0\0"
 """Of a TIFF, or a block of EXIF, whose first directory is at its 8th byte."""
 
-_IPTC_RESOURCE = 0x0404
+IPTC_RESOURCE = 0x0404
 """Of Photoshop's resources in a JPEG."""
 
 
@@ -97,13 +97,14 @@ class Metadata:
         exif = {**self.exif, IFD0: first}
         if not any(exif.values()):
             return file
-        file += b"\0" * (len(file) % 2)
-        blob, position = _laid_out(exif, len(file))
-        own, theirs = (_entries(file, struct.unpack_from("<L", file, 4)[0]), _entries(file + blob, position))
-        entries = sorted((theirs | own).items())
-        directory = struct.pack("<H", len(entries)) + b"".join(entry for _, entry in entries) + bytes(4)
-        whole = file + blob + b"\0" * (len(blob) % 2)
-        return whole[:4] + struct.pack("<L", len(whole)) + whole[8:] + directory
+        whole = bytearray(file)
+        whole += bytes(len(whole) % 2)
+        data, position = _laid_out(exif, len(whole))
+        whole += data
+        entries = _entries(whole, position) | _entries(whole, struct.unpack_from("<L", file, 4)[0])
+        struct.pack_into("<L", whole, 4, len(whole))
+        whole += struct.pack("<H", len(entries)) + b"".join(entry for _, entry in sorted(entries.items())) + bytes(4)
+        return bytes(whole)
 
 
 def _block(exif: Directories) -> bytes:
@@ -143,10 +144,10 @@ def _directory(entries: Mapping[int, Any], number: int) -> ImageFileDirectory_v2
     return directory
 
 
-def _entries(file: bytes, position: int) -> dict[int, bytes]:
+def _entries(file: bytearray, position: int) -> dict[int, bytes]:
     """The entries of a directory of a TIFF, by tag, as they are."""
     (count,) = struct.unpack_from("<H", file, position)
-    found = (file[position + 2 + 12 * i :][:12] for i in range(count))
+    found = (bytes(file[place : place + 12]) for place in range(position + 2, position + 2 + 12 * count, 12))
     return {struct.unpack_from("<H", entry)[0]: entry for entry in found}
 
 
@@ -174,7 +175,7 @@ def read_metadata(image: Image.Image) -> Metadata:
     tags = getattr(image, "tag_v2", {})
     xmp = _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or tags.get(_XMP))
     resources = image.info.get("photoshop")
-    iptc = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else None
+    iptc = resources.get(IPTC_RESOURCE) if isinstance(resources, dict) else None
     return Metadata(
         exif=exif,
         xmp=_ORIENTATION_IN_XMP.sub(b"", _THUMBNAILS_IN_XMP.sub(b"", xmp)),

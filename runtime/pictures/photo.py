@@ -178,7 +178,7 @@ def picture_of(source: Image.Image | bytes | NDArray[Any]) -> Picture:
     """
     if isinstance(source, bytes):
         try:
-            with _open(io.BytesIO(source), MAX_MEGAPIXELS) as image:
+            with open_image(io.BytesIO(source), MAX_MEGAPIXELS) as image:
                 image.load()
                 return picture_of(image)
         except ImageError:
@@ -206,7 +206,7 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
             size = stamp_of_open(file).size
             if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
                 raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
-            with _open(file, max_megapixels) as image:
+            with open_image(file, max_megapixels) as image:
                 if (why := refusal(image, file)) is not None:
                     raise ImageError(f"{path}: {why}")
                 if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
@@ -231,8 +231,12 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
         raise ImageError(f"{path}: damaged ({first_line(error)})") from None
 
 
-def _open(file: BinaryIO, max_megapixels: float) -> ImageFile:
-    """An image whose header is read, with Pillow's own guard against decompression bombs set to a limit."""
+def open_image(file: BinaryIO, max_megapixels: float) -> ImageFile:
+    """An image whose header is read, with Pillow's own guard against decompression bombs set to a limit.
+
+    Raises:
+        UnidentifiedImageError, DecompressionBombError, DecompressionBombWarning: of Pillow; and whatever befalls it.
+    """
     with _OPENING:
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = int(max_megapixels * 1e6) if max_megapixels < math.inf else None
@@ -271,11 +275,9 @@ def _without_end(image: Image.Image, file: BinaryIO) -> Image.Image | None:
     data = file.read().removesuffix(b"\xff")
     found = []
     for between in (b"", b"\x55\xaa" * 64):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            again = Image.open(io.BytesIO(data + between + b"\xff\xd9"), formats=("JPEG",))
-            again.draft(image.mode, image.size)
-            again.load()
+        again = open_image(io.BytesIO(data + between + b"\xff\xd9"), math.inf)
+        again.draft(image.mode, image.size)
+        again.load()
         found.append(again)
     return found[0] if found[0].tobytes() == found[1].tobytes() else None
 
@@ -320,9 +322,8 @@ def _fill_hidden(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
 
 def _upright_srgb(image: Image.Image, file: BinaryIO | None = None) -> Picture:
     metadata = read_metadata(image)
-    profile, named = image.info.get("icc_profile"), None
-    if not profile:
-        named = named_profile(image, file, metadata)
+    profile = image.info.get("icc_profile")
+    named = None if profile else named_profile(image, file, metadata)
     upright = eight_bits(image)
     if (turn := _TURNS.get(orientation(image))) is not None:
         upright = upright.transpose(turn)

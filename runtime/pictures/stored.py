@@ -118,17 +118,19 @@ def named_profile(image: Image.Image, file: BinaryIO | None, metadata: Metadata)
     Raises:
         ValueError: a cICP chunk names colours that are not known here.
     """
-    if image.format != "PNG":
-        return rgb_profile(ADOBE_RGB, power(ADOBE_GAMMA)) if metadata.adobe_rgb else None
-    found = None if file is None else _cicp(file)
-    if found is not None:
-        return _coded(*found)
-    if "srgb" in image.info:
-        return None
-    gamma, chromaticity = image.info.get("gamma") or None, image.info.get("chromaticity")
-    if metadata.adobe_rgb and gamma is None and not chromaticity:
-        return rgb_profile(ADOBE_RGB, power(ADOBE_GAMMA))
-    primaries: Chromaticities = tuple(chromaticity) if chromaticity and len(chromaticity) == 8 else SRGB
+    if image.format == "PNG":
+        if file is not None and (code := _cicp(file)) is not None:
+            return _coded(*code)
+        if "srgb" in image.info:
+            return None
+        if image.info.get("gamma") or image.info.get("chromaticity"):
+            return _measured(image.info.get("gamma") or None, image.info.get("chromaticity"))
+    return rgb_profile(ADOBE_RGB, power(ADOBE_GAMMA)) if metadata.adobe_rgb else None
+
+
+def _measured(gamma: float | None, chromaticity: Chromaticities | None) -> bytes | None:
+    """The profile of a PNG's gAMA and cHRM chunks; None for sRGB."""
+    primaries = chromaticity if chromaticity and len(chromaticity) == 8 else SRGB
     # What is written by programs that mean sRGB, in either of its roundings.
     usual = gamma is None or abs(gamma - 0.45455) < _SAME
     if usual and np.allclose(primaries, SRGB, atol=_SAME):

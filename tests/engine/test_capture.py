@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nstbatch.runtime.bundle.spec import STEPS, Bundle
-from nstbatch.runtime.engine.binding import Place
+from device import WithCuda
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import OnnxRuntime
@@ -24,7 +24,7 @@ OPTIONS = {"size": 48, "scales": "1", "iterations": 6, "whitening": "off", "prec
 class Session:
     """A session of the CPU provider that says what CUDA would be asked for."""
 
-    def __init__(self, session: Any, captured: bool, cuda: "WithCuda") -> None:
+    def __init__(self, session: Any, captured: bool, cuda: "Capturing") -> None:
         self._session = session
         self._captured = captured
         self._cuda = cuda
@@ -43,32 +43,19 @@ class Session:
         self._cuda.released.append(number)
 
 
-class WithCuda(OnnxRuntime):
-    """A host on which CUDA starts, as far as an engine asks; it computes on the CPU."""
+class Capturing(WithCuda):
+    """CUDA that captures steps, or says that it cannot."""
 
     def __init__(self, broken: str = "") -> None:
+        super().__init__(self._watched)
         self.broken = broken
         self.runs: list[str | None] = []
         self.released: list[int] = []
 
-    def start(self, host: Host, precision: str) -> str:
-        return "cuda"
-
-    def free_memory(self, provider: str, device: int) -> int | None:
-        return None
-
-    def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
-        captured = options.pop("cuda_graphs")
+    def _watched(self, session: Any, captured: bool) -> Session:
         if captured and self.broken == "loaded":
             raise ProviderError(BROKEN)
-        session = super().make_session(model, "cpu", threads, **options)
-        return Session(session, captured, self) if Path(model).stem in STEPS else session
-
-
-def engine(bundle: Bundle, cuda: WithCuda, **host: Any) -> Engine:
-    made = Engine(bundle, Host(provider="cuda", threads=1, **host), onnxruntime=cuda)
-    made.place = Place("cpu")
-    return made
+        return Session(session, captured, self)
 
 
 def paint(painting: Painting) -> np.ndarray:
@@ -78,23 +65,23 @@ def paint(painting: Painting) -> np.ndarray:
 
 
 def test_each_painting_is_captured_and_released(bundle: Bundle, samples: Path) -> None:
-    cuda, photo = WithCuda(), read_picture(samples / "photos" / "town.jpg")
-    capturing = engine(bundle, cuda)
+    cuda, photo = Capturing(), read_picture(samples / "photos" / "town.jpg")
+    capturing = cuda.engine(bundle)
     assert capturing.captures
     stylizer = Stylizer.open(capturing, samples / "starry.jpg", **OPTIONS)
     found = [paint(stylizer.begin(PhotoJob(photo))) for _ in range(2)]
     assert cuda.runs == ["1"] + ["2"] * 6 + ["3"] * 6, "the first is compared with the CPU provider's"
     assert cuda.released == [1, 2, 3]
     assert (found[0] == found[1]).all()
-    plain = Stylizer.open(engine(bundle, WithCuda(), cuda_graphs=False), samples / "starry.jpg", **OPTIONS)
+    plain = Stylizer.open(Capturing().engine(bundle, cuda_graphs=False), samples / "starry.jpg", **OPTIONS)
     expected = paint(plain.begin(PhotoJob(photo)))
     assert np.abs(found[0] - expected).max() <= 1
 
 
 @pytest.mark.parametrize("when", ["run", "loaded"])
 def test_where_capture_fails_it_is_done_without_and_said_why(when: str, bundle: Bundle, samples: Path) -> None:
-    cuda, photo = WithCuda(broken=when), read_picture(samples / "photos" / "town.jpg")
-    capturing = engine(bundle, cuda)
+    cuda, photo = Capturing(broken=when), read_picture(samples / "photos" / "town.jpg")
+    capturing = cuda.engine(bundle)
     stylizer = Stylizer.open(capturing, samples / "starry.jpg", **OPTIONS)
     for _ in range(2):
         paint(stylizer.begin(PhotoJob(photo)))

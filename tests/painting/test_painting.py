@@ -14,7 +14,7 @@ from nstbatch.runtime.painting.painting import PhotoJob, Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.metadata import GPS, IFD0, Metadata
 from nstbatch.runtime.pictures.photo import Picture, read_picture
-from seams import SeamEngine, picture
+from seams import Feeds, SeamEngine, picture
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
 
@@ -103,3 +103,18 @@ def test_what_is_not_finite_is_no_painting(tmp_path: Path) -> None:
     level._optimiser.x[3] = np.nan
     with pytest.raises(NonFiniteError, match="not finite; it is not saved"):
         painting.result()
+
+
+def test_a_last_trial_that_overshot_costs_nothing(tmp_path: Path) -> None:
+    class Overshooting(SeamEngine):
+        def run(self, graph: str, feeds: Feeds, precision: str = "float32") -> list[np.ndarray]:
+            losses, *rest = super().run(graph, feeds, precision)
+            return [losses * (np.nan if self.calls.count("gradient") == 3 else 1), *rest]
+
+    options = {"size": 40, "scales": "1", "check": lambda *_: None}
+    photo = Picture(Image.new("RGB", (40, 36), "teal"))
+    found = Stylizer.open(Overshooting(), picture(tmp_path / "s.png"), iterations=3, **options)(photo)  # type: ignore[arg-type]
+    assert np.isnan(found.losses.total[-1])
+    expected = Stylizer.open(SeamEngine(), tmp_path / "s.png", iterations=2, **options)(photo)  # type: ignore[arg-type]
+    assert found.image.tobytes() == expected.image.tobytes()
+    assert found.loss == expected.loss

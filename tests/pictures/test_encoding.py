@@ -11,7 +11,7 @@ from nstbatch.runtime.errors import ImageError
 from nstbatch.runtime.pictures import encoding
 from nstbatch.runtime.pictures.encoding import encode_picture, rehearse, too_large, write_picture
 from nstbatch.runtime.pictures.metadata import IFD0, Metadata
-from nstbatch.runtime.pictures.photo import FORMATS, Header, Picture
+from nstbatch.runtime.pictures.photo import FORMATS, Header, Picture, read_picture
 from nstbatch.runtime.recipe.size import Size
 
 
@@ -70,3 +70,13 @@ def test_an_encoder_that_writes_something_else_is_noticed(tmp_path: Path, monkey
     with pytest.raises(ImageError, match=r"wrote \(9, 9\) in place of \(40, 36\) pixels"):
         write_picture(tmp_path / "x.png", Picture(Image.new("RGB", (40, 36))))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_pillows_own_limit_is_none_of_ours(extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    encoded = encode_picture(Picture(Image.new("RGB", (40, 36))), extension)
+    assert encoded.notes == ()
+    if FORMATS[extension] == "JPEG":
+        (tmp_path / "x.jpg").write_bytes(encoded.data[:-2])
+        assert read_picture(tmp_path / "x.jpg").size == (40, 36)

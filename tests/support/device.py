@@ -117,11 +117,15 @@ class Deferred:
         self._device.put(compute)
 
 
-class OnDevice(OnnxRuntime):
-    """A host on which CUDA starts, as far as an engine asks; a step is computed when the stream comes to it."""
+class WithCuda(OnnxRuntime):
+    """A host on which CUDA starts, as far as an engine asks; it computes on the CPU.
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    Args:
+        step: makes of the session of a step, and of whether CUDA is to capture it, what stands in for it.
+    """
+
+    def __init__(self, step: Callable[[Any, bool], Any]) -> None:
+        self._step = step
 
     def start(self, host: Host, precision: str) -> str:
         return "cuda"
@@ -130,13 +134,20 @@ class OnDevice(OnnxRuntime):
         return None
 
     def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
-        del options["cuda_graphs"], options["stream"]
+        captured = options.pop("cuda_graphs")
+        del options["stream"]
         session = super().make_session(model, "cpu", threads, **options)
-        return Deferred(session, self._device) if Path(model).stem in STEPS else session
+        return self._step(session, captured) if Path(model).stem in STEPS else session
+
+    def engine(self, bundle: Bundle, **host: Any) -> Engine:
+        """An engine there."""
+        made = Engine(bundle, Host(provider="cuda", threads=1, **host), onnxruntime=self)
+        made.place = Place("cpu")
+        return made
 
 
 def engine(bundle: Bundle, device: Device) -> Engine:
-    """An engine on it."""
-    made = Engine(bundle, Host(provider="cuda", threads=1), onnxruntime=OnDevice(device))
-    made.place, made._stream = Place("cpu"), device.stream
+    """An engine that computes a step when the stream of a GPU comes to it."""
+    made = WithCuda(lambda session, _: Deferred(session, device)).engine(bundle)
+    made._stream = device.stream
     return made

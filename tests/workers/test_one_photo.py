@@ -114,3 +114,15 @@ def test_a_picture_that_cannot_be_encoded_is_a_row_in_its_place_and_kept(bench: 
         ("b.png", "failed"),
         ("c.png", "painted"),
     ]
+
+
+def test_a_painting_that_is_kept_replaces_nothing_that_is_to_be_kept(bench: Bench, tmp_path: Path) -> None:
+    def encode(result: Picture, extension: str) -> Encoded:
+        raise ImageError("no such luck")
+
+    bench.output.mkdir()
+    (bench.output / "b.png.png").write_text("mine")
+    report = bench.run(tmp_path / "in", codec=Codec(encode=encode), policy=Policy(keep_existing=True))
+    assert report.rows[1].reason == "b.png.png is there already, and --keep-existing forbids to replace it"
+    assert (bench.output / "b.png.png").read_text() == "mine"
+    assert sorted(files(bench.output)) == ["a.png.png", "b.png.png", "c.png.png"]
