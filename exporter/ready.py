@@ -62,7 +62,7 @@ def template_of(bundle: Bundle, parameters: Parameters) -> Template:
         ExportError: filled with them it is not the bundle.
     """
     manifest = bundle.manifest
-    contents = {name: (bundle.path / name).read_bytes() for name in manifest.files}
+    contents = {str(name): (bundle.path / name).read_bytes() for name in manifest.files}
     names = _names(parameters)
     slots: dict[tuple[str, int], Slot] = {}
     graphs = {}

@@ -25,7 +25,7 @@ from nstbatch.cli.actions.bundles import make_bundle
 from nstbatch.cli.report.page import rebuild
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.names import STATE
 from places import ROOT
 from process import Call
 from seams import SCENE, SHALLOW, Bench, Export, picture

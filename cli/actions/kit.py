@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ...runtime.assembly.compact import compact
+from ...runtime.bundle.packed import PackedBundle
 from ...runtime.bundle.spec import Bundle
 from ...runtime.errors import ExportError, UsageError, first_line
+from ...runtime.files.own import OwnFile
 
 _NAME = "nstbatch"
 
@@ -86,7 +88,9 @@ def make_kit(bundle: Bundle, folder: Path, host: KitTarget, *, download: bool, r
             packed.write_bytes(content)
         else:
             packed = folder / "bundle"
-            shutil.copytree(bundle.path, packed)
+            packed.mkdir()
+            for name, data in PackedBundle.of(bundle).files.items():
+                OwnFile(packed, name).stage(data.tobytes())
         wheel = write_wheel(folder, run)
         requirements = list(_resolve(wheel, host, run))
         (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")

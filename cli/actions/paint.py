@@ -9,7 +9,8 @@ from pathlib import Path
 from ...runtime.batch.run import Forecast, Job, forecast, run
 from ...runtime.batch.run import warm_up as warm_up_job
 from ...runtime.bundle.spec import Bundle
-from ...runtime.errors import ExitCode
+from ...runtime.errors import ExitCode, UsageError, first_line
+from ...runtime.files.own import OwnFile
 from ...runtime.planning.plan import TaskState
 from ...runtime.recipe.keywords import Options, take
 from ..text import print_line, printable, say
@@ -91,9 +92,16 @@ def _add_files(watchers: Watchers, audience: Audience) -> None:
     if audience.log_file is not None:
         watchers.add(LogFile(audience.log_file, audience.verbose))
     if audience.status_file is not None:
-        watchers.add(StatusFile(audience.status_file))
+        watchers.add(StatusFile(_own_file("--status-file", audience.status_file)))
     if audience.report or (audience.report is None and not audience.quiet):
         watchers.add(ReportWatcher())
+
+
+def _own_file(option: str, path: Path) -> OwnFile:
+    try:
+        return OwnFile.at(path)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {first_line(error)}") from None
 
 
 def _job(options: Options, tools: Tools, watchers: Watchers) -> Job:

@@ -1,40 +1,43 @@
 """What a report keeps in an output folder: the page, thumbnails beside it, and a line for each run."""
 
 import contextlib
-import os
 import re
 from pathlib import Path
 
-from ...runtime.output.folder import REPORT
-from ...runtime.output.folder import REPORT_FILES as FOLDER
+from ...runtime.files.name import Name
+from ...runtime.files.own import OwnFile, delete_temporary
+from ...runtime.output.names import REPORT, REPORT_FILES, state
 
-PAGE = REPORT
+EASEL = state("easel.jpg")
+"""The picture in work."""
 
-
-STATUS, EASEL = "status*.json", "easel.jpg"
-"""In the folder of what nstbatch remembers: what a run and those of shards do now, and the picture in work."""
+STATUS = re.compile(r"status(-\d+-of-\d+)?\.json")
+"""In the folder of what nstbatch remembers: what a run and those of shards do now."""
 
 GENERATOR = "nstbatch"
 """Content of the page's meta element of that name: a page without it is somebody else's."""
 
 
+def page_file(root: Path) -> OwnFile:
+    """The page of an output folder."""
+    return OwnFile(root, Name(REPORT))
+
+
+def thumbnail_file(root: Path, name: str) -> OwnFile:
+    """A thumbnail of an output folder, by its name."""
+    return OwnFile(root, Name(f"{REPORT_FILES}/{name}"))
+
+
 def discard_temporary(root: Path) -> None:
     """Remove what a killed run has left of a page or of thumbnails; the folder is held."""
-    for folder in (root, root / FOLDER):
-        with contextlib.suppress(OSError):
-            for path in folder.iterdir():
-                if _TEMPORARY.fullmatch(path.name):
-                    path.unlink()
+    delete_temporary(root, "", REPORT_FILES)
 
 
-_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
-"""Of `write_atomic`."""
-
-
-def is_ours(path: Path) -> bool:
+def is_ours(page: OwnFile) -> bool:
     """Whether nothing is lost when a page is replaced: it is missing, or an earlier one."""
-    if not os.path.lexists(path):
-        return True
-    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
-        return f'name="generator" content="{GENERATOR}' in file.read(2000)
+    with contextlib.suppress(OSError):
+        if page.status() is None:
+            return True
+        with page.reading() as file:
+            return f'name="generator" content="{GENERATOR}'.encode() in file.read(2000)
     return False

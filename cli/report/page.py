@@ -5,7 +5,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import math
 import os
 from dataclasses import asdict
 from importlib.resources import files
@@ -17,14 +16,14 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ...runtime.errors import LockedError, UsageError, first_line
-from ...runtime.files.atomic import write_atomic
-from ...runtime.output.folder import REPORT_FILES as FOLDER
-from ...runtime.output.folder import STATE, FolderOutput
+from ...runtime.files.own import own_files
+from ...runtime.output.folder import FolderOutput
 from ...runtime.output.journal import Entry, Journal, journal_files
 from ...runtime.output.lock import hold
+from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS
 from ...runtime.output.runs import read_runs, run_files
 from ..text import printable
-from .files import GENERATOR, PAGE, discard_temporary, is_ours
+from .files import GENERATOR, discard_temporary, is_ours, page_file, thumbnail_file
 from .thumbnails import make_thumbnails, thumbnail_names
 
 _ROWS = CURVES = 5000
@@ -45,11 +44,11 @@ def write_page(root: Path, journal: Journal | None = None) -> Path:
         UsageError: there is no journal, or a page that is not nstbatch's.
         OSError: the folder cannot be written to.
     """
-    path = root / PAGE
-    if not is_ours(path):
-        raise UsageError(f"{path}: is there already, and no report of nstbatch; move it away")
-    write_atomic(path, render(root, page_data(root, journal or read_journal(root))).encode())
-    return path
+    page = page_file(root)
+    if not is_ours(page):
+        raise UsageError(f"{page.path}: is there already, and no report of nstbatch; move it away")
+    page.write(render(root, page_data(root, journal or read_journal(root))).encode())
+    return page.path
 
 
 def rebuild(root: Path, journal: Journal | None = None) -> Path:
@@ -68,9 +67,10 @@ def rebuild(root: Path, journal: Journal | None = None) -> Path:
     # A run that goes on has its thumbnails, and would miss them.
     with contextlib.suppress(LockedError), hold([root]):
         known = {name for entry in _entries(journal.again()) for name in thumbnail_names(entry)}
-        for path in (root / FOLDER).glob("*.jpg"):
-            if path.name not in known:
-                path.unlink(missing_ok=True)
+        for file in own_files(root, REPORT_FILES, THUMBNAILS):
+            if file.path.name not in known:
+                with contextlib.suppress(OSError):
+                    file.delete()
         discard_temporary(root)
     return write_page(root, journal)
 
@@ -117,12 +117,12 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
 def data_version(root: Path) -> str:
     """Something that changes when the page's data do."""
     found = []
-    for path in (*journal_files(root), *run_files(root), root / FOLDER):
+    for ask in (*(file.status for file in (*journal_files(root), *run_files(root))), (root / REPORT_FILES).stat):
         try:
-            status = path.stat()
-            found.append(f"{status.st_size}.{status.st_mtime_ns}")
+            status = ask()
         except OSError:
-            found.append("")
+            status = None
+        found.append("" if status is None else f"{status.st_size}.{status.st_mtime_ns}")
     return "-".join(found)
 
 
@@ -159,10 +159,12 @@ def _entries(journal: Journal) -> list[Entry]:
 
 def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
     root = journal.root
-    painted = entry.outcome == "painted" and journal.output.look(entry.target) is not None
+    painted = entry.outcome == "painted" and _is_painting(journal, entry)
     photo_thumbnail, painting_thumbnail = (
-        f"{FOLDER}/{name}" if _is_there(root / FOLDER / name) else None for name in thumbnail_names(entry)
+        f"{REPORT_FILES}/{name}" if thumbnail_file(root, name).is_there() else None for name in thumbnail_names(entry)
     )
+    # `watch` serves what decodes as a picture.
+    unseen = live and entry.outcome == "failed" and photo_thumbnail is None
     # Not Path.resolve: links stay what they are.
     target = f"{PAINTINGS}/{entry.target}" if live else entry.target
     source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source, os.path.abspath(root))  # noqa: PTH100
@@ -174,13 +176,21 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
         "finished": entry.finished,
         "seconds": entry.seconds,
         "evaluations": entry.evaluations,
-        "loss": entry.loss if entry.loss is not None and math.isfinite(entry.loss) else None,
+        "loss": entry.loss,
         "curve": entry.curve,
-        "photo": _url(source) if _can_be_shown(journal, entry) else None,
+        "photo": _url(source) if _can_be_shown(journal, entry) and not unseen else None,
         "painting": _url(target) if painted else None,
         "photoThumbnail": photo_thumbnail,
         "paintingThumbnail": painting_thumbnail if painted else None,
     }
+
+
+def _is_painting(journal: Journal, entry: Entry) -> bool:
+    """Whether there is a file in the painting's place."""
+    with contextlib.suppress(OSError):
+        found = journal.output.look(entry.target)
+        return found is not None and found.regular
+    return False
 
 
 def _can_be_shown(journal: Journal, entry: Entry) -> bool:

@@ -6,20 +6,28 @@ import json
 import os
 import platform
 import secrets
+import shutil
+import socket
 import threading
 import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from ...runtime.output.folder import REPORT_FILES as FOLDER
-from ...runtime.output.folder import STATE
+from ...runtime.errors import NstbatchError
+from ...runtime.files.own import OwnFile, own_files
+from ...runtime.files.reading import open_source
+from ...runtime.files.records import Whole, decode
 from ...runtime.output.journal import Journal
-from ...runtime.pictures.photo import FORMATS
-from .files import EASEL, STATUS
+from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS, Key
+from ...runtime.pictures.photo import open_image
+from ...runtime.recipe.settings import MAX_MEGAPIXELS
+from .files import EASEL, STATUS, thumbnail_file
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 
 LOOPBACK = "127.0.0.1"
@@ -27,7 +35,14 @@ LOOPBACK = "127.0.0.1"
 _SILENCE = 3600
 """Seconds after which a run that has said nothing has ended: an evaluation takes minutes at most."""
 
-_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
+_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
+"""Of what is served, by Pillow's names."""
+
+CONNECTIONS = 64
+"""At a time; a browser opens a few. Of more, those go first that have not shown that they know the address."""
+
+_PATIENCE, _LONGEST = 5.0, 600.0
+"""Seconds that a connection may say nothing, or take nothing; and that it may last at all."""
 
 
 class Server(ThreadingHTTPServer):
@@ -45,14 +60,90 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, root: Path, port: int) -> None:
         token = secrets.token_urlsafe(12)
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, _Visit] = {}
         super().__init__((LOOPBACK, port), partial(_Handler, _Folder(root), f"/{token}/"))
         self.url = f"http://{LOOPBACK}:{self.server_port}/{token}/"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin to serve a connection, if need be in the place of another."""
+        with self._lock:
+            if len(self._open) >= CONNECTIONS:
+                strangers = (connection for connection, visit in self._open.items() if not visit.welcome)
+                last = next(strangers, request)
+                self._open.pop(last, None)
+                _hang_up(last)
+            self._open[request] = _Visit(time.monotonic())
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that is over."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def welcome(self, request: Any) -> None:
+        """Note that a connection has shown that it knows the address."""
+        with self._lock:
+            if (visit := self._open.get(request)) is not None:
+                visit.welcome = True
+
+    def service_actions(self) -> None:
+        """Hang up on those who take too long; called twice a second."""
+        now = time.monotonic()
+        with self._lock:
+            for connection, visit in self._open.items():
+                if now - visit.began > (_LONGEST if visit.welcome else _PATIENCE):
+                    _hang_up(connection)
+
     def handle_error(self, *_: object) -> None:
         """Nothing: a browser that leaves in the middle is nobody's business."""
+
+
+@dataclass
+class _Visit:
+    """A connection: when it began, and whether it knows the address."""
+
+    began: float
+    welcome: bool = False
+
+
+def _hang_up(connection: socket.socket) -> None:
+    # Its thread finds that nothing more comes, and closes it.
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(frozen=True)
+class _Status:
+    """What is read of a status file, see `StatusFile`."""
+
+    state: str
+    updated: datetime.datetime
+    pid: Whole
+    host: str
+    current: str | None = None
+    fraction: float | None = None
+    seconds_left: float | None = None
+    left: Whole | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the run that wrote it goes on: it writes often, and its process can be asked for on its own host."""
+        age = time.time() - self.updated.timestamp()
+        if self.state == "ended" or age > _SILENCE or self.host != platform.node():
+            return self.state != "ended" and age <= _SILENCE
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except OSError:
+            return True
+        return True
 
 
 class _Folder:
@@ -79,31 +170,40 @@ class _Folder:
 
     def status(self) -> dict[str, Any]:
         """What a run does now."""
-        easel = self.root / STATE / EASEL
-        status: dict[str, Any] = {"state": "ended"}
-        for path in sorted((self.root / STATE).glob(STATUS)):
+        shown: dict[str, Any] = {"state": "ended", "current": None, "fraction": None, "seconds_left": None, "left": None}
+        for file in own_files(self.root, STATE, STATUS):
             with contextlib.suppress(OSError, ValueError):
-                found = json.loads(path.read_bytes())
+                status = decode(file.read(), _Status)
                 # A run that was killed says nothing of its end.
-                if found.get("state") != "ended" and _is_alive(found):
-                    status = found
-        shown = {name: status.get(name) for name in ("state", "current", "fraction", "seconds_left", "left")}
-        changed = easel.stat().st_mtime_ns if easel.exists() else None
+                if status.is_alive:
+                    shown = {name: value for name, value in asdict(status).items() if name in shown}
+        easel = OwnFile(self.root, EASEL)
+        changed = None
+        with contextlib.suppress(OSError):
+            found = easel.status()
+            changed = None if found is None else found.st_mtime_ns
         return {**shown, "easel": changed, "version": data_version(self.root)}
 
-    def file(self, name: str) -> Path | None:
-        """The file of a URL's path; None for what is none of the page's."""
+    def file(self, name: str) -> AbstractContextManager[BinaryIO] | None:
+        """The file of a URL's path, to be opened; None for what is none of the page's.
+
+        What nstbatch has made is opened only where it is a file, and no link; a photo may be a link.
+        """
         journal = self.journal()
         folder, _, rest = name.partition("/")
-        if name == EASEL:
-            return self.root / STATE / EASEL
-        if folder == FOLDER and rest == os.path.basename(rest) and rest.endswith(".jpg"):  # noqa: PTH119 - of a URL
-            return self.root / FOLDER / rest
+        if name == EASEL.rpartition("/")[2]:
+            return OwnFile(self.root, EASEL).reading()
+        if folder == REPORT_FILES and THUMBNAILS.fullmatch(rest):
+            return thumbnail_file(self.root, rest).reading()
         # Nothing but what the journal knows: no other file of the folder, and none outside of it.
-        entry = journal.failed.get(rest) or journal.painted.get(rest)
-        if folder == PHOTOS and entry is not None:
-            return Path(entry.source)
-        return self.root / rest if folder == PAINTINGS and rest in journal.painted else None
+        with contextlib.suppress(ValueError):
+            key = Key(rest)
+            entry = journal.failed.get(key) or journal.painted.get(key)
+            if folder == PHOTOS and entry is not None:
+                return open_source(Path(entry.source))
+            if folder == PAINTINGS and key in journal.painted:
+                return OwnFile(self.root, key).reading()
+        return None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -114,56 +214,69 @@ class _Handler(BaseHTTPRequestHandler):
         self._prefix = prefix
         super().__init__(*arguments)
 
+    timeout = _PATIENCE
+    raw_requestline: bytes
+
+    def parse_request(self) -> bool:
+        """Refuse who does not know the address, before anything else of the request is read."""
+        words = self.raw_requestline.split()
+        if len(words) < 2 or not words[1].startswith(self._prefix.encode()):
+            self.requestline, self.request_version, self.command = "", "HTTP/1.0", ""
+            self.close_connection = True
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return False
+        assert isinstance(self.server, Server), "it serves nothing else"
+        self.server.welcome(self.request)
+        return super().parse_request()
+
     def do_GET(self) -> None:
         """Answer a request for the page, its data, a thumbnail or a picture."""
         host = (self.headers.get("Host") or "").partition(":")[0]
         # A page of elsewhere may have its own name point to this host, and would then be let read what is here.
         if host not in (LOOPBACK, "localhost"):
             return self.send_error(HTTPStatus.FORBIDDEN)
-        path_of_url = urlsplit(self.path).path
-        if not path_of_url.startswith(self._prefix):
-            return self.send_error(HTTPStatus.NOT_FOUND)
-        name = os.fsdecode(unquote_to_bytes(path_of_url.removeprefix(self._prefix)))
-        if name in ("", "report.html"):
-            return self._send(render(self._folder.root, self._folder.data()).encode(), "text/html; charset=utf-8")
-        if name in ("data.json", "status.json"):
-            value = self._folder.data() if name == "data.json" else self._folder.status()
-            return self._send(json.dumps(value).encode(), "application/json")
-        path = self._folder.file(name)
+        name = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path.removeprefix(self._prefix)))
         try:
-            data = None if path is None else path.read_bytes()
-        except (OSError, ValueError):
-            data = None
-        if path is None or data is None:
-            return self.send_error(HTTPStatus.NOT_FOUND)
-        return self._send(data, _TYPES.get(FORMATS.get(path.suffix.lower(), ""), "application/octet-stream"))
+            if name in ("", "report.html"):
+                return self._send(render(self._folder.root, self._folder.data()).encode(), "text/html; charset=utf-8")
+            if name in ("data.json", "status.json"):
+                value = self._folder.data() if name == "data.json" else self._folder.status()
+                return self._send(json.dumps(value).encode(), "application/json")
+            opened = self._folder.file(name)
+        except (NstbatchError, OSError):  # the folder has gone, or its journal
+            return self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
+        return self.send_error(HTTPStatus.NOT_FOUND) if opened is None else self._send_picture(opened)
+
+    def _send_picture(self, opened: AbstractContextManager[BinaryIO]) -> None:
+        """Send a file in pieces, if it is a picture."""
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(opened)
+                kind = _TYPES[_format(file)]
+            except Exception:  # of what is no picture, Pillow's decoders let through whatever befalls them
+                self.send_error(HTTPStatus.NOT_FOUND)
+                return
+            self._send_head(os.fstat(file.fileno()).st_size, kind)
+            file.seek(0)
+            shutil.copyfileobj(file, self.wfile)
 
     def _send(self, data: bytes, kind: str) -> None:
+        self._send_head(len(data), kind)
+        self.wfile.write(data)
+
+    def _send_head(self, size: int, kind: str) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(size))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-        self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
         """Nothing: whoever looks on is nobody's business."""
 
 
-def _is_alive(status: dict[str, Any]) -> bool:
-    """Whether the run that wrote a status goes on: it writes it often, and its process can be asked for on its own host."""
-    try:
-        age = time.time() - datetime.datetime.fromisoformat(status["updated"]).timestamp()
-        pid, elsewhere = int(status["pid"]), status["host"] != platform.node()
-    except (KeyError, ValueError, TypeError):
-        return False
-    if age > _SILENCE or elsewhere:
-        return age <= _SILENCE
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _format(file: BinaryIO) -> str:
+    """Pillow's name of a picture's format, by its header."""
+    with open_image(file, MAX_MEGAPIXELS) as image:
+        return image.format or ""

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from PIL import Image
 
 from ...runtime.errors import NstbatchError
-from ...runtime.files.atomic import make_folder, write_atomic
 from ...runtime.files.location import Location, to_location
-from ...runtime.output.folder import REPORT_FILES as FOLDER
+from ...runtime.files.own import NotRegularError
 from ...runtime.output.folder import Output
 from ...runtime.output.journal import Entry
 from ...runtime.pictures.photo import read_thumbnail
 from ...runtime.recipe.settings import MAX_MEGAPIXELS
+from .files import thumbnail_file
 
 _SIDE = 480
 """Long side of a thumbnail, in pixels."""
@@ -37,17 +37,27 @@ def make_thumbnails(output: Output, entry: Entry) -> None:
     """Make what is missing of an entry's thumbnails; what cannot be read has none."""
     sources: list[Callable[[], Location]] = [lambda: to_location(entry.source)]
     if entry.outcome == "painted":
-        sources.append(lambda: output.place(entry.target))
+        sources.append(lambda: _painting(output, entry))
     for name, source in zip(thumbnail_names(entry), sources, strict=False):
-        path = output.root / FOLDER / name
-        if path.exists():
+        thumbnail = thumbnail_file(output.root, name)
+        if thumbnail.is_there():
             continue
         with contextlib.suppress(OSError, NstbatchError):
             # What was painted was not too large; what was not may have been.
             limit = math.inf if entry.outcome == "painted" else MAX_MEGAPIXELS
-            small = jpeg(read_thumbnail(source(), _SIDE, limit))
-            make_folder(path.parent)
-            write_atomic(path, small)
+            thumbnail.write(jpeg(read_thumbnail(source(), _SIDE, limit)))
+
+
+def _painting(output: Output, entry: Entry) -> Location:
+    """Where a painting is.
+
+    Raises:
+        NotRegularError: a link or anything else is in its place.
+    """
+    found = output.look(entry.target)
+    if found is None or not found.regular:
+        raise NotRegularError("no painting")
+    return output.place(entry.target)
 
 
 def jpeg(image: Image.Image) -> bytes:

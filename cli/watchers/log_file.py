@@ -3,10 +3,14 @@
 import contextlib
 import logging
 import logging.handlers
+import os
+from io import TextIOWrapper
 from pathlib import Path
 
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError, first_line
+from ...runtime.files.own import open_log
+from ...runtime.files.reading import open_source
 from ...runtime.planning.plan import Plan, Task
 from ...runtime.recipe.settings import Settings
 from ..text import printable
@@ -16,6 +20,9 @@ from .watcher import CommandWatcher
 
 class _Handler(logging.handlers.WatchedFileHandler):
     """Opens the file anew when logrotate has moved it; a log that cannot be written does not stop the run."""
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_log(Path(self.baseFilename)), "w", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: there is nobody left to tell."""
@@ -80,6 +87,6 @@ def _is_no_text(path: Path) -> bool:
     """Whether lines would be added to a picture, or another file of bytes."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_source(path) as file:
         head = file.read(64)
     return b"\0" in head or head[:1] >= b"\x80" or head[:6] in (b"GIF87a", b"GIF89a")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, ImageError, UsageError
-from ...runtime.files.atomic import write_atomic
-from ...runtime.output.folder import STATE
+from ...runtime.files.own import OwnFile
 from ...runtime.output.journal import Journal
+from ...runtime.output.names import state
 from ...runtime.output.remote import RemoteOutput
 from ...runtime.output.runs import Run
 from ...runtime.painting.painting import Progress
@@ -65,8 +65,7 @@ class ReportWatcher(CommandWatcher):
                 discard_temporary(root)
             run.append(root, journal.shard.suffix)
             with contextlib.suppress(UsageError):
-                path = root / STATE / f"status{journal.shard.suffix}.json"
-                status = StatusFile(path, self._clock)
+                status = StatusFile(OwnFile(root, state(f"status{journal.shard.suffix}.json")), self._clock)
                 status.opened(run, journals, outcome)
                 self._status.append(status)
 
@@ -89,7 +88,7 @@ class ReportWatcher(CommandWatcher):
             with contextlib.suppress(OSError, ImageError):
                 picture = snapshot()
                 small = resize(picture.rgb, picture.size.fit(min(_EASEL_SIDE, picture.size.long_side)))
-                write_atomic(item.root / STATE / EASEL, jpeg(small))
+                OwnFile(item.root, EASEL).write(jpeg(small))
             self._easel_due = self._clock() + max(_EASEL_EVERY, _SHARE * (self._clock() - began))
 
     def finished(self, row: Row) -> None:
@@ -121,7 +120,7 @@ class ReportWatcher(CommandWatcher):
             for root, journal in self._journals.items():
                 ended.append(root, journal.shard.suffix)
                 with contextlib.suppress(OSError):
-                    (root / STATE / EASEL).unlink(missing_ok=True)
+                    OwnFile(root, EASEL).delete()
         for status in self._status:
             status.ended(outcome, code, error)
         self._pool.submit(self._write, list(self._journals))

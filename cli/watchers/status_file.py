@@ -7,12 +7,14 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError, first_line
-from ...runtime.files.atomic import publish, stage
+from ...runtime.files.own import OwnFile
+from ...runtime.files.records import MOST, Whole, decode
 from ...runtime.output.journal import Journal
 from ...runtime.output.runs import Run
 from ...runtime.painting.painting import Progress
@@ -29,15 +31,15 @@ class StatusFile(CommandWatcher):
     """Keeps the file. It is whole at every moment; once the run has begun, a disk that is full does not stop it.
 
     Args:
-        path: the file.
+        file: the file.
         clock: seconds, never set back.
 
     Raises:
         UsageError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+    def __init__(self, file: OwnFile, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = file
         self._outcome = Outcome()
         self._clock = clock
         self._began = clock()
@@ -56,11 +58,11 @@ class StatusFile(CommandWatcher):
             "error": None,
         }
         try:
-            if not _is_ours(path):
-                raise UsageError(f"--status-file {path}: is there already, and no status of nstbatch; name another")
+            if not _is_ours(file):
+                raise UsageError(f"--status-file {file.path}: is there already, and no status of nstbatch; name another")
             self._write()
         except OSError as error:
-            raise UsageError(f"--status-file {path}: {first_line(error)}") from None
+            raise UsageError(f"--status-file {file.path}: {first_line(error)}") from None
 
     def opened(self, run: Run, journals: Mapping[Path, Journal], outcome: Outcome) -> None:
         """Keep the outcome, which grows while the run goes."""
@@ -114,21 +116,27 @@ class StatusFile(CommandWatcher):
             "left": self._outcome.left,
             **counts(self._outcome),
         }
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
-        stage(temporary, (json.dumps(status, indent=2) + "\n").encode())
-        publish(temporary, self._path)
+        temporary = self._file.beside(f".{self._file.path.name}.tmp")
+        temporary.stage((json.dumps(status, indent=2) + "\n").encode())
+        temporary.publish(self._file.name)
 
 
-def _is_ours(path: Path) -> bool:
+@dataclass(frozen=True)
+class _Earlier:
+    """What shows that a file is a status."""
+
+    v: Whole
+    exit_code: Whole | None
+
+
+def _is_ours(file: OwnFile) -> bool:
     """Whether nothing is lost when the file is replaced: it is missing, empty, or an earlier status."""
-    if not os.path.lexists(path):
+    if file.status() is None:
         return True
-    if not path.is_file():
-        return False
-    text = path.read_bytes()
     try:
-        return not text or "exit_code" in json.loads(text)
-    except (ValueError, TypeError):
+        text = file.read(MOST)
+        return not text or decode(text, _Earlier) is not None
+    except (OSError, ValueError):
         return False
 
 

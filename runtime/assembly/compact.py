@@ -19,6 +19,7 @@ from ..bundle.network import kernel_shapes
 from ..bundle.packed import PackedBundle, kept_bundle
 from ..bundle.spec import MANIFEST, Bundle, Manifest
 from ..errors import BundleError, first_line
+from ..files.name import Name
 from .layouts import Parameters, Values
 from .ready import MEAN, Template, find_template
 
@@ -43,7 +44,7 @@ def compact(bundle: Bundle) -> bytes | None:
     arrays = _arrays(template, packed)
     if _digests(template.fill(_parameters(arrays))) != bundle.manifest.files:
         return None
-    parts: dict[str, NDArray[Any]] = {MANIFEST: packed.files[MANIFEST]}
+    parts: dict[str, NDArray[Any]] = {MANIFEST: packed.files[Name(MANIFEST)]}
     for name, array in arrays.items():
         values, index = np.unique(array, return_inverse=True)
         small = values.size <= 256 < array.size
@@ -67,7 +68,7 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
             if (bundle := kept_bundle(cache, text)) is not None:
                 return bundle
             arrays = {name: archive[name] for name in archive.files}
-        manifest = Manifest.from_json(text.decode())
+        manifest = Manifest.from_json(text)
         for name in [name for name in arrays if name.endswith(_INDEX)]:
             plain = name.removesuffix(_INDEX)
             arrays[plain] = arrays[plain + _VALUES][arrays[name]]
@@ -83,7 +84,7 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
             f"install that version, or run `nstbatch pack` with this one"
         )
     files[MANIFEST] = bytearray(text)
-    return PackedBundle(path, {name: np.frombuffer(data, np.uint8) for name, data in files.items()}).unpack(cache)
+    return PackedBundle(path, {Name(name): np.frombuffer(data, np.uint8) for name, data in files.items()}).unpack(cache)
 
 
 def _arrays(template: Template, packed: PackedBundle) -> dict[str, Values]:
@@ -95,7 +96,7 @@ def _arrays(template: Template, packed: PackedBundle) -> dict[str, Values]:
     for slot in template.slots:
         if slot.array in shapes:
             shape = shapes.pop(slot.array)
-            stored = np.frombuffer(packed.files[slot.file].data, slot.dtype, math.prod(shape), slot.offset)
+            stored = np.frombuffer(packed.files[Name(slot.file)].data, slot.dtype, math.prod(shape), slot.offset)
             arrays[slot.array] = stored.reshape(shape).astype(np.float32) * np.float32(slot.divisor)
     return arrays
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,10 +93,7 @@ class Template:
     @classmethod
     def from_json(cls, text: str | bytes, graphs: dict[str, bytes]) -> "Template":
         """Inverse of `to_json`, given the graphs."""
-        raw = json.loads(text)
-        spec, parity = BundleSpec.from_raw(raw["spec"]), Parity.from_raw(raw["parity"])
-        slots = tuple(Slot(**slot) for slot in raw["slots"])
-        return cls(spec, parity, raw["opset"], graphs, raw["weights_size"], slots)
+        return msgspec.convert({**json.loads(text), "graphs": graphs}, cls)
 
 
 def array_of(parameters: Parameters, name: str) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..bundle.spec import WeightsInfo
 from ..errors import WeightsError, first_line
-from ..files.atomic import make_folder
 from ..files.cache import cache_dir
+from ..files.own import make_folder
 from ..files.reading import sha256_file
 from .formats import FORMATS, read_arrays
 from .layouts import Parameters, find_layout, find_network, parameters

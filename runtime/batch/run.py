@@ -129,7 +129,7 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
     with make_painters(job.workers, prepared.make) as painters:
         facts = painters.facts
         _note_choices(job, facts, watcher)
-        with hold(roots, job.destination.wait, watcher.note, prepared.shard):
+        with hold(roots, job.destination.wait, watcher.note, prepared.shard) as held:
             journals = prepared.journals(roots, watcher)
             for path in recover(prepared.items, journals, keep_existing=job.policy.keep_existing):
                 watcher.note(f"{path}: completed, an earlier run was ended before it could give it its name")
@@ -147,6 +147,7 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
                 painters,
                 journals,
                 Procedure(job.policy, masks, job.checkpoint, job.snapshots, record.id),
+                held=held,
                 stop=stop,
                 duration=None if deadline is None else deadline - time.monotonic(),
                 fail_fast=job.fail_fast,

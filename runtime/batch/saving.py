@@ -4,30 +4,32 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DiskError, ImageError, first_line
-from ..files.atomic import publish
-from ..files.reading import sha256_file
-from ..output.folder import STATE, Present
+from ..files.own import OwnFile, delete_temporary
+from ..output.checkpoint import delete_unfinished
+from ..output.folder import Present
 from ..output.journal import Entry, Journal
-from ..planning.placement import Item, temporary
+from ..output.lock import Held
+from ..output.names import STATE, Key, temporary_name
+from ..planning.placement import Item
 from ..planning.plan import is_known
 from ..workers.interface import RESCUE
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 """What would befall every other picture, too."""
 
 
-def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
+def save(item: Item, journal: Journal, held: Held, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
     """Have a painting committed by its output, and journalled: see `Output.commit` and `Entry`.
 
     Args:
         item: whose output it is.
         journal: of the output folder.
+        held: the output folders.
         data: the painting's file.
         entry: its line, but for what the file adds to it.
         keep_existing: see `Policy`.
@@ -45,39 +47,54 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
 
     with _disk_errors(item, journal, item.key, data):
+        held.check(item.root)
         if keep_existing and not is_known(item, journal):
             return False
-        journal.output.commit(item.key, item.temporary, data, journalled)
+        journal.output.commit(item.key, temporary_name(item.key), data, journalled)
     return True
 
 
-def rescue(item: Item, journal: Journal, data: bytes, *, keep_existing: bool = False) -> str:
+def rescue(item: Item, journal: Journal, held: Held, data: bytes, *, keep_existing: bool = False) -> str:
     """Keep a painting that is in another format than was asked for, beside its place; its name.
 
     Raises:
         DiskError: the output folder takes no more.
         ImageError: this file cannot be written, or something is there that ``keep_existing`` forbids to replace.
     """
-    key, name = item.key + RESCUE, item.target.name + RESCUE
+    key, name = Key(item.key + RESCUE), item.target.name + RESCUE
     with _disk_errors(item, journal, key, data):
+        held.check(item.root)
         if keep_existing and journal.output.look(key) is not None:
             raise ImageError(f"{name} is there already, and --keep-existing forbids to replace it")
         # The item's own temporary file, which the next run looks for.
-        journal.output.commit(key, item.temporary, data, lambda _: None)
+        journal.output.commit(key, temporary_name(item.key), data, lambda _: None)
     return name
 
 
 @contextlib.contextmanager
-def _disk_errors(item: Item, journal: Journal, key: str, data: bytes) -> Iterator[None]:
+def _disk_errors(item: Item, journal: Journal, key: Key, data: bytes) -> Iterator[None]:
     """What writing a file raises as an error of ours: of the folder, or of this file alone."""
     try:
         yield
     except OSError as error:
         text = f"{journal.output.place(key)}: cannot write {len(data):,} bytes ({first_line(error)})"
         if error.errno in _NO_ROOM:
-            free = shutil.disk_usage(item.root).free
-            raise DiskError(f"{text}, {free:,} are free; make room and run again, it goes on from here") from None
+            raise DiskError(f"{text}{_advice(error.errno, item.root)}") from None
         raise ImageError(text) from None
+
+
+def _advice(number: int, root: Path) -> str:
+    """What to do about an output folder that takes no more."""
+    if number == errno.ESTALE:
+        return f"; {root} is not the folder any more that the run began with: see what became of it, and run again"
+    if number == errno.EROFS:
+        return "; the file system has become read-only: look for its errors, and run again, it goes on from here"
+    with contextlib.suppress(OSError):
+        free = os.statvfs(root)
+        if free.f_files and not free.f_favail:
+            return "; there is no room for another file, whatever its size; delete some and run again, it goes on from here"
+        return f", {free.f_bavail * free.f_frsize:,} are free; make room and run again, it goes on from here"
+    return "; make room and run again, it goes on from here"
 
 
 def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_existing: bool = False) -> list[Path]:
@@ -97,22 +114,19 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
         known = (key for key in journal.painted if journal.shard.holds(key))
         keys = dict.fromkeys([*known, *(item.key for item in items if item.root == root)])
         for key in keys:
-            path = temporary(root, key)
-            if not os.path.lexists(path):
-                continue
-            item = Item(path, root / key, root)
+            staged = OwnFile(root, temporary_name(key))
             with contextlib.suppress(OSError):
+                if staged.status() is None:
+                    continue
+                item = Item(staged.path, root / key, root)
                 entry = journal.painted.get(key)
-                whole = entry is not None and sha256_file(path) == entry.output_sha256
+                whole = entry is not None and staged.is_there() and staged.sha256() == entry.output_sha256
                 if whole and not (keep_existing and not is_known(item, journal)):
-                    publish(path, root / key)
+                    staged.publish(key)
                     completed.append(root / key)
                 else:
-                    path.unlink()
-        if not journal.shard.whole:
-            continue
-        for pattern in (f"{STATE}/.*.tmp", f"{STATE}/checkpoints/*.tmp"):
-            for path in root.glob(pattern):
-                with contextlib.suppress(OSError):
-                    path.unlink()
+                    staged.delete()
+        if journal.shard.whole:
+            delete_temporary(root, STATE)
+            delete_unfinished(root)
     return completed

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError, first_line
-from ..files.atomic import sync_folder
+from ..files.name import Name
+from ..files.own import sync_folder
 from ..files.reading import sha256_file
 from .spec import MANIFEST, Manifest
 
@@ -41,5 +42,5 @@ def new_bundle(folder: Path) -> Iterator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest, names: Iterable[str]) -> None:
     """Write the manifest, with the sha256 of each named file of the folder."""
-    files = {name: sha256_file(folder / name) for name in names}
+    files = {Name(name): sha256_file(folder / name) for name in names}
     (folder / MANIFEST).write_text(replace(manifest, files=files).to_json(), encoding="utf-8")

@@ -1,7 +1,6 @@
 """A bundle as a value, to be sent to a host that has none."""
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, first_line
 from ..files import remote
-from ..files.atomic import make_folder
-from .spec import MANIFEST, Bundle
+from ..files.name import Name
+from ..files.own import OwnFile, make_folder
+from ..files.records import MOST
+from .spec import MANIFEST, Bundle, Manifest
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -31,7 +32,7 @@ class PackedBundle:
     """
 
     path: Path
-    files: dict[str, NDArray[np.uint8]]
+    files: dict[Name, NDArray[np.uint8]]
 
     @classmethod
     def of(cls, bundle: Bundle) -> "PackedBundle":
@@ -41,7 +42,7 @@ class PackedBundle:
             BundleError: a file cannot be read.
         """
         try:
-            files = {name: np.fromfile(bundle.path / name, np.uint8) for name in (MANIFEST, *bundle.manifest.files)}
+            files = {name: _content(OwnFile(bundle.path, name)) for name in (_MANIFEST, *bundle.manifest.files)}
         except OSError as error:
             raise BundleError(f"{bundle.path}: cannot be read ({first_line(error)})") from None
         return cls(bundle.path.absolute(), files)
@@ -54,16 +55,16 @@ class PackedBundle:
             BundleError: there is none, it is damaged, or the cache cannot be written to.
         """
         try:
-            manifest = remote.read_bytes(url / MANIFEST)
+            manifest = remote.read_bytes(url / MANIFEST, MOST + 1)
             if (bundle := kept_bundle(cache, manifest)) is not None:
                 return bundle
-            names = json.loads(manifest)["files"]
+            names = Manifest.from_json(manifest).files
             files = {name: np.frombuffer(remote.read_bytes(url / name), np.uint8) for name in names}
         except OSError as error:
             raise BundleError(f"{url}: no bundle there ({first_line(error)})") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{url / MANIFEST}: not a manifest ({error})") from None
-        return cls(_folder(cache, manifest), {MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
+        except ValueError as error:
+            raise BundleError(f"{url / MANIFEST}: not a manifest ({first_line(error)})") from None
+        return cls(_folder(cache, manifest), {_MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
 
     def unpack(self, cache: Path) -> Bundle:
         """The bundle here: where it came from, if that is this host; else in a cache, once.
@@ -71,11 +72,11 @@ class PackedBundle:
         Raises:
             BundleError: it is damaged, or the cache cannot be written to.
         """
-        manifest = self.files[MANIFEST].tobytes()
+        manifest = self.files[_MANIFEST].tobytes()
         folder = _folder(cache, manifest)
         for place in (self.path, folder):
             try:
-                if (place / MANIFEST).read_bytes() == manifest:
+                if OwnFile(place, _MANIFEST).read() == manifest:
                     return Bundle.load(place)
             except (OSError, BundleError):
                 continue
@@ -83,8 +84,9 @@ class PackedBundle:
             make_folder(folder.parent)
             temporary = Path(tempfile.mkdtemp(prefix=".sent-", dir=folder.parent))
             try:
+                # By way of the constructor: what another host has sent may be anything.
                 for name, data in self.files.items():
-                    data.tofile(temporary / name)
+                    OwnFile(temporary, Name(name)).stage(data.tobytes())
                 # Of several workers of a host that come here at once, one is first, and its files are as good.
                 if not folder.exists():
                     os.rename(temporary, folder)  # noqa: PTH104 - replaces nothing
@@ -93,7 +95,7 @@ class PackedBundle:
                     raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise BundleError(f"{folder}: the bundle cannot be kept there ({first_line(error)})") from None
         return Bundle.load(folder)
 
@@ -105,7 +107,15 @@ def kept_bundle(cache: Path, manifest: bytes) -> Bundle | None:
         BundleError: it is damaged.
     """
     folder = _folder(cache, manifest)
-    return Bundle.load(folder) if (folder / MANIFEST).exists() else None
+    return Bundle.load(folder) if OwnFile(folder, _MANIFEST).is_there() else None
+
+
+_MANIFEST = Name(MANIFEST)
+
+
+def _content(file: OwnFile) -> NDArray[np.uint8]:
+    with file.reading() as opened:
+        return np.fromfile(opened, np.uint8)
 
 
 def _folder(cache: Path, manifest: bytes) -> Path:

@@ -6,12 +6,14 @@ A folder with ``manifest.json``, the graphs ``encode.onnx`` and ``gradient.onnx`
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ..errors import BundleError, UsageError
-from ..files.reading import sha256_file
+from ..errors import BundleError, UsageError, first_line
+from ..files.name import Name
+from ..files.own import OwnFile
+from ..files.records import decode
 from .network import CONVOLUTIONS, Tap
 
 FORMAT_VERSION = 3
@@ -91,12 +93,6 @@ class BundleSpec:
     tv: str = TVS[0]
     regions: bool = False
 
-    @classmethod
-    def from_raw(cls, raw: dict[str, Any]) -> "BundleSpec":
-        """Inverse of `dataclasses.asdict`, by way of JSON."""
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
-        return cls(**values)
-
     def check(self) -> None:
         """Raise a UsageError where a field names what there is not."""
         allowed = {"network": CONVOLUTIONS, "pooling": POOLINGS, "padding": PADDINGS, "precision": PRECISIONS, "tv": TVS}
@@ -144,10 +140,12 @@ class Parity:
     sizes: tuple[tuple[int, int], ...]
     cases: int
 
-    @classmethod
-    def from_raw(cls, raw: dict[str, Any]) -> "Parity":
-        """Inverse of `dataclasses.asdict`, by way of JSON."""
-        return cls(**{**raw, "sizes": tuple((int(h), int(w)) for h, w in raw["sizes"])})
+
+@dataclass(frozen=True)
+class _Format:
+    """What is read of a manifest first."""
+
+    format: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class Manifest:
     parity: Parity
     opset: int
     nstbatch: str
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[Name, str] = field(default_factory=dict)
     """sha256 of every other file of the bundle, by name."""
     format: int = FORMAT_VERSION
 
@@ -168,20 +166,23 @@ class Manifest:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Manifest":
+    def from_json(cls, text: bytes) -> "Manifest":
         """Inverse of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: the text is not a manifest of this format version.
+            ValueError: the text is not a manifest of this format version.
         """
-        raw: dict[str, Any] = json.loads(text)
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT_VERSION:
-            found = raw.get("format") if isinstance(raw, dict) else None
+        found = decode(text, _Format).format
+        if found != FORMAT_VERSION:
             raise ValueError(f"format version {found}, this nstbatch reads {FORMAT_VERSION}")
-        known = {f.name for f in fields(cls)}
-        rest = {name: value for name, value in raw.items() if name in known - {"spec", "weights", "parity"}}
-        spec, parity = BundleSpec.from_raw(raw["spec"]), Parity.from_raw(raw["parity"])
-        return cls(spec=spec, weights=WeightsInfo(**raw["weights"]), parity=parity, **rest)
+        manifest = decode(text, cls)
+        try:
+            manifest.spec.check()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if any("/" in name or name == MANIFEST for name in manifest.files):
+            raise ValueError("a file of another folder")
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -200,20 +201,23 @@ class Bundle:
         """
         path = Path(path)
         try:
-            manifest = Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = Manifest.from_json(OwnFile(path, Name(MANIFEST)).read())
         except OSError as error:
-            raise BundleError(f"{path}: no bundle here ({error.strerror}); make one with `nstbatch export -o DIR`") from None
-        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: no bundle ({first_line(error)}); make one with `nstbatch export -o DIR`") from None
+        except ValueError as error:
             raise BundleError(
-                f"{path / MANIFEST}: not a manifest ({error}); make the bundle anew with `nstbatch export`"
+                f"{path / MANIFEST}: not a manifest ({first_line(error)}); make the bundle anew with `nstbatch export`"
             ) from None
         for name, expected in manifest.files.items():
             try:
-                found = sha256_file(path / name)
+                found = OwnFile(path, name).sha256()
+                graph = OwnFile(path, name).read(_MOST_GRAPH) if name.endswith(".onnx") else b""
             except OSError as error:
-                raise BundleError(f"{path / name}: {error.strerror}; copy the whole folder again") from None
+                raise BundleError(f"{path / name}: {first_line(error)}; copy the whole folder again") from None
             if found != expected:
                 raise BundleError(f"{path / name}: damaged (sha256 differs from the manifest); copy the folder again")
+            if not _locations(graph) <= set(manifest.files):
+                raise BundleError(f"{path / name}: uses a file that the manifest does not list; use another bundle")
         return cls(path, manifest)
 
     def has(self, name: str) -> bool:
@@ -239,3 +243,18 @@ class Bundle:
         alike = {f"{graph}.onnx" for graph in (FOR_CPU, FOR_GPU, LEAN, *STEPS)}
         files = {name: digest for name, digest in self.manifest.files.items() if name not in alike}
         return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+_MOST_GRAPH = 2**31
+"""Bytes of a graph: a message of Protocol Buffers has no more."""
+
+_LOCATION = re.compile(rb"location(?:\x12([\x01-\x7f]))?")
+
+
+def _locations(graph: bytes) -> set[str]:
+    """Names of the files that hold a graph's tensors: ``external_data`` of onnx.proto, a pair "location" and the name."""
+    found = set()
+    for match in _LOCATION.finditer(graph):
+        size = match[1][0] if match[1] else 0
+        found.add(graph[match.end() : match.end() + size].decode(errors="replace"))
+    return found

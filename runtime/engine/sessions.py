@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from ..errors import ProviderError, first_line
+from ..errors import BundleError, ProviderError, first_line
 from ..recipe.provider import Provider
 from .cuda import preload_tensorrt, reasons
 
@@ -59,6 +59,7 @@ def make_session(
 
     Raises:
         ProviderError: the provider is not installed, or does not start.
+        BundleError: the graph is damaged.
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
@@ -88,12 +89,28 @@ def make_session(
         # Its own fallback would print to stdout, and hide the reason.
         session = ort.InferenceSession(model, options, providers=chain, enable_fallback=False)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        if _is_of_the_graph(error, provider):
+            what = model if isinstance(model, str) else "a graph"
+            raise BundleError(f"{what}: damaged ({first_line(error)}); make the bundle anew, or copy it again") from None
         advice = "".join(f"; {reason}" for reason in _reasons(provider, device))
         raise ProviderError(f"provider '{provider}' cannot load the graph: {first_line(error)}{advice}") from None
     if session.get_providers()[0] != PROVIDERS[provider]:
         why = "; ".join(_reasons(provider, device)) or _MEND[provider]
         raise ProviderError(f"provider '{provider}' did not start, and onnxruntime fell back; {why}")
     return session
+
+
+_DAMAGED = {"InvalidProtobuf", "InvalidGraph", "NoModel", "NoSuchFile", "InvalidArgument"}
+"""Names of onnxruntime's exceptions that tell of a graph."""
+
+_CANNOT = {"Fail", "NotImplemented"}
+"""Of those that tell of a provider, or of a graph where the provider has every operator that the exporter writes."""
+
+
+def _is_of_the_graph(error: Exception, provider: str) -> bool:
+    """Whether it is the graph that cannot be loaded, and not the provider that cannot load it."""
+    name = type(error).__name__
+    return name in _DAMAGED or (provider == Provider.CPU and name in _CANNOT and "alloc" not in str(error))
 
 
 def provider_chain(

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from .records import Whole
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -17,9 +19,9 @@ class Stamp:
         ctime_ns: change, likewise. Of an object behind a URL, a digest of its ETag and time.
     """
 
-    size: int
-    mtime_ns: int
-    ctime_ns: int
+    size: Whole
+    mtime_ns: Whole
+    ctime_ns: Whole
 
     @classmethod
     def of(cls, status: os.stat_result) -> "Stamp":

@@ -97,9 +97,16 @@ class CurvatureHistory:
         return {"sy": self._sy, "wy": self._wy, "order": np.array(self._order, np.int64)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take on a `state` of a history of the same capacity."""
+        """Take on a `state` of a history of the same capacity.
+
+        Raises:
+            KeyError, ValueError: it is of another kind.
+        """
+        order = [int(pair) for pair in state["order"]]
+        if len(set(order)) < len(order) or not set(order) <= set(range(self.capacity)):
+            raise ValueError(f"order {order} of {self.capacity} pairs")
         self._sy[:], self._wy[:] = state["sy"], state["wy"]
-        self._order = [int(pair) for pair in state["order"]]
+        self._order = order
         self.fresh = False
 
     def _free(self) -> int:

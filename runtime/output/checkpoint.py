@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import os
+import re
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.atomic import make_folder, publish
-from .folder import STATE
+from ..files.arrays import Arrays, read_arrays, write_arrays
+from ..files.own import OwnFile, own_files
+from .names import STATE, Key, state
 
-Arrays = dict[str, NDArray[Any]]
-"""The state of a painting, by name; see `Painting.state`."""
+_FOLDER = "checkpoints"
+
+_TEMPORARY = re.compile(r"[0-9a-f]{24}\.tmp")
 
 _FINGERPRINT = "fingerprint"
 
@@ -35,13 +37,14 @@ class Checkpoint:
     def __init__(
         self,
         root: Path,
-        target: str,
+        target: Key,
         fingerprint: str = "",
         interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:24]
-        self.path = root / STATE / "checkpoints" / f"{name}.npz"
+        self._file = OwnFile(root, state(f"{_FOLDER}/{name}.npz"))
+        self._temporary = self._file.beside(f"{name}.tmp")
         self.interval = interval
         self._fingerprint = fingerprint
         self._clock = clock
@@ -52,15 +55,24 @@ class Checkpoint:
         """Whether the interval is over."""
         return self.interval is not None and self._clock() - self._last >= self.interval
 
-    def load(self) -> Arrays | None:
-        """The state that was saved last; None where there is none, or it is damaged, or of something else."""
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._file.path
+
+    def load(self, most: int) -> Arrays | None:
+        """The state that was saved last; None where there is none, or it is damaged, or of something else.
+
+        Args:
+            most: bytes that it can have.
+        """
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                state = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            with self._file.reading() as file:
+                found = read_arrays(file, most)
+        except (OSError, ValueError):
             return None
-        found = state.pop(_FINGERPRINT, None)
-        return state if found is not None and str(found) == self._fingerprint else None
+        fingerprint = found.pop(_FINGERPRINT, None)
+        return found if fingerprint is not None and str(fingerprint) == self._fingerprint else None
 
     def save(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Save a state in place of the last.
@@ -68,22 +80,19 @@ class Checkpoint:
         Raises:
             OSError: the disk is full, or the folder cannot be written to; the last one stays.
         """
-        make_folder(self.path.parent)
-        temporary = self.path.with_suffix(".tmp")
-        try:
-            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            # To a file, not through memory: it is the largest thing there is.
-            with os.fdopen(handle, "w+b") as file:
-                np.savez(file, **{_FINGERPRINT: np.array(self._fingerprint)}, **state)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        publish(temporary, self.path)
+        # To a file, not through memory: it is the largest thing there is.
+        with self._file.writing(self._temporary) as file:
+            write_arrays(file, {_FINGERPRINT: np.array(self._fingerprint), **state})
         self._last = self._clock()
 
     def discard(self) -> None:
         """Remove it: the picture is done."""
         with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            self._file.delete()
+
+
+def delete_unfinished(root: Path) -> None:
+    """Delete what killed runs have left of checkpoints; the folder is held."""
+    for file in own_files(root, f"{STATE}/{_FOLDER}", _TEMPORARY):
+        with contextlib.suppress(OSError):
+            file.delete()

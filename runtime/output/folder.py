@@ -1,22 +1,16 @@
 """Where paintings are kept: a folder of this host, or objects behind a URL."""
 
+import contextlib
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..files.atomic import make_folder, publish, stage
 from ..files.location import Location
-from ..files.reading import sha256_file
-
-STATE = ".nstbatch"
-"""Folder, in every output folder, of what nstbatch remembers of it."""
-
-REPORT_FILES = "report_files"
-"""Folder, in every output folder, of a report's thumbnails: the name that browsers give to what they save beside a page."""
-
-REPORT = "report.html"
-"""The report's page."""
+from ..files.name import Name
+from ..files.own import NotRegularError, OwnFile
+from .names import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +21,13 @@ class Present:
         size: in bytes.
         mtime_ns: what the journal compares; of an object, what tells one content from another.
         folder: whether it is one.
+        regular: whether it is a file, and not a link or a device.
     """
 
     size: int
     mtime_ns: int
     folder: bool = False
+    regular: bool = True
 
 
 class Output(Protocol):
@@ -48,20 +44,28 @@ class Output(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
 
-    def place(self, key: str) -> Location:
-        """Where the painting ``key`` is, see `Item.key`."""
+    def place(self, key: Key) -> Location:
+        """Where the painting ``key`` is, see `Item.key`; for people, and for those who may follow links."""
         ...
 
-    def look(self, key: str) -> Present | None:
-        """What is there; None for nothing."""
+    def look(self, key: Key) -> Present | None:
+        """What is there; None for nothing.
+
+        Raises:
+            NotRegularError: a link or a file is in the place of a folder above it.
+        """
         ...
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def sha256(self, key: Key) -> str | None:
+        """Hexadecimal sha256 of what is there; None if it cannot be read, or is no regular file."""
+        ...
+
+    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
         """Save a painting whole, and have it journalled: so that there is none without its line, or that none is lost.
 
         Args:
             key: of it.
-            temporary: where a file of this host may be staged.
+            temporary: where a file of this host may be staged, in the same folder.
             data: of it.
             journalled: adds the line, of what is there.
 
@@ -82,45 +86,45 @@ class FolderOutput:
         """The folder's path, for people."""
         return str(self.root)
 
-    def place(self, key: str) -> Path:
+    def place(self, key: Key) -> Path:
         """The path of a painting."""
         return self.root / key
 
-    def look(self, key: str) -> Present | None:
+    def look(self, key: Key) -> Present | None:
         """What is in a painting's place; None for nothing."""
-        target = self.root / key
         try:
-            status = target.lstat()
+            status = OwnFile(self.root, key).status()
+        except NotRegularError:
+            raise
         except OSError:
             return None
-        return Present(status.st_size, status.st_mtime_ns, target.is_dir())
+        if status is None:
+            return None
+        return Present(status.st_size, status.st_mtime_ns, stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode))
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def sha256(self, key: Key) -> str | None:
+        """Of what is in a painting's place."""
+        with contextlib.suppress(OSError):
+            return OwnFile(self.root, key).sha256()
+        return None
+
+    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
         """Stage a painting, have it journalled, and publish it. The next run completes what a kill leaves in between."""
-        target = self.root / key
-        make_folder(target.parent)
-        status = stage(temporary, data)
+        staged = OwnFile(self.root, temporary)
+        status = staged.stage(data)
         try:
             journalled(Present(status.st_size, status.st_mtime_ns))
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            staged.delete()
             raise
-        publish(temporary, target)
+        staged.publish(key)
 
 
-def damage(output: Output, key: str, size: int, mtime_ns: int, sha256: str) -> str | None:
+def damage(output: Output, key: Key, size: int, mtime_ns: int, sha256: str) -> str | None:
     """What has become of a painting since it was journalled; None if it is as it was."""
     found = output.look(key)
     if found is None:
         return "the painting has been deleted"
-    if (found.size, found.mtime_ns) == (size, mtime_ns):
+    if found.regular and (found.size, found.mtime_ns) == (size, mtime_ns):
         return None
-    return None if sha256_of(output, key) == sha256 else "the painting has been changed by hand"
-
-
-def sha256_of(output: Output, key: str) -> str | None:
-    """Of what is there; None if it cannot be read."""
-    try:
-        return sha256_file(output.place(key))
-    except OSError:
-        return None
+    return None if output.sha256(key) == sha256 else "the painting has been changed by hand"

@@ -4,20 +4,25 @@ import datetime
 import heapq
 import json
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
-from ..files.atomic import sync_folder, write_all
+from ..files.own import OwnFile, own_files, write_all
+from ..files.records import Whole, decode
 from ..files.stamp import Stamp
 from .curves import Curve
-from .folder import STATE, FolderOutput, Output
+from .folder import FolderOutput, Output
+from .names import STATE, Key, state
 from .shard import Shard
 
-PAINTED, FAILED = "painted", "failed"
+Outcome = Literal["painted", "failed"]
+PAINTED: Final = "painted"
+FAILED: Final = "failed"
 """What a line says of a photo."""
 
 FORMAT_VERSION = 1
@@ -52,9 +57,9 @@ class Entry:
         run: `Run.id` of the run.
     """
 
-    target: str
+    target: Key
     source: str
-    outcome: str
+    outcome: Outcome
     reason: str
     finished: str
     nstbatch: str
@@ -62,12 +67,12 @@ class Entry:
     asked: str = ""
     photo_sha256: str = ""
     photo_stamp: Stamp | None = None
-    long_side: int = 0
+    long_side: Whole = 0
     output_sha256: str = ""
-    output_size: int = 0
-    output_mtime_ns: int = 0
+    output_size: Whole = 0
+    output_mtime_ns: Whole = 0
     loss: float | None = None
-    evaluations: int = 0
+    evaluations: Whole = 0
     seconds: float = 0.0
     style: str = ""
     curve: Curve = field(default_factory=list)
@@ -82,25 +87,26 @@ class Entry:
         """Inverse of `to_json`. Fields that are not known are skipped.
 
         Raises:
-            ValueError, TypeError, KeyError: the line is torn, or of another version.
+            ValueError: the line is torn, of another version, or says what no line can.
         """
-        raw: dict[str, Any] = json.loads(line)
-        if not isinstance(raw, dict) or raw.get("v") != FORMAT_VERSION:
-            raise ValueError("not a line of this version")
-        known = {f.name for f in fields(cls)}
-        values = {name: value for name, value in raw.items() if name in known}
-        if values.get("photo_stamp") is not None:
-            values["photo_stamp"] = Stamp(**values["photo_stamp"])
+        entry = decode(line, _Line)
+        if entry.v != FORMAT_VERSION:
+            raise ValueError("a line of another version")
         # Of a hundred thousand lines most say the same here.
-        for name in _ALIKE & values.keys():
-            if isinstance(values[name], str):
-                values[name] = sys.intern(values[name])
-        if values.get("asked") == values.get("fingerprint"):
-            values["asked"] = values.get("fingerprint", "")
-        return cls(**values)
+        alike = {name: sys.intern(getattr(entry, name)) for name in _ALIKE}
+        asked = entry.fingerprint if entry.asked == entry.fingerprint else entry.asked
+        values = {name: getattr(entry, name) for name in cls.__slots__}
+        return cls(**(values | alike | {"asked": asked}))
 
 
-_ALIKE = {"outcome", "reason", "finished", "nstbatch", "style", "run"}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line(Entry):
+    """An entry with the version of its line."""
+
+    v: int
+
+
+_ALIKE = ("outcome", "reason", "finished", "nstbatch", "style", "run")
 
 
 @dataclass
@@ -122,9 +128,9 @@ class Journal:
     root: Path
     shard: Shard = field(default_factory=Shard)
     curves: int = 0
-    painted: dict[str, Entry] = field(default_factory=dict)
-    failed: dict[str, Entry] = field(default_factory=dict)
-    known: dict[str, set[str]] = field(default_factory=dict)
+    painted: dict[Key, Entry] = field(default_factory=dict)
+    failed: dict[Key, Entry] = field(default_factory=dict)
+    known: dict[Key, set[str]] = field(default_factory=dict)
     skipped: int = 0
     _handle: int | None = None
     _with_curves: deque[Entry] = field(default_factory=deque)
@@ -137,7 +143,11 @@ class Journal:
     @property
     def path(self) -> Path:
         """The file."""
-        return self.root / STATE / f"journal{self.shard.suffix}.jsonl"
+        return self._file.path
+
+    @property
+    def _file(self) -> OwnFile:
+        return OwnFile(self.root, state(f"journal{self.shard.suffix}.jsonl"))
 
     @classmethod
     def read(cls, root: Path, shard: Shard | None = None, curves: int = 0) -> "Journal":
@@ -152,7 +162,7 @@ class Journal:
             curves: see the attribute.
 
         Raises:
-            OSError: it is there and cannot be read.
+            OSError: it is there and cannot be read, or is no regular file.
         """
         journal = cls(root, shard=shard or Shard(), curves=curves)
         journal.take_files()
@@ -164,7 +174,9 @@ class Journal:
         Raises:
             OSError: see `read`.
         """
-        files = [self._entries(path) for path in journal_files(self.root)]
+        # What is in the folder's place is not to pass for an empty one.
+        self._file.status()
+        files = [self._entries(file) for file in journal_files(self.root)]
         # Each file's own order stays, whatever a clock has done.
         for entry in files[0] if len(files) == 1 else heapq.merge(*files, key=lambda entry: entry.finished):
             self._take(entry)
@@ -184,14 +196,14 @@ class Journal:
         """Add a line and make it durable. A failure that is journalled already, word for word, is not added again.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written to. A torn line may stay; it does no harm.
+            OSError: the disk is full, the folder cannot be written to, or the file that was added to is there no more
+                (`errno.ESTALE`). A torn line may stay; it does no harm.
         """
         if self._is_known(entry):
             return
         if self._handle is None:
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            # The file may be new: without this, its lines outlive a power failure, and its name does not.
-            sync_folder(self.path.parent)
+            self._handle = self._file.appending()
+        self._file.check(self._handle)
         write_all(self._handle, self._line_break(self._handle) + entry.to_json().encode() + b"\n")
         os.fsync(self._handle)
         self._take(entry)
@@ -206,11 +218,11 @@ class Journal:
         last = self.failed.get(entry.target) if entry.outcome == FAILED else None
         return last is not None and (last.reason, last.source) == (entry.reason, entry.source)
 
-    def _entries(self, path: Path) -> Iterator[Entry]:
-        for line in _lines(path):
+    def _entries(self, file: OwnFile) -> Iterator[Entry]:
+        for line in file.lines():
             try:
                 yield Entry.from_json(line)
-            except (ValueError, TypeError, KeyError):
+            except ValueError:
                 self.skipped += 1
 
     def _take(self, entry: Entry) -> None:
@@ -242,17 +254,13 @@ class Journal:
         return b"" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
 
 
-def journal_files(root: Path) -> list[Path]:
-    """The journals of an output folder: one, or one for each shard."""
-    return sorted((root / STATE).glob("journal*.jsonl"))
+def journal_files(root: Path) -> list[OwnFile]:
+    """The journals of an output folder: one, or one for each shard; of one behind a URL, its objects."""
+    return own_files(root, STATE, NAMES)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from (line for line in file if line.strip())
-    except FileNotFoundError:
-        return
+NAMES = re.compile(r"journal[0-9a-z-]*\.jsonl")
+"""Names of journals."""
 
 
 def now() -> str:

@@ -6,16 +6,34 @@ import fcntl
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ..errors import LockedError, UsageError, first_line
-from ..files.atomic import make_folder, write_atomic
-from .folder import STATE
+from ..files.own import OwnFile, make_folder, own_files
+from ..files.records import Whole, decode
+from .names import STATE, state
 from .shard import Shard
+
+
+class Held:
+    """Output folders that a run holds."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, list[_Lock]] = {}
+        """By absolute path, links not followed: what they lead to may change."""
+
+    def check(self, root: Path) -> None:
+        """See that a folder is still the one that was held: else the lock keeps nobody from it.
+
+        Raises:
+            OSError: it has been removed, or something else is in its place (`errno.ESTALE`).
+        """
+        for lock in self._locks.get(_absolute(root), []):
+            lock.check()
 
 
 @contextlib.contextmanager
@@ -24,7 +42,7 @@ def hold(
     wait: bool = False,
     note: Callable[[str], None] = lambda _: None,
     shard: Shard | None = None,
-) -> Iterator[None]:
+) -> Iterator[Held]:
     """Hold output folders, which are made if they are missing, against other runs.
 
     Args:
@@ -37,72 +55,89 @@ def hold(
         LockedError: another run holds one of them.
         UsageError: a folder cannot be made or written to.
     """
+    held = Held()
     # In one order for all, so that two runs that wait do not wait for each other.
     with contextlib.ExitStack() as stack:
-        for root in sorted({os.path.realpath(root) for root in roots}):
-            stack.enter_context(_hold_one(Path(root), wait, note, shard or Shard()))
-        yield
+        taken: dict[str, list[_Lock]] = {}
+        for root in sorted(roots, key=os.path.realpath):
+            real = os.path.realpath(root)
+            if real not in taken:
+                taken[real] = stack.enter_context(_hold_one(root, wait, note, shard or Shard()))
+            held._locks[_absolute(root)] = taken[real]
+        yield held
+
+
+def _absolute(root: Path) -> str:
+    return os.path.abspath(root)  # noqa: PTH100 - follows links
 
 
 @contextlib.contextmanager
-def _hold_one(root: Path, wait: bool, note: Callable[[str], None], shard: Shard) -> Iterator[None]:
-    state = root / STATE
-    holder = state / f"holder{shard.suffix}.json"
-    locks: list[FileLock | _SharedLock] = [_file_lock(state / "lock")]
+def _hold_one(root: Path, wait: bool, note: Callable[[str], None], shard: Shard) -> Iterator[list["_Lock"]]:
+    locks = [_Lock(root, "lock", fcntl.LOCK_EX)]
     if not shard.whole:
-        locks = [_SharedLock(state / "lock"), _file_lock(state / f"lock{shard.suffix}")]
-    with contextlib.ExitStack() as held:
+        locks = [_Lock(root, "lock", fcntl.LOCK_SH), _Lock(root, f"lock{shard.suffix}", fcntl.LOCK_EX)]
+    holder = OwnFile(root, state(f"holder{shard.suffix}.json"))
+    with contextlib.ExitStack() as taken:
         try:
-            make_folder(state)
+            make_folder(root)
             for lock in locks:
                 try:
-                    lock.acquire(timeout=0)
-                except Timeout:
-                    text = f"{root}: another run holds this output folder ({_who(state)})"
+                    lock.take(wait=False)
+                except BlockingIOError:
+                    text = f"{root}: another run holds this output folder ({_who(root)})"
                     if not wait:
                         raise LockedError(f"{text}; wait for it with --wait, or name another folder with -o") from None
                     note(f"{text}; waiting for it")
-                    lock.acquire()
-                held.callback(lock.release)
+                    lock.take(wait=True)
+                taken.callback(lock.release)
             # The lock is what counts; on a full disk the note may be missing.
             with contextlib.suppress(OSError):
-                write_atomic(holder, _self().encode())
+                holder.write(json.dumps(_self()).encode())
         except OSError as error:
-            text = f"{state}: cannot be written to ({first_line(error)}); name another with -o"
+            text = f"{root / STATE}: cannot be written to ({first_line(error)}); name another with -o"
             raise UsageError(text) from None
         try:
-            yield
+            yield locks
         finally:
             with contextlib.suppress(OSError):
-                holder.unlink(missing_ok=True)
+                holder.delete()
 
 
-def _file_lock(path: Path) -> FileLock:
-    # With a mode that only the owner may write, filelock 4.3 does not first try the folder out with a file of its own, which
-    # a kill would leave in the user's output.
-    return FileLock(path, mode=_MODE)
+class _Lock:
+    """The lock of a file, which one process holds, or several share (flock). It is the kernel's to release.
 
+    Args:
+        root: the output folder.
+        name: of the file.
+        kind: ``LOCK_EX`` or ``LOCK_SH``.
+    """
 
-_MODE = 0o644
-"""Permissions of the lock's file."""
-
-
-class _SharedLock:
-    """The lock of a file that several hold at a time, and that `FileLock` of the same file excludes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, root: Path, name: str, kind: int) -> None:
+        self._file = OwnFile(root, state(name))
+        self._kind = kind
         self._handle: int | None = None
 
-    def acquire(self, timeout: float = -1) -> None:
-        """Take it: at once with ``timeout=0``, or `Timeout`."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    def take(self, *, wait: bool) -> None:
+        """Take it.
+
+        Raises:
+            BlockingIOError: others hold it, and they are not to be waited for.
+            OSError: its file cannot be opened, or is no regular file.
+        """
+        handle = self._file.appending()
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | (fcntl.LOCK_NB if timeout == 0 else 0))
-        except BlockingIOError:
+            fcntl.flock(handle, self._kind | (0 if wait else fcntl.LOCK_NB))
+            # Whoever held it may have gone, and the folder with it.
+            self._file.check(handle)
+        except BaseException:
             os.close(handle)
-            raise Timeout(str(self._path)) from None
+            raise
         self._handle = handle
+
+    def check(self) -> None:
+        """See that its file is still there; see `OwnFile.check`."""
+        assert self._handle is not None, "it has been taken"
+        self._file.check(self._handle)
 
     def release(self) -> None:
         """Leave it to others."""
@@ -111,15 +146,27 @@ class _SharedLock:
             os.close(handle)
 
 
-def _self() -> str:
+@dataclass(frozen=True)
+class _Note:
+    """Who holds a folder."""
+
+    pid: Whole
+    host: str
+    since: str
+
+
+def _self() -> dict[str, object]:
     since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since, "command": sys.argv})
+    return {"pid": os.getpid(), "host": platform.node(), "since": since, "command": sys.argv}
 
 
-def _who(state: Path) -> str:
+_HOLDERS = re.compile(r"holder(-\d+-of-\d+)?\.json")
+
+
+def _who(root: Path) -> str:
     """A run that holds the lock, in words. Its note may be missing for the moment between lock and note."""
-    for holder in sorted(state.glob("holder*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            note = json.loads(holder.read_text())
-            return f"process {note['pid']} on {note['host']} since {note['since']}"
+    for holder in own_files(root, STATE, _HOLDERS):
+        with contextlib.suppress(OSError, ValueError):
+            note = decode(holder.read(), _Note)
+            return f"process {note.pid} on {note.host} since {note.since}"
     return "it has not said which"

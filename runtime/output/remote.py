@@ -1,7 +1,7 @@
 """Output folders behind a URL: objects, and a folder of this host that mirrors what nstbatch remembers of them."""
 
 import contextlib
-import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import UsageError, first_line
 from ..files import remote
-from ..files.atomic import make_folder, write_atomic
+from ..files.name import Name
+from ..files.own import OwnFile, make_folder, own_files
+from ..files.reading import sha256_file
 from ..files.stamp import Stamp
-from .folder import REPORT, REPORT_FILES, STATE, Present
-from .journal import Entry, Journal
+from .folder import Present
+from .journal import NAMES, Entry, Journal
+from .names import REPORT, REPORT_FILES, STATE, THUMBNAILS, Key, state
+from .runs import run_files
 from .shard import Shard
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ class RemoteOutput:
     def __init__(self, url: "UPath", mirror: Path) -> None:
         self.url = url
         self.root = mirror
-        self._there: dict[str, Present] = {}
+        self._there: dict[Key, Present] = {}
         """What is there, by key: asking for each would take longer than painting some."""
 
     @property
@@ -51,15 +55,22 @@ class RemoteOutput:
         """The URL, for people."""
         return str(self.url)
 
-    def place(self, key: str) -> "UPath":
+    def place(self, key: Key) -> "UPath":
         """The URL of a painting."""
         return self.url / key
 
-    def look(self, key: str) -> Present | None:
+    def look(self, key: Key) -> Present | None:
         """What is in a painting's place, as of `pull` and of what was saved since."""
         return self._there.get(key)
 
-    def commit(self, key: str, temporary: Path, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def sha256(self, key: Key) -> str | None:
+        """Of what is in a painting's place, which is read."""
+        try:
+            return sha256_file(self.place(key))
+        except OSError:
+            return None
+
+    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
         """Upload a painting whole, and have it journalled then."""
         del temporary
         place = self.place(key)
@@ -68,45 +79,48 @@ class RemoteOutput:
         self._there[key] = found
         journalled(found)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: Name, data: bytes) -> None:
         """Write what nstbatch remembers, there and in the mirror.
 
         Raises:
             OSError: it cannot be written.
         """
         remote.write_bytes(self.url / name, data)
-        make_folder((self.root / name).parent)
-        write_atomic(self.root / name, data)
+        OwnFile(self.root, name).write(data)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: Name) -> None:
         """Delete what `put` wrote, there and in the mirror; what cannot be deleted stays."""
         with contextlib.suppress(OSError):
             remote.delete(self.url / name)
         with contextlib.suppress(OSError):
-            (self.root / name).unlink(missing_ok=True)
+            OwnFile(self.root, name).delete()
 
     def pull(self) -> None:
         """List the output, and fetch what other hosts have remembered of it."""
-        remembered = {}
+        remembered: set[Name] = set()
         try:
-            make_folder(self.root / STATE)
-            for name, stamp in self._listed():
-                folder = name.partition("/")[0]
-                if folder == STATE and name.endswith(".jsonl"):
-                    remembered[name] = stamp
-                elif folder not in (STATE, REPORT_FILES):
-                    self._there[name] = _found(stamp)
-            for path in (self.root / STATE).glob("*.jsonl"):
-                if f"{STATE}/{path.name}" not in remembered:
-                    path.unlink()
+            make_folder(self.root)
+            for text, stamp in self._listed():
+                folder, _, leaf = text.partition("/")
+                # Other names are no paintings, and nothing that nstbatch remembers.
+                with contextlib.suppress(ValueError):
+                    if folder == STATE and _REMEMBERED.fullmatch(leaf):
+                        remembered.add(state(leaf))
+                    else:
+                        self._there[Key(text)] = _found(stamp)
+            for file in own_files(self.root, STATE, _REMEMBERED):
+                if file.name not in remembered:
+                    file.delete()
             # What is named journal is written once; lines of runs are added to.
             missing = [
-                name for name in remembered if not name.startswith(f"{STATE}/journal") or not (self.root / name).exists()
+                file
+                for file in (OwnFile(self.root, name) for name in sorted(remembered))
+                if not (NAMES.fullmatch(file.path.name) and file.is_there())
             ]
             with ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch") as pool:
-                for name, data in zip(missing, pool.map(self._fetch, missing), strict=True):
+                for file, data in zip(missing, pool.map(self._fetch, missing), strict=True):
                     if data is not None:
-                        write_atomic(self.root / name, data)
+                        file.write(data)
         except OSError as error:
             raise UsageError(f"{self.url}: cannot be an output ({first_line(error)}); name another with -o") from None
 
@@ -116,20 +130,19 @@ class RemoteOutput:
         Raises:
             OSError: one cannot be written.
         """
-        paths = [self.root / REPORT, *(self.root / REPORT_FILES).glob("*.jpg"), *(self.root / STATE).glob("runs*.jsonl")]
-        sent = self.root / STATE / "sent"
-        last = sent.stat().st_mtime_ns if sent.exists() else 0
-        new = [path for path in paths if path.exists() and path.stat().st_mtime_ns > last]
+        files = [OwnFile(self.root, Name(REPORT)), *own_files(self.root, REPORT_FILES, THUMBNAILS), *run_files(self.root)]
+        sent = OwnFile(self.root, state("sent"))
+        last = _changed(sent)
+        new = [file for file in files if _changed(file) > last]
 
-        def send(path: Path) -> None:
-            remote.write_bytes(self.url / path.relative_to(self.root).as_posix(), path.read_bytes())
+        def send(file: OwnFile) -> None:
+            remote.write_bytes(self.url / file.name, file.read())
 
+        # From before they are read: what is added meanwhile is sent the next time.
+        newest = max((_changed(file) for file in new), default=last)
         with ThreadPoolExecutor(_FETCHES, thread_name_prefix="send") as pool:
             list(pool.map(send, new))
-        write_atomic(sent, b"")
-        if new:
-            newest = max(path.stat().st_mtime_ns for path in new)
-            os.utime(sent, ns=(newest, newest))
+        sent.write(b"", newest)
 
     def _listed(self) -> Iterator[tuple[str, Stamp]]:
         try:
@@ -139,12 +152,22 @@ class RemoteOutput:
         except FileNotFoundError:
             return
 
-    def _fetch(self, name: str) -> bytes | None:
+    def _fetch(self, file: OwnFile) -> bytes | None:
         try:
-            return remote.read_bytes(self.url / name)
+            return remote.read_bytes(self.url / file.name)
         except FileNotFoundError:
             # Merged by its writer meanwhile, whose merger the next run sees.
             return None
+
+
+_REMEMBERED = re.compile(r"(journal|runs)[0-9a-z-]*\.jsonl")
+"""Names of journals and of lines of runs."""
+
+
+def _changed(file: OwnFile) -> int:
+    """When a file was changed last, in nanoseconds; 0 where there is none."""
+    status = file.status()
+    return 0 if status is None else status.st_mtime_ns
 
 
 def _found(stamp: Stamp) -> Present:
@@ -169,7 +192,7 @@ class RemoteJournal(Journal):
     def __init__(self, output: RemoteOutput, shard: Shard | None = None, curves: int = 0) -> None:
         super().__init__(output.root, shard=shard or Shard(), curves=curves)
         self._output = output
-        self._lines: dict[str, bytes] = {}
+        self._lines: dict[Name, bytes] = {}
         """Those not yet merged, by the names of their objects."""
         self.take_files()
 
@@ -187,7 +210,7 @@ class RemoteJournal(Journal):
         if self._is_known(entry):
             return
         line = entry.to_json().encode() + b"\n"
-        name = f"{STATE}/journal{self.shard.suffix}-{time.time_ns():020d}-{secrets.token_hex(4)}.jsonl"
+        name = state(f"journal{self.shard.suffix}-{time.time_ns():020d}-{secrets.token_hex(4)}.jsonl")
         self._output.put(name, line)
         self._lines[name] = line
         self._take(entry)
@@ -201,7 +224,8 @@ class RemoteJournal(Journal):
 
     def _merge(self) -> None:
         if len(self._lines) > 1:
-            self._output.put(next(iter(self._lines)).replace(".jsonl", "-merged.jsonl"), b"".join(self._lines.values()))
+            first = next(iter(self._lines))
+            self._output.put(Name(first.replace(".jsonl", "-merged.jsonl")), b"".join(self._lines.values()))
             for name in self._lines:
                 self._output.drop(name)
         self._lines.clear()

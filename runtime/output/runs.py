@@ -5,14 +5,16 @@ import datetime
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from ..bundle.spec import Bundle
-from .folder import STATE
+from ..files.own import OwnFile, own_files, write_all
+from ..files.records import Whole, decode
+from .names import STATE, state
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Run:
     provider: str
     bundle: str
     seconds: float | None = None
-    exit_code: int | None = None
-    painted: int | None = None
-    failed: int | None = None
+    exit_code: Whole | None = None
+    painted: Whole | None = None
+    failed: Whole | None = None
 
     @classmethod
     def begin(cls, provider: str, precision: str, bundle: Bundle, command: str) -> "Run":
@@ -56,25 +58,31 @@ class Run:
 
     def append(self, root: Path, suffix: str = "") -> None:
         """Add it to an output folder's lines, or to those of a `Shard.suffix`; a disk that is full costs the line."""
-        with contextlib.suppress(OSError), (root / STATE / f"runs{suffix}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(self)) + "\n")
+        with contextlib.suppress(OSError):
+            handle = OwnFile(root, state(f"runs{suffix}.jsonl")).appending()
+            try:
+                write_all(handle, f"{json.dumps(asdict(self))}\n".encode())
+            finally:
+                os.close(handle)
 
 
-def run_files(root: Path) -> list[Path]:
+def run_files(root: Path) -> list[OwnFile]:
     """Where the runs of an output folder, and of its shards, have their lines."""
-    return sorted((root / STATE).glob("runs*.jsonl"))
+    return own_files(root, STATE, _FILES)
+
+
+_FILES = re.compile(r"runs(-\d+-of-\d+)?\.jsonl")
 
 
 def read_runs(root: Path) -> list[Run]:
-    """The runs of an output folder, the newest first; torn lines are skipped."""
+    """The runs of an output folder, the newest first; lines that are torn are skipped, and so is what is no regular file."""
     runs: dict[str, Run] = {}
-    known = {field.name for field in fields(Run)}
-    for path in run_files(root):
-        for line in path.read_bytes().splitlines():
-            with contextlib.suppress(ValueError, TypeError, AttributeError):
-                values: dict[str, Any] = json.loads(line)
-                run = Run(**{name: value for name, value in values.items() if name in known})
-                runs[run.id] = run
+    for file in run_files(root):
+        with contextlib.suppress(OSError):
+            for line in file.lines():
+                with contextlib.suppress(ValueError):
+                    run = decode(line, Run)
+                    runs[run.id] = run
     return sorted(runs.values(), key=lambda run: run.started, reverse=True)
 
 

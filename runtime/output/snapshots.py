@@ -2,17 +2,14 @@
 
 import contextlib
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..errors import ImageError
-from ..files.atomic import make_folder
-from ..pictures.encoding import write_picture
+from ..files.name import Name
+from ..files.own import OwnFile, own_files
+from ..pictures.encoding import encode_picture
 from ..pictures.photo import Picture
-
-SUFFIX = ".snapshots"
-"""Of the name of their folder, after the painting's."""
-
-_NAME = re.compile(r"\d{6}")
+from .names import SNAPSHOTS, Key
 
 
 class Snapshots:
@@ -21,23 +18,24 @@ class Snapshots:
     What is wrong with them, such as a full disk, costs the painting nothing.
 
     Args:
-        target: the painting.
+        root: the output folder.
+        key: of the painting.
         every: evaluations between two; None for none.
     """
 
-    def __init__(self, target: Path, every: int | None) -> None:
-        self.folder = target.with_name(target.name + SUFFIX)
-        self._extension = target.suffix
+    def __init__(self, root: Path, key: Key, every: int | None) -> None:
+        self._root = root
+        self._folder = f"{key}{SNAPSHOTS}"
+        self._extension = PurePath(key).suffix
         self._every = every
 
     def clear(self) -> None:
         """Remove those of an earlier painting."""
         if self._every is None:
             return
-        with contextlib.suppress(OSError):
-            for path in self.folder.iterdir():
-                if _NAME.fullmatch(path.stem):
-                    path.unlink()
+        for file in own_files(self._root, self._folder, re.compile(r"\d{6}" + re.escape(self._extension))):
+            with contextlib.suppress(OSError):
+                file.delete()
 
     def due(self, evaluations: int) -> bool:
         """Whether there is to be one after so many."""
@@ -46,5 +44,5 @@ class Snapshots:
     def save(self, evaluations: int, picture: Picture) -> None:
         """Write the picture after so many evaluations."""
         with contextlib.suppress(OSError, ImageError):
-            make_folder(self.folder)
-            write_picture(self.folder / f"{evaluations:06d}{self._extension}", picture)
+            file = OwnFile(self._root, Name(f"{self._folder}/{evaluations:06d}{self._extension}"))
+            file.write(encode_picture(picture, self._extension).data)

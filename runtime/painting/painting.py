@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..bundle.memory import FLOAT
 from ..engine.engine import Engine
 from ..errors import NonFiniteError
 from ..pictures.colors import take_chroma
@@ -299,9 +300,12 @@ class Painting:
         """Go on from a `state` of the same photo, style, bundle and settings.
 
         Raises:
-            KeyError, ValueError, IndexError: it is of another kind.
+            KeyError, ValueError, IndexError: it is of another kind, or its numbers are none of a painting's.
         """
         self._index = int(state["place"])
+        if not 0 <= self._index < len(self._levels):
+            raise IndexError(f"level {self._index} of {len(self._levels)}")
+        _check_vectors(state, 3 * self._shapes[self._index].pixels)
         content = self._content(self._index)
         level = self._begin_level(self._index, content, content)
         level.restore(state)
@@ -371,6 +375,28 @@ class Painting:
         if self.settings.init != "content":
             return enlarged
         return enlarged + (content - enlarge(level.content, size))
+
+
+def state_bytes(settings: Settings, size: Size) -> int:
+    """Most bytes of a `Painting.state` of a photo of a size."""
+    pixels = size.fit(settings.levels(size.long_side)[-1]).pixels
+    return (2 * settings.history + _VECTORS) * 3 * FLOAT * pixels + _BESIDES
+
+
+_VECTORS, _BESIDES = 16, 2**26
+"""Vectors of a state besides the curvature pairs, at most, and bytes of all that is no vector."""
+
+_FAR = 1e4
+"""Beyond the value of any pixel."""
+
+
+def _check_vectors(state: Mapping[str, NDArray[Any]], length: int) -> None:
+    """Refuse vectors of another length, which NumPy might broadcast, and those that lead nowhere."""
+    for name, array in state.items():
+        if array.dtype == np.float32 and not (array.shape[-1:] == (length,) and np.isfinite(array).all()):
+            raise ValueError(f"{name} is no vector of {length} finite numbers")
+    if np.abs(state["x"]).max() > _FAR:
+        raise ValueError("x is no picture")
 
 
 def _kept(metadata: Metadata, settings: Settings) -> Metadata:

@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.network import CHANNELS, Tap
 from ..engine.engine import Engine
-from ..files.atomic import write_atomic
+from ..files.arrays import read_arrays, write_arrays
+from ..files.name import Name
+from ..files.own import OwnFile, make_folder
 from ..pictures.colors import MATCHERS
 from ..pictures.photo import Photo, Picture
 from ..pictures.pixels import resize, to_pixels
@@ -28,6 +29,9 @@ _WHOLE = "whole"
 
 _LEAST = 0.005
 """Share of a style below which it has not a region."""
+
+_MOST = 2**30
+"""Bytes that a set has at most."""
 
 _KEPT = 16
 """Sets kept in memory, 2 MiB each for VGG-19: photos smaller than the size optimised at bring a set each."""
@@ -169,33 +173,28 @@ class Style:
     def _compute(self, size: int) -> Grams:
         image = resize(self.image.rgb, self.image.size.fit(size))
         grams = dict(encode(self._engine, to_pixels(image), self._guidance).grams)
-        path = self._file(size)
-        if path is not None:
-            buffer = io.BytesIO()
-            np.savez(buffer, **grams)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+        if self._cache is not None:
             # A cache that cannot be written costs time, not pictures.
             with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomic(path, buffer.getvalue())
+                make_folder(self._cache)
+                with self._file(self._cache, size).writing() as file:
+                    write_arrays(file, grams)
         return grams
 
     def _load(self, size: int) -> Grams | None:
         """The set from the cache; None where it is missing or not what it should be."""
-        path = self._file(size)
-        if path is None:
+        if self._cache is None:
             return None
-        expected = {f"gram.{tap}" for tap in self._engine.bundle.manifest.spec.style_taps}
+        spec = self._engine.bundle.manifest.spec
+        regions = self.present.shape if spec.regions else ()
+        channels = {tap: CHANNELS[Tap.parse(tap, spec.network).block - 1] for tap in spec.style_taps}
+        shapes = {f"gram.{tap}": (1, *regions, count, count) for tap, count in channels.items()}
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                grams = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+            with self._file(self._cache, size).reading() as file:
+                grams = read_arrays(file, _MOST, shapes)
+        except (OSError, ValueError):
             return None
-        shape = self.present.shape if self._engine.bundle.manifest.spec.regions else ()
-        sound = set(grams) == expected and all(
-            g.dtype == np.float32 and g.shape[1:-2] == shape and g.shape[-1] == g.shape[-2] and np.isfinite(g).all()
-            for g in grams.values()
-        )
-        return grams if sound else None
+        return grams if all(np.isfinite(gram).all() for gram in grams.values()) else None
 
-    def _file(self, size: int) -> Path | None:
-        return None if self._cache is None else self._cache / "styles" / f"{self.key(size)}.npz"
+    def _file(self, cache: Path, size: int) -> OwnFile:
+        return OwnFile(cache, Name(f"styles/{self.key(size)}.npz"))

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import ImageError, first_line
-from ..files.atomic import write_atomic
+from ..files.own import write_atomic
 from ..recipe.size import Size
 from .metadata import IPTC_RESOURCE, Metadata
 from .photo import FORMATS, Header, Picture, open_image

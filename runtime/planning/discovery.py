@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.location import Location, absolute, is_remote, real, to_location
-from ..output.folder import REPORT_FILES, STATE
-from ..output.snapshots import SUFFIX
+from ..output.names import STATE, is_reserved
 from ..pictures.photo import FORMATS
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ def _listed_photos(path: "UPath", recursive: bool) -> list[FoundPhoto]:
 
 
 def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or _is_made(part)
+    return part.startswith(".") or is_reserved(part)
 
 
 def _is_format(path: "PurePath | UPath") -> bool:
@@ -229,18 +228,13 @@ def _walk(top: Path, recursive: bool) -> Iterator[FoundPhoto]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if _is_made(entry.name):
+                if is_reserved(entry.name):
                     continue
                 deeper.append(below / entry.name)
             elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
                 yield FoundPhoto(folder / entry.name, top, below)
         if recursive:
             ahead += reversed(deeper)
-
-
-def _is_made(folder: str) -> bool:
-    """Whether it is the name of a folder that nstbatch makes besides paintings."""
-    return folder == REPORT_FILES or folder.endswith(SUFFIX)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -254,11 +248,7 @@ def _matches(pattern: Path, base: Path) -> Iterator[FoundPhoto]:
     outputs: dict[PurePath, bool] = {}
     for path in sorted(base.glob(str(pattern.relative_to(base)))):
         below = path.relative_to(base)
-        if (
-            path.suffix.lower() not in FORMATS
-            or path.is_dir()
-            or any(part.startswith(".") or _is_made(part) for part in below.parts)
-        ):
+        if path.suffix.lower() not in FORMATS or path.is_dir() or any(_is_hidden(part) for part in below.parts):
             continue
         folders = list(below.parents)[:-1]
         for folder in folders:
@@ -285,5 +275,5 @@ def _listed(path: Path) -> FoundPhoto:
 
 
 def _is_mirrored(path: Path) -> bool:
-    """Whether the folders that a list names are made in the output, too: of relative paths."""
-    return not path.is_absolute() and ".." not in path.parts
+    """Whether the folders that a list names are made in the output, too: of relative paths, but for names of ours."""
+    return not path.is_absolute() and ".." not in path.parts and not any(map(is_reserved, path.parts))

@@ -1,6 +1,5 @@
 """Where paintings go: names and folders, and which of these are refused."""
 
-import hashlib
 import os
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..files.location import Location, is_remote, real
+from ..output.names import Key
 from ..output.shard import Shard
 from ..pictures.photo import FORMATS
 from ..recipe.settings import NAME
@@ -40,22 +40,17 @@ class Item:
     folder: Location | None = None
 
     @property
-    def key(self) -> str:
+    def key(self) -> Key:
         """The target relative to the output folder, as the journal names it."""
         if self.folder is not None:
-            return str(self.target).removeprefix(f"{self.folder}/")
+            return Key(str(self.target).removeprefix(f"{self.folder}/"))
         assert isinstance(self.target, Path), "it is of this host"
-        return self.target.relative_to(self.root).as_posix()
+        return Key(self.target.relative_to(self.root).as_posix())
 
     @property
     def format(self) -> str:
         """Pillow's name of the format that the target's extension asks for."""
         return FORMATS[self.target.suffix.lower()]
-
-    @property
-    def temporary(self) -> Path:
-        """Where the painting is written before it gets its name: the same for every run."""
-        return temporary(self.root, self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +68,6 @@ class Destination:
     name: str = NAME
     shard: Shard | None = None
     wait: bool = False
-
-
-def temporary(root: Path, key: str) -> Path:
-    """Temporary file of the target ``key``: in its folder, so that it can be renamed, and short, whatever its name."""
-    target = root / key
-    return target.with_name(f".nstbatch-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]}.tmp")
 
 
 def make_items(

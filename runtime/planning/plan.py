@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ImageError
 from ..files.location import is_remote
 from ..files.reading import sha256_file, stamp_of
-from ..output.folder import Output, damage, sha256_of
+from ..output.folder import Output, damage
 from ..output.journal import Entry, Journal
 from ..pictures.encoding import rehearse
 from ..pictures.photo import probe_photo
@@ -157,7 +157,7 @@ def is_known(item: Item, journal: Journal) -> bool:
     entry, output = journal.painted.get(item.key), journal.output
     if output.look(item.key) is None or (entry is not None and _damage(output, entry) is None):
         return True
-    return sha256_of(output, item.key) in journal.known.get(item.key, set())
+    return output.sha256(item.key) in journal.known.get(item.key, set())
 
 
 def reason(error: Exception, item: Item) -> str:

@@ -14,7 +14,7 @@ from ..output.checkpoint import Checkpoint
 from ..output.curves import make_curve
 from ..output.journal import PAINTED, Entry, now
 from ..output.snapshots import Snapshots
-from ..painting.painting import Painting, PhotoJob, Progress, Result
+from ..painting.painting import Painting, PhotoJob, Progress, Result, state_bytes
 from ..painting.stylizer import Stylizer
 from ..pictures.encoding import Encoded, encode_picture
 from ..pictures.metadata import Metadata
@@ -245,7 +245,7 @@ class Studio:
         job = PhotoJob(photo.picture, limit, guidance, item.style)
         with contextlib.closing(self._begin(job, checkpoint)) as painting:
             # The folder of this host: a run with snapshots takes no other.
-            snapshots = Snapshots(item.root / item.key, self.procedure.snapshots)
+            snapshots = Snapshots(item.root, item.key, self.procedure.snapshots)
             if painting.begun:
                 notes.append("taken up from a checkpoint")
             else:
@@ -262,11 +262,14 @@ class Studio:
     def _begin(self, job: PhotoJob, checkpoint: Checkpoint) -> Painting | RemotePainting:
         """A painting, taken up from the checkpoint if there is one of it."""
         painting = self.stylizer.begin(job)
-        state = checkpoint.load()
+        state = checkpoint.load(state_bytes(self.stylizer.facts.settings, job.picture.size))
         if state is not None:
             try:
                 painting.resume(state)
-            except (KeyError, ValueError, IndexError):
+            except (DroppedError, ProviderError, LostWorkerError, OutOfMemoryError, MemoryError):
+                raise
+            except Exception:  # whatever is wrong with it, it costs its work, and not the photo
+                checkpoint.discard()
                 painting.close()
                 return self.stylizer.begin(job)
         return painting

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.runtime.errors import DiskError
+from nstbatch.runtime.errors import DiskError, ExitCode
 from nstbatch.runtime.output.journal import Journal
-from seams import Bench, files, outcomes
+from seams import Bench, SeamEngine, after, files, outcomes
 
 
 def opened_as(handle: int) -> str:
@@ -70,3 +70,59 @@ def test_an_output_that_cannot_be_replaced_is_a_row(bench: Bench, tmp_path: Path
     assert outcomes(report) == {"a.png": "painted", "b.png": "failed", "c.png": "painted"}
     assert "cannot write" in report.rows[1].reason
     assert set(files(bench.output)) == {"a.png", "c.png"}
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced", "a link", "the journal replaced"])
+def test_a_folder_that_goes_during_the_run_ends_it(change: str, bench: Bench, tmp_path: Path) -> None:
+    moved, elsewhere, output = tmp_path / "moved", tmp_path / "elsewhere", bench.output
+    (elsewhere / ".nstbatch").mkdir(parents=True)
+
+    def strike() -> None:
+        if change == "the journal replaced":
+            (output / ".nstbatch" / "journal.jsonl").unlink()
+            (output / ".nstbatch" / "journal.jsonl").touch()
+            return
+        output.rename(moved)
+        if change == "replaced":
+            output.mkdir()
+        elif change == "a link":
+            output.symlink_to(elsewhere)
+
+    # In the third picture, of two levels of four evaluations each: the first is saved.
+    bench.engine = lambda: SeamEngine(after(20, strike))
+    with pytest.raises(DiskError, match="cannot write") as caught:
+        bench.run(tmp_path / "in", checkpoint=3600)
+    assert caught.value.exit_code is ExitCode.FATAL
+    assert files(elsewhere) == {}
+    if change == "removed":
+        assert not output.exists()
+    elif change == "replaced":
+        assert files(output) == {}
+    kept = files(output if change == "the journal replaced" else moved)
+    assert "a.png" in kept
+    assert "c.png" not in kept
+
+
+def test_no_space_tells_files_from_bytes_and_a_read_only_disk(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, full = os.replace, [errno.ENOSPC]
+
+    def fail(source: object, target: object, **options: object) -> None:
+        if ".nstbatch-" in str(source):
+            raise OSError(full[0], os.strerror(full[0]))
+        real(source, target, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "replace", fail)
+    kept = os.statvfs(tmp_path)
+    for number, left, said in (
+        (errno.ENOSPC, 7, r"\(No space left on device\), [\d,]+ are free; make room"),
+        (errno.ENOSPC, 0, "no room for another file, whatever its size; delete some"),
+        (errno.EROFS, 7, "the file system has become read-only"),
+    ):
+        full[0] = number
+        fields = list(kept)
+        fields[5:8] = 1000, left, left
+        monkeypatch.setattr(os, "statvfs", lambda _, fields=fields: os.statvfs_result(fields))
+        with pytest.raises(DiskError, match=said):
+            bench.run(tmp_path / "in")

@@ -1,5 +1,7 @@
 """A bundle that travels."""
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -51,3 +53,21 @@ def test_a_file_that_cannot_be_read(bundle: Bundle, tmp_path: Path) -> None:
     (copy.path / "encode.onnx").unlink()
     with pytest.raises(BundleError, match="copy: cannot be read"):
         PackedBundle.of(copy)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "sub/../../escaped"])
+def test_names_that_lead_elsewhere_are_not_written(name: str, bundle: Bundle, memory: Store, tmp_path: Path) -> None:
+    """By a URL, and by a value that another host has sent."""
+    for path in bundle.path.iterdir():
+        memory.put(f"vgg19/{path.name}", path.read_bytes())
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(b"escaped").hexdigest()
+    text = json.dumps(manifest).encode()
+    memory.put("vgg19/manifest.json", text)
+    cache = tmp_path / "deep" / "cache"
+    with pytest.raises(BundleError, match="not a manifest"):
+        PackedBundle.fetch(to_location(f"{memory.url}/vgg19"), cache)  # type: ignore[arg-type]
+    files = PackedBundle.of(bundle).files | {"manifest.json": np.frombuffer(text, np.uint8), name: np.zeros(7, np.uint8)}
+    with pytest.raises(BundleError, match="cannot be kept"):
+        PackedBundle(tmp_path / "not here", files).unpack(cache)  # type: ignore[arg-type]
+    assert not [path for path in tmp_path.rglob("*") if path.name == "escaped"]

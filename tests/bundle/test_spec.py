@@ -1,7 +1,9 @@
 """The bundle as it lies on disk."""
 
 import dataclasses
+import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -92,7 +94,7 @@ def test_an_unknown_graph_is_an_error(bundle: Bundle) -> None:
 
 
 def test_manifest_survives_the_round_trip(bundle: Bundle) -> None:
-    assert Manifest.from_json(bundle.manifest.to_json()) == bundle.manifest
+    assert Manifest.from_json(bundle.manifest.to_json().encode()) == bundle.manifest
 
 
 def test_every_choice_is_a_key_of_its_own() -> None:
@@ -109,3 +111,63 @@ def test_every_choice_is_a_key_of_its_own() -> None:
     ]
     assert len({spec.key for spec in [base, *others]}) == 6
     assert BundleSpec().key == base.key
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "sub/x.bin", "manifest.json", "a\0b", ""])
+def test_a_manifest_names_files_of_its_folder_only(copy: Path, name: str) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"][name] = hashlib.sha256(b"outside").hexdigest()
+    (copy.parent / "outside").write_bytes(b"outside")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"manifest\.json: not a manifest"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": []},
+        {"files": {"weights.bin": 7}},
+        {"spec": None},
+        {"spec": {"network": "vgg19", "style_taps": "relu1_1"}},
+        {"spec": {"network": "resnet"}},
+        {"spec": {"style_taps": ["relu9_9"]}},
+        {"parity": {"loss": "low"}},
+        {"opset": 18.5},
+        {"format": "3"},
+    ],
+    ids=str,
+)
+def test_fields_of_wrong_types_are_an_error_of_ours(copy: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(BundleError, match=r"manifest\.json: not a manifest"):
+        Bundle.load(copy)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "encode.onnx", "weights.bin"])
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_links_and_pipes_in_a_bundle_are_not_opened(copy: Path, name: str, kind: str) -> None:
+    (copy / name).rename(copy.parent / name)
+    if kind == "link":
+        (copy / name).symlink_to(copy.parent / name)
+    else:
+        os.mkfifo(copy / name)
+    with pytest.raises(BundleError, match=r"copied.*(link|not a regular file)"):
+        Bundle.load(copy)
+
+
+def test_a_graph_uses_listed_files_only(copy: Path) -> None:
+    model = onnx.load(copy / "encode.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        for pair in tensor.external_data:
+            if pair.key == "location":
+                pair.value = "other.bin"
+    (copy / "weights.bin").rename(copy / "other.bin")
+    shutil.copy(copy / "other.bin", copy / "weights.bin")
+    (copy / "encode.onnx").write_bytes(model.SerializeToString())
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["encode.onnx"] = hashlib.sha256((copy / "encode.onnx").read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"encode\.onnx: uses a file that the manifest does not list"):
+        Bundle.load(copy)

@@ -1,6 +1,8 @@
 """The options that each session gets."""
 
 import builtins
+import shutil
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -10,8 +12,8 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import start_provider
-from nstbatch.runtime.engine.sessions import provider_chain
-from nstbatch.runtime.errors import ProviderError
+from nstbatch.runtime.engine.sessions import make_session, provider_chain
+from nstbatch.runtime.errors import BundleError, ExitCode, ProviderError
 
 
 def test_without_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +67,17 @@ def test_the_session_gets_them(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
     engine.run("encode", {"image": np.ones(1, np.float32)}, "tf32")
     assert [options["device_id"] for _, options in made] == ["3", "3"]
     assert [options["use_tf32"] for _, options in made] == ["0", "1"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "rubbish", "another operator", "no weights"])
+def test_a_damaged_graph_is_an_error_of_the_bundle(damage: str, bundle: Bundle, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle.path, tmp_path / "copied"))
+    data = (copy / "encode.onnx").read_bytes()
+    if damage == "no weights":
+        (copy / "weights.bin").write_bytes(b"")
+    else:
+        changed = {"cut": data[: len(data) // 2], "rubbish": b"x" * 99, "another operator": data.replace(b"Conv", b"Conw")}
+        (copy / "encode.onnx").write_bytes(changed[damage])
+    with pytest.raises(BundleError, match=r"encode\.onnx: damaged .* make the bundle anew") as caught:
+        make_session(str(copy / "encode.onnx"), "cpu", 1)
+    assert caught.value.exit_code is ExitCode.FATAL

@@ -9,7 +9,7 @@ import pytest
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.files import remote
 from nstbatch.runtime.files.location import to_location
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.names import STATE
 from stores import OPTIONS, Store, in_process
 
 

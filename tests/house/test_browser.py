@@ -15,8 +15,9 @@ import pytest
 from nstbatch.cli.report.page import write_page
 from nstbatch.cli.report.server import Server
 from nstbatch.cli.report.thumbnails import make_thumbnails
-from nstbatch.runtime.output.folder import STATE, FolderOutput
+from nstbatch.runtime.output.folder import FolderOutput
 from nstbatch.runtime.output.journal import Entry, Journal
+from nstbatch.runtime.output.names import STATE
 from seams import picture
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbatch.cli.report.files import PAGE
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.output.folder import REPORT_FILES, STATE
+from nstbatch.runtime.output.names import REPORT, REPORT_FILES, STATE
 from places import ROOT
 from process import MAIN, Call
 
@@ -46,7 +45,7 @@ def folder(samples: Path, tmp_path: Path) -> Path:
 
 def outputs(folder: Path) -> set[str]:
     """Everything in an output folder, but for what nstbatch remembers of it."""
-    return {p.name for p in folder.iterdir()} - {STATE, REPORT_FILES, PAGE}
+    return {p.name for p in folder.iterdir()} - {STATE, REPORT_FILES, REPORT}
 
 
 def test_a_folder_with_bad_files(nstbatch: Call, bundle: Bundle, folder: Path, samples: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_harness_counts_the_calls_that_the_kernel_sees(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     top = str(tmp_path / "kill" / "work") + "/"
     counted = [call.split(" ")[0] for call in json.loads(done.stdout)]
-    kernel = {"openat": "open", "rename": "replace"}
+    kernel = {"openat": "open", "rename": "replace", "renameat": "replace", "unlinkat": "unlink", "mkdirat": "mkdir"}
     seen = []
     for line in log.read_text().splitlines():
         match = re.match(r"\d+ +(\w+)\(", line)
@@ -264,6 +264,30 @@ def test_damaged_pictures(tmp_path: Path, figures: Figures) -> None:
         f"{found['tried']}, {found['refused']} refused; crashes 0, slowest {found['slowest_seconds']:.2f} s, "
         f"peak {found['peak_mib']:.0f} MiB under a limit of {found['limit_mib']}"
     )
+
+
+# Damaged files of our own, and other things in their places
+
+EXAMPLES = 30
+
+
+@pytest.mark.slow
+def test_whatever_befalls_what_is_ours(tmp_path: Path, figures: Figures) -> None:
+    done = script("damage.py", EXAMPLES)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["exit 0"] > 100
+    assert min(found[f"exit {code}"] for code in (2, 3)) > 3, "each happens, or nothing is tested"
+    figures["damaged, replaced by links, FIFOs, devices, killed"] = (
+        f"{found['runs']} runs after {found['damaged'] + found['replaced']} changes, {found['killed']} of them killed; "
+        "files of others changed 0, finished paintings lost 0, hangs 0"
+    )
+
+
+@pytest.mark.slow
+def test_following_a_link_is_noticed() -> None:
+    done = script("damage.py", 0, "--sabotage")
+    assert "it changed what is not its own" in done.stderr
 
 
 # Two runs at once

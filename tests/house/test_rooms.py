@@ -35,6 +35,23 @@ def test_every_room_says_what_lives_there() -> None:
         assert isinstance(docstring, ast.Expr), f"{path} is a docstring and nothing else"
 
 
+OPENERS = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "unlink", "rename", "remove", "rmtree"}
+"""Functions and methods that open, write or delete files; and `os.replace`, which text has a method of the name of."""
+
+ELSEWHERE = ("remote.", "source.joinpath", "Image.", "self._painters.")
+"""Objects behind URLs, the package's own files, and what opens no file."""
+
+
+def test_our_own_files_are_opened_and_deleted_in_one_module() -> None:
+    rooms = ("runtime/output", "runtime/batch", "runtime/painting", "runtime/planning", "cli/report", "cli/watchers")
+    for path in (path for room in rooms for path in sorted((ROOT / room).glob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if not called.startswith(ELSEWHERE):
+                assert called != "os.replace", f"{path}:{node.lineno}"  # type: ignore[attr-defined]
+                assert called.rpartition(".")[2] not in OPENERS, f"{path}:{node.lineno}"  # type: ignore[attr-defined]
+
+
 def test_the_public_names_are_there() -> None:
     for name in nstbatch.__all__:
         assert getattr(nstbatch, name) is not None

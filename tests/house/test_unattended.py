@@ -4,8 +4,8 @@ import signal
 import time
 from pathlib import Path
 
-from nstbatch.runtime.output.folder import REPORT_FILES
 from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.names import REPORT_FILES
 from process import LONG, QUICK, Call, Process
 from seams import files
 

@@ -1,14 +1,43 @@
 """A picture that is taken up again ends with the same pixels."""
 
 import errno
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from nstbatch.runtime.files.arrays import write_arrays
 from nstbatch.runtime.output.checkpoint import Checkpoint
 from nstbatch.runtime.stop import Stop, StopReason
 from seams import Bench, Clock, SeamEngine, after, files, outcomes, picture
+
+
+def set_to(name: str, value: object) -> Callable[[dict[str, Any]], None]:
+    """Changes an array of a state."""
+
+    def change(state: dict[str, Any]) -> None:
+        state[name] = np.asarray(value, state[name].dtype) if np.ndim(value) else np.full_like(state[name], value)
+
+    return change
+
+
+FORGED = {
+    "not finite": set_to("x", np.nan),
+    "black": set_to("x", 3e38),
+    "one pixel": set_to("x", [7.0]),
+    "no numbers": set_to("rows", np.nan),
+    "another level": set_to("place", 7),
+    "a level before": set_to("place", -1),
+    "no search": set_to("search", "{}"),
+    "no scalars": set_to("scalars", "[]"),
+    "no seconds": set_to("seconds", [1.0]),
+    "no order": set_to("order", [99]),
+}
+"""Damage with the right digest."""
 
 
 def test_a_resumed_picture_ends_with_the_same_pixels(bench: Bench, tmp_path: Path) -> None:
@@ -36,7 +65,9 @@ def test_a_resumed_picture_ends_with_the_same_pixels(bench: Bench, tmp_path: Pat
         assert not list((bench.output / ".nstbatch" / "checkpoints").glob("*")), "done: nothing is left"
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "rubbish", "bytes", "of another photo"])
+@pytest.mark.parametrize(
+    "damage", ["torn", "empty", "rubbish", "bytes", "of another photo", *FORGED, "fifo", "link", "folder"]
+)
 def test_a_checkpoint_that_is_no_use_is_not_taken_up(damage: str, bench: Bench, tmp_path: Path) -> None:
     photo = tmp_path / "in" / "a.png"
     stop = Stop()
@@ -44,7 +75,17 @@ def test_a_checkpoint_that_is_no_use_is_not_taken_up(damage: str, bench: Bench, 
     bench.run(photo, stop=stop, checkpoint=3600)
     (path,) = (bench.output / ".nstbatch" / "checkpoints").glob("*")
     data = path.read_bytes()
-    if damage == "of another photo":
+    (tmp_path / "theirs").write_bytes(data)
+    if damage in FORGED:
+        with np.load(path) as archive:
+            state = {name: array for name, array in archive.items() if name != "sha256"}
+        FORGED[damage](state)
+        with path.open("wb") as file:
+            write_arrays(file, state)
+    elif damage in ("fifo", "link", "folder"):
+        path.unlink()
+        {"fifo": os.mkfifo, "link": lambda path: path.symlink_to(tmp_path / "theirs"), "folder": Path.mkdir}[damage](path)
+    elif damage == "of another photo":
         picture(photo, seed=30)
     else:
         other = bytearray(data)
@@ -58,6 +99,8 @@ def test_a_checkpoint_that_is_no_use_is_not_taken_up(damage: str, bench: Bench, 
     reference = Bench(bench.style, tmp_path / "reference")
     reference.run(photo)
     assert files(bench.output) == files(reference.output)
+    assert (tmp_path / "theirs").read_bytes() == data
+    assert damage == "folder" or not os.path.lexists(path), "it is not found again the next night"
 
 
 def test_checkpoints_are_kept_as_often_as_asked(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

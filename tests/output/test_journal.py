@@ -1,5 +1,6 @@
 """What an output folder remembers."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,11 +10,23 @@ from hypothesis import strategies as st
 
 from nstbatch.runtime.files.stamp import Stamp
 from nstbatch.runtime.output.journal import Entry, Journal
+from nstbatch.runtime.output.names import Key
 
-texts = st.text(max_size=30) | st.sampled_from(["caf\udce9", "new\nline", "\x00", "\u2028"])
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30) | st.sampled_from(
+    ["caf\udce9", "new\nline", "\u2028", "a\\u0000b", "\U0001f600"]
+)
+whole = st.integers(-(2**63), 2**63 - 1)
+
+
+def keys(text: str) -> Key | None:
+    with contextlib.suppress(ValueError):
+        return Key(text)
+    return None
+
+
 entries = st.builds(
     Entry,
-    target=texts,
+    target=texts.map(keys).filter(lambda key: key is not None),
     source=texts,
     outcome=st.sampled_from(["painted", "failed"]),
     reason=texts,
@@ -22,13 +35,13 @@ entries = st.builds(
     fingerprint=texts,
     asked=texts,
     photo_sha256=texts,
-    photo_stamp=st.none() | st.builds(Stamp, st.integers(0), st.integers(), st.integers()),
+    photo_stamp=st.none() | st.builds(Stamp, whole, whole, whole),
     long_side=st.integers(0, 1 << 40),
     output_sha256=texts,
-    output_size=st.integers(0),
-    output_mtime_ns=st.integers(),
-    loss=st.none() | st.floats(allow_nan=False),
-    evaluations=st.integers(0),
+    output_size=whole,
+    output_mtime_ns=whole,
+    loss=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    evaluations=whole,
     seconds=st.floats(0, 1e9),
 )
 
@@ -94,11 +107,35 @@ def test_lines_of_another_version_and_rubbish_are_skipped(tmp_path: Path) -> Non
     entry = Entry("a.jpg", "s", "painted", "", "", "")
     newer = json.loads(entry.to_json()) | {"v": 2}
     more = json.loads(entry.to_json()) | {"a field of a later version": 1}
+    line = json.loads(entry.to_json())
+    wrong = [
+        {"target": "../../a.jpg"},
+        {"target": "/etc/a.jpg"},
+        {"target": "a/./b.jpg"},
+        {"target": ".nstbatch/a.jpg"},
+        {"target": "report_files/a.jpg"},
+        {"target": "a\0.jpg"},
+        {"target": "a\ud800.jpg"},
+        {"target": None},
+        {"target": 7},
+        {"source": "a\0"},
+        {"outcome": "eaten"},
+        {"loss": float("nan")},
+        {"loss": "low"},
+        {"seconds": float("inf")},
+        {"output_size": 1.5},
+        {"output_size": 10**30},
+        {"photo_stamp": [1, 2, 3]},
+        {"curve": [[1, 40, None]]},
+    ]
+    deep = entry.to_json().replace('"curve": []', f'"curve": {"[" * 100_000}{"]" * 100_000}')
+    huge = entry.to_json().replace('"reason": ""', f'"reason": "{"x" * 2**21}"')
     rubbish = [json.dumps(newer), "[]", "null", "{}", "\xff\xfe", '{"v": 1}', "x" * 100_000, json.dumps(more), ""]
+    rubbish += [deep, huge, *(json.dumps(line | change) for change in wrong)]
     journal.path.write_text("\n".join(rubbish))
     found = Journal.read(tmp_path)
     assert found.painted == {"a.jpg": entry}
-    assert found.skipped == 7
+    assert found.skipped == 7 + 2 + len(wrong)
 
 
 def test_only_so_many_curves_are_kept_and_of_the_newest(tmp_path: Path) -> None:

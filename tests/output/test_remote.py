@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.names import STATE
 from nstbatch.runtime.output.remote import RemoteJournal, RemoteOutput
 from nstbatch.runtime.output.shard import Shard
 from seams import picture

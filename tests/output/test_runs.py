@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import seams
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.names import STATE
 from nstbatch.runtime.output.runs import Run, read_runs
 
 

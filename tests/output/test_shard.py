@@ -16,11 +16,12 @@ from nstbatch.cli.report.page import page_data, read_journal
 from nstbatch.runtime.batch.saving import recover
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ExitCode, LockedError, UsageError
-from nstbatch.runtime.output.folder import STATE
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.output.names import STATE, temporary_name
 from nstbatch.runtime.output.runs import Run, read_runs
 from nstbatch.runtime.output.shard import Shard
+from nstbatch.runtime.planning.placement import Item
 from seams import Bench, picture
 
 PROGRAM = "from nstbatch.cli import main; main()"
@@ -108,6 +109,11 @@ def test_the_last_shard_to_finish_has_the_newest_line(tmp_path: Path) -> None:
     assert journal.path.name == "journal-2-of-2.jsonl"
 
 
+def staged(item: Item) -> Path:
+    """Where a painting is staged."""
+    return item.root / temporary_name(item.key)
+
+
 def test_what_another_shard_has_staged_is_let_alone(tmp_path: Path) -> None:
     bench = Bench(picture(tmp_path / "starry.png", seed=9), tmp_path / "out")
     for n in range(6):
@@ -115,11 +121,11 @@ def test_what_another_shard_has_staged_is_let_alone(tmp_path: Path) -> None:
     bench.run(tmp_path / "in")
     items = bench.items(tmp_path / "in")
     for item in items:
-        item.temporary.write_text("of a picture in work")
+        staged(item).write_text("of a picture in work")
     mine = [item for item in items if Shard(1, 2).holds(item.key)]
     assert 0 < len(mine) < 6
     recover(mine, {bench.output: Journal.read(bench.output, Shard(1, 2))})
-    assert {item.key for item in items if not item.temporary.exists()} == {item.key for item in mine}
+    assert {item.key for item in items if not staged(item).exists()} == {item.key for item in mine}
 
 
 @pytest.mark.slow

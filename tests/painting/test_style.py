@@ -1,5 +1,6 @@
 """Style sets and their cache."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import StyleError, UsageError
+from nstbatch.runtime.files.arrays import write_arrays
 from nstbatch.runtime.painting.style import Blend, Style
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.styles import read_style
@@ -53,7 +55,9 @@ def test_everything_that_matters_is_in_the_key(engine: CountingEngine, samples: 
     assert Style(read_style(renamed), engine, tmp_path).key(64) == style.key(64), "the content counts, not the name"
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "other arrays", "not finite", "bit"])
+@pytest.mark.parametrize(
+    "damage", ["torn", "empty", "other arrays", "not finite", "bit", "zeros", "channels", "fifo", "link"]
+)
 def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, samples: Path, tmp_path: Path) -> None:
     expected = Style(read_style(samples / "ember.jpg"), engine, tmp_path).grams(64)
     (path,) = (tmp_path / "styles").glob("*.npz")
@@ -65,6 +69,22 @@ def test_a_damaged_set_is_computed_anew(damage: str, engine: CountingEngine, sam
     elif damage == "bit":
         data[len(data) // 2] ^= 64
         path.write_bytes(data)
+    elif damage == "fifo":
+        path.unlink()
+        os.mkfifo(path)
+    elif damage == "link":
+        (tmp_path / "theirs").write_bytes(b"precious")
+        path.unlink()
+        path.symlink_to(tmp_path / "theirs")
+    elif damage in ("zeros", "channels"):
+        with np.load(path) as archive:
+            kept = dict(archive)
+        wrong = {name: np.zeros_like(gram) for name, gram in expected.items()}
+        if damage == "zeros":
+            np.savez(path, **(kept | wrong))
+        else:
+            with path.open("wb") as file:
+                write_arrays(file, {name: gram[:, :3, :3] for name, gram in expected.items()})
     else:
         arrays = {"x": np.zeros(3)} if damage == "other arrays" else {n: g * np.nan for n, g in expected.items()}
         np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.files.location import to_location
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.output.names import STATE
 from nstbatch.runtime.planning.discovery import discover, read_list
 from stores import Store
 

@@ -40,11 +40,12 @@ from PIL import Image
 # Before the forks: a child that imports takes ten times as long.
 import nstbatch.cli.actions.paint
 import nstbatch.cli.app
-import nstbatch.runtime.output.folder
 import seams
 from nstbatch.cli.actions.jobs import Tools
-from nstbatch.runtime.output.folder import STATE
+from nstbatch.runtime.files.name import Name
+from nstbatch.runtime.files.own import OwnFile
 from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.output.names import STATE
 from seams import SeamEngine, files, picture
 
 MODES = ("before", "after", "half", "power")
@@ -64,7 +65,6 @@ class Disk:
         self._top = str(top) + "/"
         self._fatal = fatal
         self._mode = mode
-        self._opened: dict[int, str] = {}
         self._unsynced: dict[str, int] = {}
         """Size of each file that has been opened for writing at its last fsync."""
         self._names: list[tuple[str, Callable[[], None]]] = []
@@ -74,7 +74,7 @@ class Disk:
             setattr(os, name, getattr(self, name))
 
     def open(self, path: Any, flags: int, *rest: Any, **options: Any) -> int:
-        name = os.path.abspath(os.fsdecode(path))
+        name = self._path(path, options.get("dir_fd"))
         if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) or not name.startswith(self._top):
             handle = self._real["open"](path, flags, *rest, **options)
         else:
@@ -84,11 +84,10 @@ class Disk:
                 self._unsynced[name] = 0 if flags & os.O_TRUNC else os.stat(name).st_size
                 if new:
                     self._named(name, lambda: self._real["unlink"](name))
-        self._opened[handle] = name
         return int(handle)
 
     def write(self, handle: int, data: Any) -> int:
-        name = self._opened.get(handle, "")
+        name = os.readlink(f"/proc/self/fd/{handle}")
         if not name.startswith(self._top):
             return int(self._real["write"](handle, data))
         half = bytes(data)[: len(data) // 2]
@@ -96,7 +95,7 @@ class Disk:
             return int(self._real["write"](handle, data))
 
     def fsync(self, handle: int) -> None:
-        name = self._opened.get(handle, "")
+        name = os.readlink(f"/proc/self/fd/{handle}")
         if not (name + "/").startswith(self._top):
             self._real["fsync"](handle)
             return
@@ -105,41 +104,49 @@ class Disk:
             self._unsynced.pop(name, None)
             self._names = [(folder, undo) for folder, undo in self._names if folder != name]
 
-    def replace(self, source: Any, target: Any) -> None:
-        if not str(target).startswith(self._top):
-            self._real["replace"](source, target)
+    def replace(self, source: Any, target: Any, **options: Any) -> None:
+        old_name, name = self._path(source, options.get("src_dir_fd")), self._path(target, options.get("dst_dir_fd"))
+        if not name.startswith(self._top):
+            self._real["replace"](source, target, **options)
             return
-        with self._call(f"replace {target}"):
-            old = Path(target).read_bytes() if os.path.exists(target) else None
+        with self._call(f"replace {name}"):
+            old = _content(name)
 
             def undo() -> None:
-                shutil.move(target, source)
+                shutil.move(name, old_name)
                 if old is not None:
-                    Path(target).write_bytes(old)
+                    Path(name).write_bytes(old)
 
-            self._real["replace"](source, target)
-            if str(source) in self._unsynced:
-                self._unsynced[str(target)] = self._unsynced.pop(str(source))
-            self._named(str(target), undo)
+            self._real["replace"](source, target, **options)
+            if old_name in self._unsynced:
+                self._unsynced[name] = self._unsynced.pop(old_name)
+            self._named(name, undo)
 
     def unlink(self, path: Any, *rest: Any, **options: Any) -> None:
-        name = os.fsdecode(path)
+        name = self._path(path, options.get("dir_fd"))
         if not name.startswith(self._top):
             self._real["unlink"](path, *rest, **options)
             return
         with self._call(f"unlink {name}"):
-            data = Path(name).read_bytes() if os.path.exists(name) else None
+            data = _content(name)
             self._real["unlink"](path, *rest, **options)
             if data is not None:
                 self._named(name, lambda: Path(name).write_bytes(data) and None)
 
     def mkdir(self, path: Any, *rest: Any, **options: Any) -> None:
-        if not str(path).startswith(self._top):
+        name = self._path(path, options.get("dir_fd"))
+        if not name.startswith(self._top):
             self._real["mkdir"](path, *rest, **options)
             return
-        with self._call(f"mkdir {path}"):
+        with self._call(f"mkdir {name}"):
             self._real["mkdir"](path, *rest, **options)
-            self._named(str(path), lambda: shutil.rmtree(path))
+            self._named(name, lambda: shutil.rmtree(name))
+
+    @staticmethod
+    def _path(path: Any, folder: int | None) -> str:
+        """The path of what a call names, by the descriptor of its folder or by itself."""
+        above = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
+        return os.path.abspath(os.path.join(above, os.fsdecode(path)))
 
     def _named(self, name: str, undo: Callable[[], None]) -> None:
         self._names.append((os.path.dirname(name), undo))
@@ -175,16 +182,25 @@ class Disk:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _content(name: str) -> bytes | None:
+    """Of a file; None for anything else, which is not to be opened."""
+    path = Path(name)
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else None
+
+
 # No bundle: an engine that is exact, and quick.
 TOOLS = Tools(find_bundle=lambda *_, **__: seams.bundle(), make_engine=lambda *_: SeamEngine())
 
 
-def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before") -> tuple[int, list[str], list[Any]]:
-    """Run the command line in a child; its status, the calls it made, and its events."""
+def child(
+    arguments: list[str], top: Path, fatal: int = 0, mode: str = "before", seconds: int = 0
+) -> tuple[int, list[str], list[Any]]:
+    """Run the command line in a child, which SIGALRM ends after so many seconds; its status, its calls, and its events."""
     events, calls = top.with_suffix(".events"), top.with_suffix(".calls")
     pid = os.fork()
     if pid == 0:
         code = 1
+        signal.alarm(seconds)
         try:
             out = os.open(events, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1)
@@ -199,19 +215,19 @@ def child(arguments: list[str], top: Path, fatal: int = 0, mode: str = "before")
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
-    lines = events.read_text().splitlines()
+    lines = [line for line in events.read_text().splitlines(keepends=True) if line.endswith("\n")]
     return status, calls.read_text().splitlines() if calls.exists() else [], [json.loads(line) for line in lines]
 
 
 def _direct(monkey: Any) -> None:
     """Write into the target itself, as rembg does."""
 
-    def publish(temporary: Path, path: Path) -> None:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.write(handle, temporary.read_bytes())
+    def publish(temporary: OwnFile, name: Name) -> None:
+        handle = os.open(temporary.root / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(handle, temporary.read())
         os.fsync(handle)
         os.close(handle)
-        os.unlink(temporary)
+        os.unlink(temporary.path)
 
     monkey.publish = publish
 
@@ -221,9 +237,10 @@ def _late(monkey: Any) -> None:
     append, publish = Journal.append, monkey.publish
     waiting: list[Any] = []
 
-    def later(temporary: Path, path: Path) -> None:
-        publish(temporary, path)
-        append(*waiting.pop())
+    def later(temporary: OwnFile, name: Name) -> None:
+        publish(temporary, name)
+        if waiting:
+            append(*waiting.pop())
 
     Journal.append = lambda journal, entry: waiting.append((journal, entry))
     monkey.publish = later
@@ -233,10 +250,10 @@ def _unsynced(monkey: Any) -> None:
     """Rename what has not reached the disk."""
     stage = monkey.stage
 
-    def quick(temporary: Path, data: bytes) -> os.stat_result:
+    def quick(temporary: OwnFile, *arguments: Any) -> os.stat_result:
         fsync, os.fsync = os.fsync, lambda _: None
         try:
-            return stage(temporary, data)  # type: ignore[no-any-return]
+            return stage(temporary, *arguments)  # type: ignore[no-any-return]
         finally:
             os.fsync = fsync
 
@@ -360,7 +377,7 @@ def main(folder: Path, scenario: str, sabotage: str | None = None) -> dict[str, 
     """Try every kill point of a scenario, with a sabotage until one shows it; the counts."""
     began = time.monotonic()
     if sabotage is not None:
-        SABOTAGES[sabotage](nstbatch.runtime.output.folder)
+        SABOTAGES[sabotage](OwnFile)
     trial = Trial(folder, scenario)
     total: dict[str, int] = {}
     points = 0

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nstbatch.cli.report.files import PAGE
 from nstbatch.runtime.batch.batch import Batch
 from nstbatch.runtime.batch.outcome import Outcome, Row
 from nstbatch.runtime.batch.saving import recover
@@ -19,9 +18,9 @@ from nstbatch.runtime.engine.binding import Pending
 from nstbatch.runtime.engine.capture import Captures
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
-from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from nstbatch.runtime.output.journal import Journal
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.output.names import REPORT, REPORT_FILES, STATE
 from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.planning.budget import Budget
@@ -189,14 +188,14 @@ class Bench:
         """A whole run, as the command line does it."""
         items = self.items(*inputs, recursive=recursive)
         stylizer = self.stylizer()
-        with hold([self.output]):
+        with hold([self.output]) as held:
             journals = {self.output: Journal.read(self.output)}
             recover(items, journals)
             plan = make_plan(items, journals, stylizer.facts.recipe, policy, budget)
             between(plan)
             stop = batch.setdefault("stop", Stop())
             outcome = Outcome(len(plan.tasks))
-            outcome.rows += paint(plan, stylizer, journals, policy=policy, **batch)
+            outcome.rows += paint(plan, stylizer, journals, policy=policy, held=held, **batch)
             outcome.stopped = stop.reason
         return outcome
 
@@ -219,7 +218,7 @@ def outcomes(outcome: Outcome) -> dict[str, str]:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Content of every file of a folder by its path, but for what nstbatch remembers of it, and tells in its report."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, REPORT_FILES, PAGE} & {*path.parts})
+    found = (path for path in folder.rglob("*") if path.is_file() and not {STATE, REPORT_FILES, REPORT} & {*path.parts})
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 

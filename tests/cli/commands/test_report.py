@@ -4,7 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from nstbatch.runtime.output.folder import REPORT_FILES
+from nstbatch.runtime.output.names import REPORT_FILES
 from pages import data_of, get
 from process import MAIN, Call
 from seams import picture

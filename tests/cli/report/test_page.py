@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from nstbatch.cli.report.page import page_data, render, write_page
 from nstbatch.runtime.output.curves import make_curve
-from nstbatch.runtime.output.folder import STATE
 from nstbatch.runtime.output.journal import Entry, Journal
+from nstbatch.runtime.output.names import STATE, Key
 from pages import data_of
 from seams import Bench
 
@@ -38,8 +38,9 @@ def test_losses_that_are_not_finite_break_no_page(tmp_path: Path) -> None:
     curve = make_curve(losses, np.array([40, 40, 40]))
     assert curve == [[1, 40, 1.0, 2.0, 0.0]]
     journal = Journal(tmp_path)
-    journal.append(Entry("a.png", "/a.png", "painted", "diverged", "2026", "0", loss=float("nan"), curve=curve))
-    assert data_of(write_page(tmp_path).read_text())["rows"][0]["loss"] is None
+    journal.append(Entry(Key("a.png"), "/a.png", "painted", "done", "2026", "0", loss=1.0, curve=curve))
+    journal.append(Entry(Key("b.png"), "/b.png", "painted", "diverged", "2026", "0", loss=float("nan"), curve=curve))
+    assert [row["name"] for row in data_of(write_page(tmp_path).read_text())["rows"]] == ["a.png"]
 
 
 def test_a_photo_that_is_sound_again_is_no_failure(bench: Bench, tmp_path: Path) -> None:

@@ -2,22 +2,24 @@
 
 import json
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
 import seams
 from nstbatch.cli.report.page import data_version, rebuild
-from nstbatch.cli.report.server import Server
+from nstbatch.cli.report.server import CONNECTIONS, Server
 from nstbatch.cli.report.thumbnails import thumbnail_names
 from nstbatch.cli.watchers.report import ReportWatcher
-from nstbatch.runtime.output.folder import REPORT_FILES, STATE
 from nstbatch.runtime.output.journal import Entry, Journal
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.output.names import REPORT_FILES, STATE, Key
 from nstbatch.runtime.output.runs import Run
 from pages import data_of, get
 from seams import Bench, picture
@@ -61,6 +63,78 @@ def test_the_server_shows_what_the_journal_knows_and_nothing_else(server: str, p
     assert get(server, "/")[0] == get(server, "/data.json")[0] == 404, "who does not know the address"
     assert get(server, "", host="evil.example:80")[0] == 403, "a name of elsewhere that points here"
     assert get(server, "", host="localhost:1")[0] == 200
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file that is no picture, and whoever serves it has been led astray."""
+    path = tmp_path / "secret.txt"
+    path.write_text("secret" * 1000)
+    return path
+
+
+@pytest.mark.parametrize("name", ["painting/a.png", "thumbnail", "easel.jpg", "photo/a.png"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "device", "text"])
+def test_only_pictures_are_served(name: str, kind: str, server: str, painted: Path, secret: Path) -> None:
+    entry = Journal.read(painted).painted[Key("a.png")]
+    thumbnail = f"{REPORT_FILES}/{thumbnail_names(entry)[0]}"
+    name = thumbnail if name == "thumbnail" else name
+    places = {
+        "painting/a.png": painted / "a.png",
+        "photo/a.png": Path(entry.source),
+        "easel.jpg": painted / STATE / "easel.jpg",
+    }
+    path = places.get(name, painted / name)
+    path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "text":
+        path.write_bytes(secret.read_bytes())
+    else:
+        path.symlink_to(secret if kind == "link" else "/dev/zero")
+    status, answer = get(server, name)
+    assert (status, b"secret" in answer) == (404, False)
+    if kind == "link" and not name.startswith("photo"):
+        path.unlink()
+        path.symlink_to(picture(secret.with_name("private.jpg")))
+        assert get(server, name)[0] == 404, "what nstbatch made is no link, wherever it leads"
+
+
+def test_who_does_not_know_the_address_keeps_nobody_out(server: str) -> None:
+    address = (urlsplit(server).hostname, urlsplit(server).port)
+    before = threading.active_count()
+    idle = []
+    for number in range(300):
+        idle.append(socket.create_connection(address))
+        if number % 2:
+            idle[-1].send(b"GET ")
+    assert get(server, "status.json")[0] == 200
+    assert threading.active_count() - before <= CONNECTIONS + 2
+    first = idle[0]
+    first.settimeout(10)
+    assert first.recv(10) == b"", "it went in another's place"
+    for connection in idle:
+        connection.close()
+
+
+def test_the_address_is_looked_at_first(server: str) -> None:
+    with socket.create_connection((urlsplit(server).hostname, urlsplit(server).port)) as connection:
+        connection.settimeout(10)
+        connection.send(b"GET /nobody/knows HTTP/1.1\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.0 404"), "before any header has come"
+
+
+def test_a_journal_that_is_damaged_breaks_no_page(server: str, painted: Path) -> None:
+    journal = painted / STATE / "journal.jsonl"
+    with journal.open("ab") as file:
+        file.write(b'{"v": 1, "target": "../../secret.txt", "source": "/etc/passwd", "outcome": "painted"}\n[[[\n\xff\n')
+    assert get(server, "data.json")[0] == 200
+    assert get(server, "photo/../../secret.txt")[0] == 404
+    journal.unlink()
+    os.mkfifo(journal)
+    assert get(server, "data.json")[0] == 500
+    (painted / STATE / "status.json").write_text('{"state": "running", "pid": 1e400, "updated": [], "host": 3}')
+    assert json.loads(get(server, "status.json")[1])["state"] == "ended"
 
 
 def test_the_server_tells_what_is_on_the_easel(server: str, painted: Path) -> None:

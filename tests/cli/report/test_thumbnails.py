@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from nstbatch.cli.report.page import rebuild
-from nstbatch.runtime.output.folder import REPORT_FILES
 from nstbatch.runtime.output.lock import hold
+from nstbatch.runtime.output.names import REPORT_FILES
 from nstbatch.runtime.pictures.photo import read_thumbnail
 from seams import Bench, picture
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from nstbatch.runtime.bundle.spec import Bundle
-from nstbatch.runtime.output.folder import REPORT_FILES
+from nstbatch.runtime.output.names import REPORT_FILES
 from pages import data_of
 from process import QUICK, Call
 from seams import picture

@@ -9,6 +9,7 @@ import pytest
 import seams
 from nstbatch.cli.watchers.status_file import StatusFile
 from nstbatch.runtime.batch.outcome import Outcome, PhotoOutcome, Row
+from nstbatch.runtime.files.own import OwnFile
 from nstbatch.runtime.output.runs import Run
 from nstbatch.runtime.painting.painting import Progress
 from nstbatch.runtime.recipe.settings import Settings
@@ -60,7 +61,7 @@ def test_a_picture_that_is_saved_while_the_next_is_in_work(tmp_path: Path) -> No
     first, second = plan.tasks
     report = Outcome(2)
     now = 100.0
-    status = StatusFile(tmp_path / "status.json", clock=lambda: now)
+    status = StatusFile(OwnFile.at(tmp_path / "status.json"), clock=lambda: now)
     status.opened(Run.begin("cpu", "float32", seams.bundle(), ""), {}, report)
 
     def told() -> tuple[object, object]:
