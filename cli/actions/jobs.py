@@ -12,7 +12,8 @@ from ...runtime.engine.host import Host
 from ...runtime.errors import UsageError, first_line
 from ...runtime.files.cache import cache_dir
 from ...runtime.files.location import Location
-from ...runtime.planning.discovery import PhotoChoice, read_list
+from ...runtime.planning.discovery import PhotoChoice
+from ...runtime.planning.lists import read_list
 from ...runtime.planning.masks import MaskFiles
 from ...runtime.planning.placement import Destination
 from ...runtime.planning.plan import Policy
@@ -108,6 +109,10 @@ def read_listed(path: Path) -> list[Location]:
         UsageError: it cannot be read.
     """
     try:
-        return read_list(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
-    except OSError as error:
+        if str(path) == "-":
+            return read_list(sys.stdin.buffer)
+        # A pipe of the shell's will do, too: --files-from <(find ...).
+        with path.open("rb") as file:
+            return read_list(file)
+    except (OSError, UsageError) as error:
         raise UsageError(f"--files-from {path}: {first_line(error)}") from None

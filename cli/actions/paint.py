@@ -63,6 +63,8 @@ def paint(options: Options, tools: Tools | None = None) -> ExitCode:
             if found is not None:
                 watchers.refused = found.plan.count(TaskState.REFUSED) > 0
                 _print_forecast(found, events)
+                if text := str(found.left_out):
+                    watchers.note(text)
         else:
             drop = options.get("on_stop", "drop") == "drop"
             run(job, watchers, partial(stopping, drop=drop, note=watchers.note))
@@ -94,7 +96,7 @@ def _add_files(watchers: Watchers, audience: Audience) -> None:
     if audience.status_file is not None:
         watchers.add(StatusFile(_own_file("--status-file", audience.status_file)))
     if audience.report or (audience.report is None and not audience.quiet):
-        watchers.add(ReportWatcher())
+        watchers.add(ReportWatcher(watchers.note))
 
 
 def _own_file(option: str, path: Path) -> OwnFile:

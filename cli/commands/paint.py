@@ -259,6 +259,13 @@ _DEFAULTS = Settings()
     group=Group.FILES,
 )
 @option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders whose name, or path below the folder, is like that: '*_raw.jpg', 'trip/*'.",
+    group=Group.FILES,
+)
+@option(
     "--files-from",
     type=PATH,
     metavar="FILE|-",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
-from ...runtime.errors import ExitCode, ImageError, UsageError
+from ...runtime.errors import ExitCode, ImageError, NstbatchError, UsageError, first_line
 from ...runtime.files.own import OwnFile
 from ...runtime.output.journal import Journal
 from ...runtime.output.names import state
@@ -42,11 +42,15 @@ class ReportWatcher(CommandWatcher):
     Thumbnails are made, and pages written, on a thread of their own.
 
     Args:
+        note: is called with what is wrong, at the end.
         clock: seconds, never set back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, note: Callable[[str], None] = lambda _: None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._note = note
         self._clock = clock
+        self._problems: dict[str, None] = {}
+        """What was wrong, each once."""
         self._began = clock()
         self._page_due = self._began + _PAGE_EVERY
         self._easel_due = self._began
@@ -101,11 +105,11 @@ class ReportWatcher(CommandWatcher):
         entries = journal.painted if row.outcome is PhotoOutcome.PAINTED else journal.failed
         entry = entries.get(row.item.key)
         if entry is not None:
-            self._pool.submit(make_thumbnails, journal.output, entry)
+            self._submit(lambda: make_thumbnails(journal.output, entry))
         if self._clock() >= self._page_due:
             # Until it is written, and its time known.
             self._page_due = math.inf
-            self._pool.submit(self._write, [row.item.root])
+            self._submit(lambda: self._write([row.item.root]))
 
     def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
         """Add how the run ended, and write the page for the last time."""
@@ -123,21 +127,31 @@ class ReportWatcher(CommandWatcher):
                     OwnFile(root, EASEL).delete()
         for status in self._status:
             status.ended(outcome, code, error)
-        self._pool.submit(self._write, list(self._journals))
+        self._submit(lambda: self._write(list(self._journals)))
         for journal in self._journals.values():
             if isinstance(journal.output, RemoteOutput):
-                self._pool.submit(_push, journal.output)
+                self._submit(journal.output.push)
         self._pool.shutdown()
+        for problem in self._problems:
+            self._note(problem)
 
     def _write(self, roots: Sequence[Path]) -> None:
         began = self._clock()
-        for root in roots:
-            # From the file and not from memory, which the run changes meanwhile.
-            with contextlib.suppress(OSError, UsageError):
+        try:
+            for root in roots:
+                # From the file and not from memory, which the run changes meanwhile.
                 write_page(root, self._journals[root].again(CURVES))
-        self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
+        finally:
+            self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
 
+    def _submit(self, work: Callable[[], object]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # a report costs no picture, whatever befalls it
+                what = (
+                    first_line(error) if isinstance(error, NstbatchError | OSError) else f"{type(error).__name__}: {error}"
+                )
+                self._problems[f"the report is not complete ({what})"] = None
 
-def _push(output: RemoteOutput) -> None:
-    with contextlib.suppress(OSError):
-        output.push()
+        self._pool.submit(guarded)

@@ -94,5 +94,6 @@ class Watchers(CommandWatcher):
         return ExitCode.SOME_FAILED if self.refused else self.outcome.exit_code
 
     def _end(self, code: ExitCode, error: str | None) -> None:
-        for watcher in self._watchers:
+        # Those that came last first: what one of them still notes, the others hear before their end.
+        for watcher in reversed(self._watchers):
             watcher.ended(self.outcome, code, error)

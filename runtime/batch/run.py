@@ -28,6 +28,7 @@ from ..pictures.photo import Photo
 from ..pictures.styles import Styles, read_style
 from ..planning.budget import Budget
 from ..planning.discovery import PhotoChoice, discover
+from ..planning.left_out import LeftOut
 from ..planning.masks import MaskFiles
 from ..planning.placement import Destination, Item, make_items
 from ..planning.plan import Plan, Policy, make_plan
@@ -161,6 +162,8 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
             finally:
                 outcome.seconds = time.monotonic() - began
                 _note_failed_capture(painters, watcher)
+                if text := str(prepared.left_out):
+                    watcher.note(text)
     return outcome
 
 
@@ -172,11 +175,13 @@ class Forecast:
         plan: its tasks.
         settings: of the optimisation.
         seconds: that each task which is to do will take, in order.
+        left_out: what is in the folders besides.
     """
 
     plan: Plan
     settings: Settings
     seconds: list[float]
+    left_out: LeftOut
 
 
 def forecast(job: Job, watcher: Watcher | None = None, step: Callable[[str], None] = lambda _: None) -> Forecast | None:
@@ -196,8 +201,8 @@ def forecast(job: Job, watcher: Watcher | None = None, step: Callable[[str], Non
     planned = _planned(job, watcher or Watcher())
     if planned is None:
         return None
-    plan, stylizer = planned
-    return Forecast(plan, stylizer.settings, estimate(plan, stylizer, step))
+    prepared, plan, stylizer = planned
+    return Forecast(plan, stylizer.settings, estimate(plan, stylizer, step), prepared.left_out)
 
 
 def warm_up(job: Job, watcher: Watcher | None = None, step: Callable[[str], None] = lambda _: None) -> None:
@@ -214,7 +219,7 @@ def warm_up(job: Job, watcher: Watcher | None = None, step: Callable[[str], None
     watcher = watcher or Watcher()
     planned = _planned(job, watcher)
     if planned is not None:
-        plan, stylizer = planned
+        _, plan, stylizer = planned
         stylizer.agree(FULL_TRIAL)
         _announce_builds(plan, stylizer, watcher)
         evaluate_once(plan, stylizer, step)
@@ -225,6 +230,7 @@ class _Prepared:
     """A job whose photos and styles are known and whose bundle is there; nothing is held or written yet."""
 
     items: list[Item]
+    left_out: LeftOut
     outputs: Outputs
     shard: Shard
     make: StylizerFactory
@@ -258,7 +264,10 @@ def _prepare(job: Job, watcher: Watcher) -> _Prepared | None:
     start = _start(job.settings)
     outputs = Outputs(job.host.cache or cache_dir())
     masks = [path for path in (*job.styles.style_mask, job.masks.content_mask, job.masks.protect) if path is not None]
-    inputs = discover(job.photos.photos, job.photos.listed or (), styles=paths, masks=masks, recursive=job.photos.recursive)
+    photos = job.photos
+    inputs = discover(
+        photos.photos, photos.listed or (), styles=paths, masks=masks, recursive=photos.recursive, exclude=photos.exclude
+    )
     items = make_items(inputs, paths, job.destination, job.styles.style_each, outputs.mirror)
     items = list(_with_readable(items, damaged))
     if job.snapshots is not None and any(item.folder is not None for item in items):
@@ -269,9 +278,9 @@ def _prepare(job: Job, watcher: Watcher) -> _Prepared | None:
         by_slurm = "" if job.destination.shard else ", by the variables of SLURM"
         watcher.note(f"shard {shard}{by_slurm}: {len(items)} of {total} photos")
     if not items:
-        watcher.note("nothing to do: no photos there")
+        watcher.note("; ".join(text for text in ("nothing to do: no photos there", str(inputs.left_out)) if text))
         return None
-    return _Prepared(items, outputs, shard, _factory(job, styles, start))
+    return _Prepared(items, inputs.left_out, outputs, shard, _factory(job, styles, start))
 
 
 def _start(settings: Settings) -> Photo | None:
@@ -292,7 +301,7 @@ def _with_readable(items: Sequence[Item], damaged: Mapping[int, str]) -> Iterato
         yield replace(item, style=item.style - sum(number < item.style for number in damaged), error=error)
 
 
-def _planned(job: Job, watcher: Watcher) -> tuple[Plan, Stylizer] | None:
+def _planned(job: Job, watcher: Watcher) -> tuple[_Prepared, Plan, Stylizer] | None:
     """The plan of a job, and a stylizer that stands for its workers; nothing is held."""
     prepared = _prepare(job, watcher)
     if prepared is None:
@@ -303,7 +312,7 @@ def _planned(job: Job, watcher: Watcher) -> tuple[Plan, Stylizer] | None:
     journals = prepared.journals(list(dict.fromkeys(item.root for item in prepared.items)), watcher)
     overlap, _ = job.workers.at_once(prepared.bundle.manifest.spec, facts)
     plan, _ = prepared.plan(job, journals, facts, overlap)
-    return plan, stylizer
+    return prepared, plan, stylizer
 
 
 def _note_choices(job: Job, facts: Facts, watcher: Watcher) -> None:

@@ -3,15 +3,16 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, first_line
 from ..files import remote
-from ..files.location import Location, absolute, is_remote, real, to_location
+from ..files.location import Location, absolute, is_remote, real
 from ..output.names import STATE, is_reserved
 from ..pictures.photo import FORMATS
+from .left_out import SYSTEM, LeftOut
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -47,11 +48,13 @@ class PhotoChoice:
         photos: photos, folders and patterns.
         listed: photos and folders of a list; None for no list.
         recursive: whether folders are searched below the first level.
+        exclude: patterns of what is left out, see `LeftOut`.
     """
 
     photos: Sequence[Location] = ()
     listed: Sequence[Location] | None = None
     recursive: bool = False
+    exclude: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ class Discovered:
     Attributes:
         photos: in order, each once.
         folders: the folders that were named, of photos and of masks, links followed; no output may lie inside.
+        left_out: what is in them besides.
     """
 
     photos: tuple[FoundPhoto, ...]
     folders: tuple[Location, ...]
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def discover(
@@ -74,11 +79,13 @@ def discover(
     styles: Sequence[Location],
     masks: Sequence[Path] = (),
     recursive: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Discovered:
     """Find photos.
 
     Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
-    (below it) folders that are outputs of nstbatch, or hold its thumbnails and snapshots, are left out. Links to files are
+    (below it) folders of `SYSTEM`, and those that are outputs of nstbatch, or hold its thumbnails and snapshots, are left
+    out. Links to files are
     followed, links to folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
     its first wildcard.
 
@@ -89,23 +96,25 @@ def discover(
         styles: the style pictures.
         masks: masks, and folders of them.
         recursive: whether folders are searched below the first level.
+        exclude: patterns of what is left out, whatever names it; see `LeftOut`.
 
     Raises:
         UsageError: an input does not exist, cannot be read, or is of a kind that cannot be written.
     """
+    left_out = LeftOut(exclude)
     originals = {real(path) for path in (*styles, *masks)}
     folders: list[Location] = [real(path) for path in masks if path.is_dir()]
     found: list[FoundPhoto] = []
     for path in inputs:
         if is_remote(path):
-            beneath, photo = _behind_url(path, recursive)
+            beneath, photo = _behind_url(path, recursive, left_out)
             folders += [path] if photo is None else []
             found += beneath if photo is None else [photo]
             continue
         assert isinstance(path, Path), "it is of this host"
         if path.is_dir():
             folders.append(real(path))
-            found += _walk(path, recursive)
+            found += _walk(path, recursive, left_out)
         elif os.path.lexists(path):
             if path.suffix.lower() not in FORMATS:
                 raise UsageError(f"{path}: {_NO_FORMAT}")
@@ -115,7 +124,7 @@ def discover(
             if not base.is_dir():
                 raise UsageError(f"{path}: no such folder as {base}")
             folders.append(real(base))
-            found += _matches(path, base)
+            found += _matches(path, base, left_out)
         else:
             raise UsageError(f"{path}: no such file or folder")
     for path in listed:
@@ -125,17 +134,20 @@ def discover(
         assert isinstance(path, Path), "it is of this host"
         if path.is_dir():
             folders.append(real(path))
-            inside = _walk(path, recursive)
+            inside = _walk(path, recursive, left_out)
             found += [replace(photo, under_output=path / photo.below) for photo in inside] if _is_mirrored(path) else inside
         else:
             found.append(_listed(path))
     photos: dict[str, FoundPhoto] = {}
     for photo in found:
+        if left_out.is_excluded(photo.below / photo.source.name):
+            left_out.exclude()
+            continue
         followed = real(photo.source)
         if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
             # By absolute path, so that a photo named in two ways is painted once.
             photos.setdefault(str(absolute(photo.source)), photo)
-    return Discovered(tuple(photos.values()), tuple(dict.fromkeys(folders)))
+    return Discovered(tuple(photos.values()), tuple(dict.fromkeys(folders)), left_out)
 
 
 def find_styles(paths: Sequence[Location]) -> list[Location]:
@@ -148,31 +160,24 @@ def find_styles(paths: Sequence[Location]) -> list[Location]:
     for path in paths:
         inside: list[Location] = [path]
         if is_remote(path):
-            beneath, photo = _behind_url(path, recursive=False)
+            beneath, photo = _behind_url(path, False, LeftOut())
             inside = [path] if photo is not None else [each.source for each in beneath]
         elif isinstance(path, Path) and path.is_dir():
-            inside = [photo.source for photo in _walk(path, recursive=False)]
+            inside = [photo.source for photo in _walk(path, False, LeftOut())]
         if not inside:
             raise UsageError(f"{path}: no pictures there to take a style from")
         found += inside
     return found
 
 
-def read_list(data: bytes) -> list[Location]:
-    """Paths and URLs of a list, a line each; or, if there is a NUL, one before each, as ``find -print0`` writes them."""
-    separator = b"\0" if b"\0" in data else b"\n"
-    names = (name if separator == b"\0" else name.removesuffix(b"\r") for name in data.split(separator))
-    return [to_location(os.fsdecode(name)) for name in names if name.strip()]
-
-
-def _behind_url(path: "UPath", recursive: bool) -> tuple[list[FoundPhoto], FoundPhoto | None]:
+def _behind_url(path: "UPath", recursive: bool, left_out: LeftOut) -> tuple[list[FoundPhoto], FoundPhoto | None]:
     """The photos below a URL; or the photo that it is.
 
     Raises:
         UsageError: there is nothing, or nothing that can be listed or written.
     """
     try:
-        beneath = _listed_photos(path, recursive)
+        beneath = _listed_photos(path, recursive, left_out)
         if beneath or remote.is_folder(path):
             return beneath, None
         if not remote.exists(path):
@@ -184,15 +189,18 @@ def _behind_url(path: "UPath", recursive: bool) -> tuple[list[FoundPhoto], Found
     return [], FoundPhoto(path, path.parent, PurePath())
 
 
-def _listed_photos(path: "UPath", recursive: bool) -> list[FoundPhoto]:
+def _listed_photos(path: "UPath", recursive: bool, left_out: LeftOut) -> list[FoundPhoto]:
     names, outputs = [], set()
     try:
         for name, stamp in remote.listing(path, recursive=recursive):
             place = PurePath(name)
             if STATE in place.parts[:-1]:
                 outputs.add(PurePath(*place.parts[: place.parts.index(STATE)]))
-            elif stamp is not None and _is_format(place) and not any(_is_hidden(part) for part in place.parts):
-                names.append(place)
+            elif stamp is not None and not any(_is_hidden(part) for part in place.parts):
+                if _is_format(place):
+                    names.append(place)
+                else:
+                    left_out.skip(place)
     except (FileNotFoundError, NotADirectoryError):
         return []
     outputs.discard(PurePath())
@@ -201,14 +209,14 @@ def _listed_photos(path: "UPath", recursive: bool) -> list[FoundPhoto]:
 
 
 def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or is_reserved(part)
+    return part.startswith(".") or is_reserved(part) or part in SYSTEM
 
 
 def _is_format(path: "PurePath | UPath") -> bool:
     return PurePath(path.name).suffix.lower() in FORMATS
 
 
-def _walk(top: Path, recursive: bool) -> Iterator[FoundPhoto]:
+def _walk(top: Path, recursive: bool, left_out: LeftOut) -> Iterator[FoundPhoto]:
     # A stack and not recursion: a tree may be deeper than Python's.
     ahead = [PurePath()]
     while ahead:
@@ -228,13 +236,18 @@ def _walk(top: Path, recursive: bool) -> Iterator[FoundPhoto]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                if is_reserved(entry.name):
+                if _is_hidden(entry.name) or not recursive:
                     continue
-                deeper.append(below / entry.name)
-            elif Path(entry.name).suffix.lower() in FORMATS and not _is_folder(entry):
-                yield FoundPhoto(folder / entry.name, top, below)
-        if recursive:
-            ahead += reversed(deeper)
+                if left_out.is_excluded(below / entry.name):
+                    left_out.exclude()
+                else:
+                    deeper.append(below / entry.name)
+            elif not _is_folder(entry):
+                if Path(entry.name).suffix.lower() in FORMATS:
+                    yield FoundPhoto(folder / entry.name, top, below)
+                else:
+                    left_out.skip(PurePath(entry.name))
+        ahead += reversed(deeper)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -244,11 +257,14 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _matches(pattern: Path, base: Path) -> Iterator[FoundPhoto]:
+def _matches(pattern: Path, base: Path, left_out: LeftOut) -> Iterator[FoundPhoto]:
     outputs: dict[PurePath, bool] = {}
     for path in sorted(base.glob(str(pattern.relative_to(base)))):
         below = path.relative_to(base)
-        if path.suffix.lower() not in FORMATS or path.is_dir() or any(_is_hidden(part) for part in below.parts):
+        if path.is_dir() or any(_is_hidden(part) for part in below.parts):
+            continue
+        if path.suffix.lower() not in FORMATS:
+            left_out.skip(below)
             continue
         folders = list(below.parents)[:-1]
         for folder in folders:

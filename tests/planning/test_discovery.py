@@ -9,7 +9,7 @@ import pytest
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.files.location import to_location
 from nstbatch.runtime.output.names import STATE
-from nstbatch.runtime.planning.discovery import discover, read_list
+from nstbatch.runtime.planning.discovery import discover
 from stores import Store
 
 
@@ -147,14 +147,6 @@ def test_folders_of_a_list_are_mirrored_as_its_files_are(tree: Path, monkeypatch
     assert {photo.under_output for photo in discover([], [tree / "2026"], styles=[tree / "s.jpg"]).photos} == {None}
 
 
-def test_lists() -> None:
-    assert read_list(b"a.jpg\n\n b.jpg\r\nc\\n.jpg") == [Path("a.jpg"), Path(" b.jpg"), Path("c\\n.jpg")]
-    assert read_list(b"a\nb.jpg\0c.jpg\0") == [Path("a\nb.jpg"), Path("c.jpg")]
-    (odd,) = read_list(b"caf\xe9.jpg\n")
-    assert os.fsencode(odd) == b"caf\xe9.jpg"
-    assert read_list(b"") == []
-
-
 def test_what_is_made_besides_paintings_is_no_photo(tmp_path: Path) -> None:
     """Paintings may be photos of another run; their thumbnails and snapshots are not meant."""
     made = ("report_files/b.png", "a.png.snapshots/000001.png", "deep/a.png.snapshots/000001.png")
@@ -186,9 +178,9 @@ def test_folders_that_are_outputs_are_left_out(store: Store) -> None:
 
 
 def test_a_list_of_urls(store: Store, stored: list[str], tmp_path: Path) -> None:
-    from nstbatch.runtime.planning.discovery import discover, read_list
+    from nstbatch.runtime.planning.discovery import discover
 
-    listed = read_list("\n".join([stored[0], stored[2], str(tmp_path / "none.png")]).encode())
+    listed = [to_location(stored[0]), to_location(stored[2]), tmp_path / "none.png"]
     inputs = discover([], listed, styles=[])
     assert [str(photo.source) for photo in inputs.photos] == [stored[0], stored[2], str(tmp_path / "none.png")]
     assert [photo.error for photo in inputs.photos] == [None, None, "no such file"]

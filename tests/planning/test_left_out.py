@@ -1,0 +1,62 @@
+"""What is left out, and said to be."""
+
+from pathlib import Path, PurePath
+
+import pytest
+
+from nstbatch.runtime.planning.discovery import discover
+from nstbatch.runtime.planning.left_out import SYSTEM, LeftOut
+from seams import picture
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "excluded"),
+    [
+        ("*_raw.jpg", "trip/a_raw.jpg", True),
+        ("*_raw.jpg", "trip/a.jpg", False),
+        ("trip", "trip/deep/a.jpg", True),
+        ("trip", "tripod/a.jpg", False),
+        ("trip/*", "trip/deep/a.jpg", True),
+        ("trip/a.jpg", "trip/a.jpg", True),
+        ("a.jpg", "trip/a.jpg", True),
+        ("deep/a.jpg", "trip/deep/a.jpg", False),
+        ("A.jpg", "a.jpg", False),
+        ("[ab].jpg", "b.jpg", True),
+    ],
+)
+def test_a_pattern_is_of_a_name_or_of_a_path(pattern: str, path: str, excluded: bool) -> None:
+    assert LeftOut([pattern]).is_excluded(PurePath(path)) is excluded
+
+
+def test_what_is_in_a_folder_besides(tmp_path: Path) -> None:
+    top = tmp_path / "in"
+    for number, name in enumerate(("a.jpg", "b.jpg", "raw/c.jpg", "raw/d.jpg", "deep/e.png", "deep/skip.png")):
+        picture(top / name, seed=number)
+    for system in SYSTEM:
+        picture(top / system / "thumbnail.jpg")
+    for name in ("1.heic", "2.HEIC", "3.heic", "x.bmp", "notes.txt", "deep/y.bmp", "Makefile", ".hidden", "raw/z.bmp"):
+        (top / name).write_bytes(b"")
+    found = discover([top], styles=[], recursive=True, exclude=["raw", "skip.*"])
+    assert [photo.source.name for photo in found.photos] == ["a.jpg", "b.jpg", "e.png"]
+    assert str(found.left_out) == (
+        "left out: 3 .heic (convert them to JPEG), 2 .bmp, 1 .txt, 1 without an extension, 2 by --exclude"
+    )
+    flat = discover([top], styles=[], exclude=["b.jpg"])
+    assert [photo.source.name for photo in flat.photos] == ["a.jpg"]
+    listed = discover([top / "a.jpg"], [top / "b.jpg"], styles=[], exclude=["b.*"])
+    assert [photo.source.name for photo in listed.photos] == ["a.jpg"]
+    pattern = discover([top / "**" / "*"], styles=[], exclude=["raw/*"])
+    assert [photo.source.name for photo in pattern.photos] == ["a.jpg", "b.jpg", "e.png", "skip.png"]
+    assert ".heic" in str(pattern.left_out)
+
+
+def test_nothing_left_out_is_not_said() -> None:
+    assert str(LeftOut()) == ""
+
+
+def test_many_kinds_are_not_all_named() -> None:
+    left = LeftOut()
+    for number in range(9):
+        for _ in range(9 - number):
+            left.skip(PurePath(f"x.{number}"))
+    assert str(left) == "left out: 9 .0, 8 .1, 7 .2, 6 .3, 5 .4, 4 .5, 6 of other kinds"
