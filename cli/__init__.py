@@ -1,5 +1,7 @@
 """Command line: words, options, progress and exit codes. No arithmetic."""
 
+import contextlib
+import os
 import signal
 import sys
 
@@ -9,8 +11,10 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Entry point of the console script."""
-    # A service manager's SIGTERM is a user's Ctrl-C; while pictures are painted both are taken by `stopping`.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A service manager's SIGTERM is a user's Ctrl-C, and so is the end of the terminal, unless nohup says otherwise.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         # Here, since it takes half a second in which somebody may change their mind.
         from .app import run
@@ -18,4 +22,11 @@ def main() -> None:
         code = run()
     except KeyboardInterrupt:
         code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        # Not by way of Python's end, in which a second signal would have the system's meaning, and a closed terminal an exit
+        # code of its own.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)

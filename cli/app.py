@@ -9,6 +9,7 @@ from click_default_group import DefaultGroup
 
 from ..runtime.errors import ExitCode, NstbatchError
 from ..runtime.files.cache import CACHE_VARIABLE
+from .actions.signals import interruptible
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.losses import losses
@@ -56,7 +57,8 @@ def run(tools: object = None) -> int:
     for name in _unknown_variables():
         say(f"{name} is set, and is none of the options")
     try:
-        return app.main(standalone_mode=False, obj=tools) or 0
+        with interruptible():
+            return app.main(standalone_mode=False, obj=tools) or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code

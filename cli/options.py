@@ -1,6 +1,7 @@
 """Options shared by commands. Each can be given in the environment as ``NSTBATCH_<NAME>``."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -28,12 +29,22 @@ def option(*declarations: str, **attributes: Any) -> Callable[[Callable[..., Any
     return click.option(*declarations, **attributes)
 
 
+_NAME_MAX, _PATH_MAX = 255, 4096
+"""Bytes of a name, and of a path with the NUL at its end, on Linux."""
+
+
 class _Path(click.Path):
-    """A path that is not empty: pathlib takes the empty string, most often an unset shell variable, for the folder `.`."""
+    """A path that is not too long, and not empty.
+
+    Pathlib takes the empty string, most often an unset shell variable, for the folder `.`.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value) or str(value).isspace():
             self.fail("the path is empty", param, ctx)
+        encoded = os.fsencode(value)
+        if len(encoded) >= _PATH_MAX or max(map(len, encoded.split(b"/"))) > _NAME_MAX:
+            self.fail(f"'{str(value)[:40]}...' is too long for a path", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -118,12 +129,12 @@ class _Duration(click.ParamType[float]):
     """Seconds, from ``90s``, ``50m``, ``2h`` or ``1h30m``."""
 
     name = "duration"
-    _PATTERN = re.compile(r"(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?")
+    _PATTERN = re.compile(r"(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         match = self._PATTERN.fullmatch(str(value).strip())
         if match is None or not match.group():
-            self.fail(f"'{value}' is not a duration such as 90s, 50m, 2h or 1h30m", param, ctx)
+            self.fail(f"'{str(value)[:40]}' is not a duration such as 90s, 50m, 2h or 1h30m", param, ctx)
         hours, minutes, seconds = (int(match[unit] or 0) for unit in "hms")
         return float(3600 * hours + 60 * minutes + seconds)
 

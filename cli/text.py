@@ -16,9 +16,14 @@ def print_line(line: str, err: bool = False) -> None:
     try:
         click.echo(line, err=err)
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
-        os.close(nowhere)
+        silence(err=err)
+
+
+def silence(*, err: bool) -> None:
+    """Send what is still to come on stdout or stderr nowhere: whoever read it has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+    os.close(nowhere)
 
 
 def printable(text: str) -> str:

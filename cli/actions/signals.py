@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks a run to stop, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first asks a run to stop, the second leaves at once."""
 
 import contextlib
 import os
@@ -9,8 +9,41 @@ from collections.abc import Callable, Iterator
 from ...runtime.errors import ExitCode
 from ...runtime.stop import Stop, StopReason
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLOSE = b"\0"
+
+
+_SHOW_CURSOR = b"\x1b[?25h"
+"""DECTCEM: a bar has hidden it."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the first signal interrupt the program as Ctrl-C does, wherever it is, and a second one leave at once."""
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the business of whoever has called.
+        yield
+        return
+    taken = False
+
+    def take(*_: object) -> None:
+        nonlocal taken
+        if taken:
+            _leave()
+        taken = True
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, take) for number in _handled()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, _leave if taken or signal.getsignal(number) is _leave else handler)
+
+
+def _handled() -> list[signal.Signals]:
+    """Those that are not ignored, as nohup and shells have it for what is to outlive them."""
+    return [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -25,7 +58,7 @@ def stopping(stop: Stop, *, drop: bool, note: Callable[[str], None]) -> Iterator
         drop: whether the picture in work is given up.
         note: is called with what happens, for the user.
     """
-    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = _handled()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     thread = threading.Thread(target=_take, args=(reading, stop, drop, note), name="signals", daemon=True)
@@ -47,6 +80,10 @@ def stopping(stop: Stop, *, drop: bool, note: Callable[[str], None]) -> Iterator
 
 
 def _leave(*_: object) -> None:
+    for handle in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.isatty(handle):
+                os.write(handle, _SHOW_CURSOR)
     # Every file is whole at every moment, and the lock is the kernel's to release.
     os._exit(ExitCode.INTERRUPTED)
 
@@ -62,4 +99,5 @@ def _take(reading: int, stop: Stop, drop: bool, note: Callable[[str], None]) -> 
         what = "dropping" if drop else "finishing"
         # First the request: the note may take long, if nobody reads.
         stop.request(StopReason.INTERRUPTED, drop=drop)
-        note(f"interrupted: {what} the picture in work; once more to leave at once")
+        with contextlib.suppress(OSError):
+            note(f"interrupted: {what} the picture in work; once more to leave at once")

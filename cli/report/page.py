@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -102,7 +103,7 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
     runs = []
     for run in read_runs(root):
         rate = 3600 * run.painted / run.seconds if run.painted and run.seconds else None
-        runs.append({**asdict(run), "command": printable(run.command), "bundle": printable(run.bundle), "rate": rate})
+        runs.append({**asdict(run), "command": _shown(run.command), "bundle": _shown(run.bundle), "rate": rate})
     return {
         "live": live,
         "version": version,
@@ -147,6 +148,15 @@ def render(root: Path, data: dict[str, Any]) -> str:
     )
 
 
+_ABOVE = re.compile(r"(?<![\w.:/~])/(?:[^/\s'\"]+/)+")
+"""The folders of an absolute path, with what is between them."""
+
+
+def _shown(text: str) -> str:
+    """Text for those who get the page, which may be sent anywhere: of absolute paths only the last part."""
+    return printable(_ABOVE.sub("", text))
+
+
 def _digest(content: str) -> str:
     return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
@@ -171,7 +181,7 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
     return {
         "name": printable(entry.target),
         "failed": entry.outcome != "painted",
-        "reason": printable(entry.reason),
+        "reason": _shown(entry.reason),
         "style": printable(entry.style),
         "finished": entry.finished,
         "seconds": entry.seconds,

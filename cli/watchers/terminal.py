@@ -22,7 +22,7 @@ from ...runtime.pictures.photo import Picture, read_thumbnail
 from ...runtime.planning.placement import Item
 from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
-from ..text import print_line, printable, say
+from ..text import print_line, printable, say, silence
 from .pace import Pace
 from .watcher import CommandWatcher
 
@@ -104,7 +104,7 @@ class RunDisplay(CommandWatcher):
         self._todo = plan.count(TaskState.TODO)
         self._pace = Pace(plan, settings, self._clock)
         if self._live is not None and self._todo:
-            self._live.start()
+            self._draw(self._live.start)
             self._refresh()
 
     def started(self, task: Task) -> None:
@@ -138,7 +138,7 @@ class RunDisplay(CommandWatcher):
     def ended(self, outcome: Outcome, code: ExitCode, error: str | None) -> None:
         """Stop drawing, and print the summary."""
         if self._live is not None:
-            self._live.stop()
+            self._draw(self._live.stop)
         if self._verbosity >= 0 and outcome.total:
             self._print(str(outcome))
 
@@ -147,7 +147,16 @@ class RunDisplay(CommandWatcher):
         if self._live is None or not self._live.is_started or not (now or self._clock() - self._drawn >= _DRAW_EVERY):
             return
         self._drawn = self._clock()
-        self._live.update(self._render(), refresh=True)
+        live = self._live
+        self._draw(lambda: live.update(self._render(), refresh=True))
+
+    def _draw(self, action: Callable[[], object]) -> None:
+        """Do what writes to the terminal; where that has been closed, the run goes on without."""
+        try:
+            action()
+        except OSError:
+            self._live = None
+            silence(err=True)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
@@ -168,7 +177,7 @@ class RunDisplay(CommandWatcher):
         if self._json and not err:
             return
         if self._live is not None and self._live.is_started:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._draw(lambda: self._console.print(line, markup=False, highlight=False, soft_wrap=True))
         else:
             print_line(line, err)
 

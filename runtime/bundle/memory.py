@@ -24,6 +24,14 @@ def evaluation_bytes(spec: BundleSpec, pixels: int, regions: int = 0) -> int:
     return round((_COPIES * _activations(spec) + taps) * pixels)
 
 
+def encoding_bytes(pixels: int) -> int:
+    """Bytes that the features of so many pixels take while they are computed, weights not counted: an estimate.
+
+    Two outputs of the first block live at once, which are the largest, and the picture.
+    """
+    return FLOAT * (2 * CHANNELS[0] + 5 * 3) * pixels
+
+
 def _layers(spec: BundleSpec) -> list[tuple[int, int]]:
     """Block and index of the convolutions up to the deepest tap."""
     taps = (Tap.parse(name, spec.network) for name in (*spec.content_taps, *spec.style_taps))

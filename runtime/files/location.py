@@ -30,7 +30,10 @@ def to_location(text: str) -> Location:
         return Path(text)
     text = scheme[0].lower() + text[scheme.end() :]
     if text.startswith("file://"):
-        return Path(text.removeprefix("file://"))
+        local = text.removeprefix("file://")
+        if not local.startswith("/"):
+            raise UsageError(f"{text}: names no file; write file:///folder/file, or the path alone")
+        return Path(local)
     try:
         from upath import UPath
 
@@ -57,8 +60,17 @@ def absolute(path: Location) -> Location: ...
 
 
 def absolute(path: Location) -> Location:
-    """The same from any working directory; links stay what they are."""
-    return path if is_remote(path) else Path(os.path.abspath(path))  # noqa: PTH100 - follows links
+    """The same from any working directory; links stay what they are.
+
+    Raises:
+        UsageError: the path is relative, and the working directory has been deleted.
+    """
+    if is_remote(path):
+        return path
+    try:
+        return Path(os.path.abspath(path))  # noqa: PTH100 - follows links
+    except FileNotFoundError:
+        raise UsageError(_GONE) from None
 
 
 @overload
@@ -70,5 +82,20 @@ def real(path: Location) -> Location: ...
 
 
 def real(path: Location) -> Location:
-    """Links followed. Not `Path.resolve`, which raises on a loop of links."""
-    return path if is_remote(path) else Path(os.path.realpath(path))
+    """Links followed. Not `Path.resolve`, which raises on a loop of links.
+
+    Raises:
+        UsageError: see `absolute`.
+    """
+    return path if is_remote(path) else Path(os.path.realpath(absolute(path)))
+
+
+_GONE = "the working directory is there no more; change to another one, or name absolute paths"
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder of this host; what cannot be looked at, such as a name that is too long, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

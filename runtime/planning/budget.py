@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..bundle.memory import FLOAT, evaluation_bytes, weights_bytes
+from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
 from ..recipe.settings import Settings
 from ..recipe.size import Size
@@ -37,12 +37,18 @@ class Budget:
     def need(self, size: Size, limit: int | None = None) -> int:
         """Bytes that a photo of this size takes at its largest level, ``limit`` at most.
 
-        An estimate: graphs and optimiser grow with the pixels of the level, pictures with those of the photo.
+        An estimate: graphs and optimiser grow with the pixels of the level, pictures with those of the photo. Before that,
+        the features of the style are computed, at a level of its own.
         """
         level = self.settings.levels(size.long_side)[-1]
-        shown = size.fit(level if limit is None else min(level, limit))
-        decoded = _DECODED * size.pixels
-        return _PROCESS + weights_bytes(self.spec) + self.overlap * (decoded + shown.pixels * self._per_pixel())
+        level = level if limit is None else min(level, limit)
+        painting = self.overlap * (_DECODED * size.pixels + size.fit(level).pixels * self._per_pixel())
+        return _PROCESS + weights_bytes(self.spec) + max(painting, self._style_bytes(level))
+
+    @property
+    def style_fits(self) -> bool:
+        """Whether the size of the style that the settings ask for, whatever the photo's, leaves room for a small photo."""
+        return self.settings.style_size is None or self.need(Size(MIN_SIDE, MIN_SIDE)) <= self.free
 
     def fits(self, size: Size) -> bool:
         """Whether a photo of this size can be painted as the settings ask."""
@@ -61,6 +67,11 @@ class Budget:
             else:
                 high = middle - 1
         return low if low >= MIN_SIDE else None
+
+    def _style_bytes(self, level: int) -> int:
+        """Of a style, which may be square, for a painting at a level."""
+        pixels = self.settings.style_levels([level])[-1] ** 2
+        return encoding_bytes(pixels) + _DECODED * pixels
 
     def _per_pixel(self) -> int:
         # 2m + 6 vectors of the optimiser, see `HostVectors`; the image, its gradient and the photo besides.

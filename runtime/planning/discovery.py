@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError, first_line
 from ..files import remote
-from ..files.location import Location, absolute, is_remote, real
+from ..files.location import Location, absolute, is_folder, is_remote, real
 from ..output.names import STATE, is_reserved
 from ..pictures.photo import FORMATS
 from .left_out import SYSTEM, LeftOut
@@ -103,7 +103,7 @@ def discover(
     """
     left_out = LeftOut(exclude)
     originals = {real(path) for path in (*styles, *masks)}
-    folders: list[Location] = [real(path) for path in masks if path.is_dir()]
+    folders: list[Location] = [real(path) for path in masks if is_folder(path)]
     found: list[FoundPhoto] = []
     for path in inputs:
         if is_remote(path):
@@ -112,7 +112,7 @@ def discover(
             found += beneath if photo is None else [photo]
             continue
         assert isinstance(path, Path), "it is of this host"
-        if path.is_dir():
+        if is_folder(path):
             folders.append(real(path))
             found += _walk(path, recursive, left_out)
         elif os.path.lexists(path):
@@ -132,7 +132,7 @@ def discover(
             found.append(FoundPhoto(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
             continue
         assert isinstance(path, Path), "it is of this host"
-        if path.is_dir():
+        if is_folder(path):
             folders.append(real(path))
             inside = _walk(path, recursive, left_out)
             found += [replace(photo, under_output=path / photo.below) for photo in inside] if _is_mirrored(path) else inside
@@ -162,7 +162,7 @@ def find_styles(paths: Sequence[Location]) -> list[Location]:
         if is_remote(path):
             beneath, photo = _behind_url(path, False, LeftOut())
             inside = [path] if photo is not None else [each.source for each in beneath]
-        elif isinstance(path, Path) and path.is_dir():
+        elif isinstance(path, Path) and is_folder(path):
             inside = [photo.source for photo in _walk(path, False, LeftOut())]
         if not inside:
             raise UsageError(f"{path}: no pictures there to take a style from")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from ..files.location import Location, is_remote, real
+from ..files.location import Location, absolute, is_remote, real
 from ..output.names import Key
 from ..output.shard import Shard
 from ..pictures.photo import FORMATS
@@ -106,7 +106,7 @@ def make_items(
     else:
         items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name, mirrored)
     _refuse_clashes(items, places, inputs.folders, styles)
-    refuse_unwritable(list(dict.fromkeys((item.root / item.key).parent for item in items)))
+    refuse_unwritable(list(dict.fromkeys((item.root / item.key).parent for item in items if item.error is None)))
     return items
 
 
@@ -134,16 +134,19 @@ def check_name(template: str) -> None:
     """Refuse a template of names that are refused.
 
     Raises:
-        UsageError: a field is not known, or the name would be a path, hidden, or without an extension that can be written.
+        UsageError: a field is not known or has a format, or the name would be a path, hidden, or without an extension that
+            can be written.
     """
     choice = f"use {', '.join('{' + field + '}' for field in NAME_FIELDS)}, such as '{{stem}}.{{style}}{{ext}}'"
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-        example = template.format(stem="photo", style="style", ext=".jpg")
-    except (ValueError, KeyError, IndexError, AttributeError):
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+    except ValueError:
         raise UsageError(f"--name '{template}': not understood; {choice}") from None
-    if not set(fields) <= set(NAME_FIELDS):
+    if not {field for _, field, _, _ in parts} <= set(NAME_FIELDS):
         raise UsageError(f"--name '{template}': not understood; {choice}")
+    if any(specification or conversion for _, _, specification, conversion in parts):
+        raise UsageError(f"--name '{template}': fields take no format, such as the one after ':' or '!'; {choice}")
+    example = template.format(stem="photo", style="style", ext=".jpg")
     if "/" in example or "\0" in example or example.startswith("."):
         raise UsageError(f"--name '{template}': must be the name of a file, not hidden, and not a path")
     if Path(example).suffix.lower() not in FORMATS:
@@ -212,11 +215,15 @@ def refuse_unwritable(folders: Sequence[Path], access: Callable[[Path, int], boo
         access: whether this process may use a path in a way, as `os.access` tells.
 
     Raises:
-        UsageError: one is a file, or there is no permission.
+        UsageError: one is a file, or there is no permission, or its file system is read-only.
     """
     for folder in folders:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        existing = next(path for path in (folder, *absolute(folder).parents) if path.exists())
         if not existing.is_dir():
             raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
+        if os.statvfs(existing).f_flag & os.ST_RDONLY:
+            raise UsageError(
+                f"{folder}: cannot be written to, the file system of {existing} is read-only; name another with -o"
+            )
         if not access(existing, os.W_OK | os.X_OK):
             raise UsageError(f"{folder}: cannot be written to, no permission on {existing}; name another with -o")

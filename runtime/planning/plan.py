@@ -220,6 +220,10 @@ class _Assessor:
             return Task(item, TaskState.TODO, why, header.size)
         limit = self._budget.largest(header.size)
         need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
+        if not self._budget.style_fits:
+            return Task(
+                item, TaskState.REFUSED, f"needs {need} of memory for the style, {free} are free; try a smaller --style-size"
+            )
         if limit is None:
             return Task(item, TaskState.REFUSED, f"needs {need} of memory, {free} are free; no --size would fit")
         if not self._policy.shrink_to_fit:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StyleError, UsageError
-from ..files.location import Location
+from ..files.location import Location, is_folder
 from ..pictures.photo import Photo
 from ..pictures.styles import Styles, check_styles, read_masks, read_style
 from .discovery import find_styles
@@ -44,7 +44,7 @@ class StyleChoice:
         if self.style_each:
             return find_styles(self.style)
         for path in self.style:
-            if isinstance(path, Path) and path.is_dir():
+            if isinstance(path, Path) and is_folder(path):
                 raise UsageError(f"--style {path}: is a folder; --style-each paints in each of its pictures")
         return self.style
 

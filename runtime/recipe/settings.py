@@ -38,6 +38,9 @@ _WHITENING_PAYS = 300
 """Style weight over content weight from which ``whitening="auto"`` is on: about where it begins to lower the loss that 60
 evaluations reach, of one pair at 192 pixels."""
 
+LARGEST_STYLE = 16384
+"""Long side of a style, in pixels, at most."""
+
 COARSEST = 96
 """Long side, in pixels, below which ``scales="auto"`` adds no coarser level."""
 
@@ -112,8 +115,8 @@ class Settings:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0.1 <= self.style_scale <= 10:
             raise UsageError(f"style scale must be between 0.1 and 10, got {self.style_scale}")
-        if self.style_size is not None and self.style_size < MIN_SIDE:
-            raise UsageError(f"style size {self.style_size} is too small, it must be at least {MIN_SIDE}")
+        if self.style_size is not None and not MIN_SIDE <= self.style_size <= LARGEST_STYLE:
+            raise UsageError(f"style size must be between {MIN_SIDE} and {LARGEST_STYLE}, got {self.style_size}")
         chroma_share(self.colors)
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")

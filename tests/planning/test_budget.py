@@ -1,5 +1,6 @@
 """What a picture needs of memory."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstbatch.runtime.bundle.spec import BundleSpec
+from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.recipe.settings import Settings
@@ -68,3 +70,24 @@ def test_the_largest_size_is_the_largest(width: int, height: int, size: int, fre
     else:
         assert tight.need(photo, largest) <= free
         assert largest == max(width, height) or tight.need(photo, largest + 1) > free or largest >= size
+
+
+def test_a_large_style_counts() -> None:
+    size = Size(512, 384)
+    plain, wide, large = (
+        Budget(BundleSpec(), Settings(**options), 8 * 2**30) for options in ({}, {"style_scale": 4}, {"style_size": 8000})
+    )
+    assert plain.need(size) < wide.need(size) < large.need(size)
+    assert plain.fits(size)
+    assert not large.fits(size)
+    assert (plain.style_fits, wide.style_fits, large.style_fits) == (True, True, False)
+    for size_of_style in (16, 20_000):
+        with pytest.raises(UsageError, match="style size must be between 32 and 16384"):
+            Settings(style_size=size_of_style)
+
+
+def test_a_style_that_is_too_large_is_named(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"style_size": 8000}
+    budget = Budget(ONE_LAYER, Settings(**bench.settings), 2**30)
+    (reason,) = {reason for _, reason in states(bench, tmp_path / "in", budget=budget).values()}
+    assert re.fullmatch(r"needs 36\.\d GiB of memory for the style, 1.0 GiB are free; try a smaller --style-size", reason)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.planning.discovery import discover
-from nstbatch.runtime.planning.placement import Destination, make_items, refuse_unwritable
+from nstbatch.runtime.planning.placement import Destination, check_name, make_items, refuse_unwritable
 
 
 def touch(path: Path) -> Path:
@@ -106,6 +106,22 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     refuse_unwritable([tmp_path / "out"], access=lambda path, mode: True)
     with pytest.raises(UsageError, match="no permission on"):
         refuse_unwritable([tmp_path / "out"], access=lambda path, mode: path != tmp_path)
+
+
+def test_a_read_only_file_system_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = list(os.statvfs(tmp_path))
+    fields[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    with pytest.raises(UsageError, match=r"the file system of .* is read-only"):
+        refuse_unwritable([tmp_path / "out"])
+
+
+@pytest.mark.parametrize(
+    "template", ["{stem:>999999999}{ext}", "{stem!r}{ext}", "{stem:{style}}{ext}", "{stem.__class__}{ext}", "{stem[0]}{ext}"]
+)
+def test_fields_of_names_take_no_format(template: str) -> None:
+    with pytest.raises(UsageError, match=r"take no format|not understood"):
+        check_name(template)
 
 
 def test_thousands_are_quick_to_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

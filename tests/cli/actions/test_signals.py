@@ -1,6 +1,10 @@
 """Signals: the first asks, the second leaves."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,11 +12,11 @@ import pytest
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.output.journal import Journal
-from process import LONG, QUICK, Process
+from process import LONG, MAIN, QUICK, Process
 from seams import files, picture
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_drops_the_picture_in_work(number: int, photos: Path, common: list[object], tmp_path: Path) -> None:
     run = Process(photos, *common, *LONG, cache=tmp_path / "cache")
     run.until("start")
@@ -60,3 +64,78 @@ def test_a_second_signal_leaves_at_once(photos: Path, common: list[object], tmp_
     assert files(tmp_path / "out") == {}
     again = Process(photos / "a.jpg", *common, *QUICK, cache=tmp_path / "cache")
     assert again.end() == 0, "the lock went with the process"
+
+
+def on_a_terminal(*arguments: object, cache: Path) -> tuple[int, int]:
+    """The command line on a terminal of its own: its process, and the other end of the terminal."""
+    pid, end = pty.fork()
+    if pid == 0:
+        env = {"NSTBATCH_CACHE_DIR": str(cache), "PATH": os.environ["PATH"], "TERM": "xterm"}
+        os.execve(sys.executable, [*MAIN, *map(str, arguments)], env)
+    return pid, end
+
+
+def read_until(end: int, text: bytes) -> bytes:
+    """What comes, up to a text."""
+    seen = b""
+    while text not in seen:
+        seen += os.read(end, 4096)
+    return seen
+
+
+def test_a_terminal_that_is_closed_stops_the_run(photos: Path, common: list[object], tmp_path: Path) -> None:
+    pid, end = on_a_terminal(photos, *common, *LONG, "--checkpoint", "60", cache=tmp_path / "cache")
+    read_until(end, b"a.jpg")
+    time.sleep(1)
+    os.close(end)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert len(list((tmp_path / "out" / ".nstbatch" / "checkpoints").iterdir())) == 1
+
+
+def test_nohup_outlives_the_terminal(photos: Path, common: list[object], tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = Process(
+            photos / "a.jpg", *common, "--size", "44", "--iterations", "150", "--scales", "1", cache=tmp_path / "c"
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    run.until("start")
+    run.send(signal.SIGHUP)
+    assert run.end() == 0
+    assert run.pictures() == {"a.jpg": "painted"}
+
+
+def test_the_second_signal_gives_the_cursor_back(photos: Path, common: list[object], tmp_path: Path) -> None:
+    pid, end = on_a_terminal(photos, *common, *LONG, "--on-stop", "finish", cache=tmp_path / "cache")
+    assert b"\x1b[?25l" in read_until(end, b"\x1b[?25l"), "a bar hides it"
+    time.sleep(1)
+    os.kill(pid, signal.SIGINT)
+    read_until(end, b"once more to leave at once")
+    os.kill(pid, signal.SIGTERM)
+    assert read_until(end, b"\x1b[?25h")
+    _, status = os.waitpid(pid, 0)
+    os.close(end)
+    assert os.waitstatus_to_exitcode(status) == 130
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)])
+def test_two_signals_at_any_moment(numbers: tuple[int, int], photos: Path, common: list[object], tmp_path: Path) -> None:
+    """While it starts, plans, paints and ends: there is no moment at which they do anything else."""
+    for delay in (0.15, 0.3, 0.6, 0.9, 1.2):
+        run = subprocess.Popen(
+            [*map(str, [*MAIN, photos, *common, *QUICK, "-o", tmp_path / "out", "--force"])],
+            env={"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": os.environ["PATH"]},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(delay)
+        for number in numbers:
+            run.send_signal(number)
+            time.sleep(0.02)
+        _, errors = run.communicate(timeout=60)
+        # Before Python has come to our first line, signals are the system's.
+        assert run.returncode in (130, 0, *([-number for number in numbers] if delay < 0.2 else [])), (delay, errors)
+        assert "Traceback" not in errors or delay < 0.2

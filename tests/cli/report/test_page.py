@@ -12,6 +12,7 @@ from nstbatch.cli.report.page import page_data, render, write_page
 from nstbatch.runtime.output.curves import make_curve
 from nstbatch.runtime.output.journal import Entry, Journal
 from nstbatch.runtime.output.names import STATE, Key
+from nstbatch.runtime.output.runs import Run
 from pages import data_of
 from seams import Bench
 
@@ -73,3 +74,31 @@ def test_a_folder_that_cannot_be_looked_into_stops_no_page(
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench.of(tmp_path, "a.png", settings={"size": 40, "iterations": 3, "scales": "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "nstbatch /srv/photos --style '/home/me/my styles/starry.jpg' -o=/out/x",
+            "nstbatch photos --style 'my styles/starry.jpg' -o=x",
+        ),
+        ("vgg19, /home/me/.cache/nstbatch/vgg19-max", "vgg19, vgg19-max"),
+        (
+            "s3://bucket/photos/a.jpg and photos/b.jpg, ../c.jpg, ~/d.jpg",
+            "s3://bucket/photos/a.jpg and photos/b.jpg, ../c.jpg, ~/d.jpg",
+        ),
+        (
+            "there is a folder where the output would go: /srv/out/a.png",
+            "there is a folder where the output would go: a.png",
+        ),
+    ],
+)
+def test_a_page_tells_nothing_of_the_host(text: str, shown: str, tmp_path: Path) -> None:
+    (tmp_path / STATE).mkdir()
+    Journal(tmp_path).append(Entry(Key("a.png"), "/srv/a.png", "failed", text, "2026", "0"))
+    Run("1", "2026", text, "", "cpu", text).append(tmp_path)
+    page = write_page(tmp_path).read_text()
+    data = data_of(page)
+    assert (data["rows"][0]["reason"], data["runs"][0]["command"], data["runs"][0]["bundle"]) == (shown, shown, shown)
+    assert str(tmp_path) not in page
