@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 from nstbatch.cli.actions.bundles import make_bundle
@@ -29,6 +30,10 @@ from nstbatch.runtime.output.names import STATE
 from places import ROOT
 from process import Call
 from seams import SCENE, SHALLOW, Bench, Export, picture
+
+# A machine that is busy is no failure.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 pytest_plugins = ["clusters", "stores"]
 

@@ -7,7 +7,17 @@ import click
 from ...runtime.bundle.spec import PADDINGS, POOLINGS
 from ...runtime.recipe.presets import PRESETS
 from ...runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES, VECTORS
-from ...runtime.recipe.settings import COLORS, FEATHER, INITS, MAX_MEGAPIXELS, NAME, OPTIMIZERS, WHITENINGS, Settings
+from ...runtime.recipe.settings import (
+    COLORS,
+    FEATHER,
+    INITS,
+    MAX_MEGAPIXELS,
+    NAME,
+    OPTIMIZERS,
+    OUTPUT_FORMATS,
+    WHITENINGS,
+    Settings,
+)
 from ..help import Command, Group
 from ..options import (
     BLEND,
@@ -274,6 +284,18 @@ _DEFAULTS = Settings()
 )
 @option(
     "--name", default=NAME, metavar="TEMPLATE", help="Names of the outputs, of {stem}, {style} and {ext}.", group=Group.FILES
+)
+@option(
+    "--format",
+    type=click.Choice(OUTPUT_FORMATS),
+    help="Format of the outputs.  [default: the photo's; JPEG where that is not written]",
+    group=Group.FILES,
+)
+@option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="Quality of outputs in JPEG and WebP.  [default: the photo's, 85 to 95]",
+    group=Group.FILES,
 )
 @option("--strip-gps", is_flag=True, help="Leave out of the paintings where the photos were taken.", group=Group.FILES)
 @option(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -401,6 +401,6 @@ def _check_vectors(state: Mapping[str, NDArray[Any]], length: int) -> None:
 
 def _kept(metadata: Metadata, settings: Settings) -> Metadata:
     """What of a photo's metadata goes into its painting."""
-    if settings.strip_metadata:
-        return Metadata()
-    return metadata.without_gps() if settings.strip_gps else metadata
+    kept = metadata.without_gps() if settings.strip_gps else metadata
+    quality = settings.quality or metadata.quality
+    return Metadata(quality=quality) if settings.strip_metadata else replace(kept, quality=quality)

@@ -13,8 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 from ..errors import ImageError, first_line
 from ..files.own import write_atomic
 from ..recipe.size import Size
+from .formats import WRITTEN
 from .metadata import IPTC_RESOURCE, Metadata
-from .photo import FORMATS, Header, Picture, open_image
+from .photo import Header, Picture, open_image
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # Brush strokes are fine colour detail, so colour is not subsampled.
@@ -47,7 +48,7 @@ def write_picture(path: Path, picture: Picture) -> None:
     """Encode ``picture`` in the format of ``path``'s extension, sRGB profile embedded, and write it whole or not at all.
 
     Raises:
-        ImageError: the extension is not one of `FORMATS`, or the file cannot be written.
+        ImageError: the extension is not one of `WRITTEN`, or the file cannot be written.
     """
     data = encode_picture(picture, path.suffix).data
     try:
@@ -62,11 +63,11 @@ def encode_picture(picture: Picture, extension: str) -> Encoded:
     Metadata that the format or its library does not take is left out, and noted.
 
     Raises:
-        ImageError: the extension is not one of `FORMATS`, or the format does not hold such a picture.
+        ImageError: the extension is not one of `WRITTEN`, or the format does not hold such a picture.
     """
-    kind = FORMATS.get(extension.lower())
+    kind = WRITTEN.get(extension.lower())
     if kind is None:
-        raise ImageError(f"cannot write '{extension}' files; choose one of: {', '.join(FORMATS)}")
+        raise ImageError(f"cannot write '{extension}' files; choose one of: {', '.join(WRITTEN)}")
     if (why := too_large(picture.size, extension)) is not None:
         raise ImageError(why)
     image = picture.rgb
@@ -90,7 +91,7 @@ def encode_picture(picture: Picture, extension: str) -> Encoded:
 
 def too_large(size: Size, extension: str) -> str | None:
     """Why a format does not hold pictures of a size; None if it does."""
-    kind = FORMATS.get(extension.lower(), "")
+    kind = WRITTEN.get(extension.lower(), "")
     if size.long_side > _LONGEST.get(kind, math.inf):
         return (
             f"{kind} holds {_LONGEST[kind]:,} pixels along a side, this has {size.long_side:,}; take --name '{{stem}}.png'"
@@ -123,6 +124,8 @@ def _encoded(image: Image.Image, kind: str, metadata: Metadata) -> Encoded:
     homeless = _NO_PLACE[kind]
     notes = [f"{name}: left out, {kind} has no place for it" for field, name in homeless.items() if getattr(metadata, field)]
     options = dict(_SAVE_OPTIONS[kind], icc_profile=_srgb_profile())
+    if metadata.quality is not None and "quality" in options:
+        options["quality"] = metadata.quality
     if metadata.dpi is not None and kind != "WEBP":
         options["dpi"] = metadata.dpi
     if kind in _ADDED:

@@ -51,6 +51,7 @@ class Metadata:
         iptc: records of IPTC-IIM.
         comment: of a JPEG.
         dpi: resolution.
+        quality: that a painting in JPEG or WebP is to have: the photo's, within `_QUALITIES`; None for the best of these.
         notes: what was left out.
     """
 
@@ -59,6 +60,7 @@ class Metadata:
     iptc: bytes = b""
     comment: bytes = b""
     dpi: tuple[float, float] | None = None
+    quality: int | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -161,7 +163,12 @@ _THUMBNAILS_IN_XMP = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", 
 
 
 def orientation(image: Image.Image) -> int:
-    """How the stored pixels lie, 1 to 8, see EXIF 2.32, tag 274; 1 where nothing is said."""
+    """How the stored pixels lie, 1 to 8, see EXIF 2.32, tag 274; 1 where nothing is said.
+
+    A JPEG XL is turned by its decoder, whatever its EXIF says (ISO/IEC 18181-2).
+    """
+    if image.format == "JXL":
+        return 1
     try:
         found = _getexif(image).get(_ORIENTATION)
     except Exception:  # Pillow lets through whatever befalls it
@@ -182,8 +189,26 @@ def read_metadata(image: Image.Image) -> Metadata:
         iptc=_bytes(iptc or tags.get(_IPTC)),
         comment=_bytes(image.info.get("comment")) if image.format in ("JPEG", "MPO") else b"",
         dpi=_resolution(image.info.get("dpi")),
+        quality=_quality(image),
         notes=tuple(notes),
     )
+
+
+_QUALITIES = 85, 95
+"""Of paintings: below, their strokes get blocks; above, files grow and nothing is to be seen."""
+
+_LUMINANCE = 3688
+"""Sum of the quantization table of luminance that quality 50 has (ISO/IEC 10918-1, table K.1)."""
+
+
+def _quality(image: Image.Image) -> int | None:
+    """The quality by which libjpeg would make a JPEG's quantization tables, within `_QUALITIES`; None for another file."""
+    tables: dict[int, list[int]] | None = getattr(image, "quantization", None)
+    if not tables or 0 not in tables:
+        return None
+    scale = 100 * sum(tables[0]) / _LUMINANCE
+    quality = round((200 - scale) / 2 if scale <= 100 else 5000 / max(scale, 1))
+    return min(max(quality, _QUALITIES[0]), _QUALITIES[1])
 
 
 def _bytes(value: object) -> bytes:

@@ -22,27 +22,17 @@ from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
 from ..recipe.size import Size
+from .formats import EXTRA, PLUGINS
 from .metadata import Metadata, orientation, read_metadata
 from .pixels import resize
 from .stored import eight_bits, named_profile, refusal
 
-FORMATS: dict[str, str] = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""File name extensions that are read from folders and can be written, and Pillow's name of the format."""
-
 _MAX_BYTES_PER_PIXEL = 16
 """Four channels of 32 bits: a file with more is not read to its end."""
 
-_ANIMATED = ("PNG", "WEBP", "GIF", "AVIF")
-"""Formats whose further frames are an animation; in TIFF and MPO they are pages, thumbnails and second views."""
+_ANIMATED = ("PNG", "WEBP", "AVIF")
+"""Formats whose further frames are an animation that nobody would call a photo; those of a GIF have long been the web's
+pictures, and in TIFF and MPO they are pages, thumbnails and second views."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +134,7 @@ def read_photo(path: Location, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         if stamp_of_open(file) != before:
             raise ImageError(f"{path}: changed while it was read")
-        return Photo(picture, sha256, before, _kind(image), (*notes, *picture.metadata.notes))
+        return Photo(picture, sha256, before, _kind(image), (*notes, *_losses(image), *picture.metadata.notes))
 
 
 def read_thumbnail(path: Location, long_side: int, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
@@ -218,8 +208,8 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
                 yield image, file
     except ImageError:
         raise
-    except UnidentifiedImageError:
-        reason = "empty file" if size == 0 else "not a picture, or of a kind that cannot be read"
+    except UnidentifiedImageError as error:
+        reason = "empty file" if size == 0 else str(error.__cause__ or "not a picture, or of a kind that cannot be read")
         raise ImageError(f"{path}: {reason}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{path}: larger than --max-megapixels, which is {max_megapixels:g}") from None
@@ -245,9 +235,21 @@ def open_image(file: BinaryIO, max_megapixels: float) -> ImageFile:
                 # Pillow's notes on odd metadata are nobody's business in an unattended run.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                return Image.open(file)
+                return _open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def _open(file: BinaryIO) -> ImageFile:
+    head = file.read(16)
+    file.seek(0)
+    for plugin in PLUGINS:
+        if plugin.recognises(head):
+            if not plugin.is_installed:
+                formats = ", ".join(dict.fromkeys(plugin.formats.values()))
+                raise UnidentifiedImageError from ImageError(f"{formats} files are read with a plugin: {EXTRA}")
+            plugin.register()
+    return Image.open(file)
 
 
 _OPENING = threading.Lock()
@@ -280,6 +282,16 @@ def _without_end(image: Image.Image, file: BinaryIO) -> Image.Image | None:
         again.load()
         found.append(again)
     return found[0] if found[0].tobytes() == found[1].tobytes() else None
+
+
+def _losses(image: Image.Image) -> Iterator[str]:
+    """Notes on what of an image is not in its picture."""
+    if getattr(image, "n_frames", 1) > 1 and image.format == "GIF":
+        yield f"the first of {image.n_frames} frames"  # type: ignore[attr-defined]
+    if (bits := image.info.get("bit_depth", 8)) > 8:
+        yield f"its {bits} bits are cut to 8"
+    if any("hdrgainmap" in str(name) for name in image.info.get("aux", {})):
+        yield "its HDR gain map is left out"
 
 
 def _kind(image: Image.Image) -> str:

@@ -49,13 +49,11 @@ def refusal(image: ImageFile, file: BinaryIO) -> str | None:
     """Why an image whose header is read is not decoded; None if it is."""
     if image.format == "TIFF":
         return _tiff_refusal(image)
-    if image.format != "PNG":
-        return None
     try:
         named_profile(image, file, Metadata())
     except ValueError as error:
         return str(error)
-    if isinstance(image.info.get("transparency"), tuple) and _is_of_16_bits(image):
+    if image.format == "PNG" and isinstance(image.info.get("transparency"), tuple) and _is_of_16_bits(image):
         return "RGB of 16 bits with a transparent colour is not decoded; save it with alpha, or with 8 bits"
     return None
 
@@ -116,8 +114,11 @@ def named_profile(image: Image.Image, file: BinaryIO | None, metadata: Metadata)
         metadata: of the image.
 
     Raises:
-        ValueError: a cICP chunk names colours that are not known here.
+        ValueError: a cICP chunk or an nclx box names colours that are not known here.
     """
+    if image.format in ("AVIF", "HEIF"):
+        code = None if file is None or image.info.get("icc_profile") else _nclx(file)
+        return None if code is None else _coded(*code)
     if image.format == "PNG":
         if file is not None and (code := _cicp(file)) is not None:
             return _coded(*code)
@@ -163,6 +164,26 @@ def _coded(primaries: int, transfer: int, matrix: int, full: int) -> bytes | Non
     if primaries not in _PRIMARIES or transfer not in _TONES or matrix != 0 or full != 1:
         raise ValueError(f"its colours, cICP {primaries}/{transfer}/{matrix}/{full}, are not known here; save it as sRGB")
     return None if (primaries, transfer) == (1, 13) else rgb_profile(_PRIMARIES[primaries], _TONES[transfer])
+
+
+def _nclx(file: BinaryIO) -> tuple[int, int, int, int] | None:
+    """The numbers of an AVIF's or HEIF's first colour box of type nclx (ISO/IEC 14496-12, 12.1.5), as of pixels in RGB."""
+    before = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(_BOXES)
+    finally:
+        file.seek(before)
+    _, found, numbers = head.partition(b"colrnclx")
+    if not found or len(numbers) < 4:
+        return None
+    primaries, transfer = struct.unpack(">HH", numbers[:4])
+    # Unspecified counts as sRGB, and so does BT.709's curve, as in browsers.
+    return (1 if primaries == 2 else primaries), (13 if transfer in (1, 2, 6) else transfer), 0, 1
+
+
+_BOXES = 2**16
+"""Bytes that a file's properties lie in."""
 
 
 def _cicp(file: BinaryIO) -> tuple[int, int, int, int] | None:

@@ -11,13 +11,11 @@ from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.location import Location, absolute, is_folder, is_remote, real
 from ..output.names import STATE, is_reserved
-from ..pictures.photo import FORMATS
+from ..pictures.formats import is_read, why_not
 from .left_out import SYSTEM, LeftOut
 
 if TYPE_CHECKING:
     from upath import UPath
-
-_NO_FORMAT = f"the output could not be written; photos are {', '.join(FORMATS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def discover(
 ) -> Discovered:
     """Find photos.
 
-    Of a folder its files with an extension of `FORMATS` are taken, in order of their names; hidden ones, styles, masks, and
+    Of a folder its files with an extension that is read are taken, in order of their names; hidden ones, styles, masks, and
     (below it) folders of `SYSTEM`, and those that are outputs of nstbatch, or hold its thumbnails and snapshots, are left
     out. Links to files are
     followed, links to folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
@@ -116,8 +114,8 @@ def discover(
             folders.append(real(path))
             found += _walk(path, recursive, left_out)
         elif os.path.lexists(path):
-            if path.suffix.lower() not in FORMATS:
-                raise UsageError(f"{path}: {_NO_FORMAT}")
+            if not is_read(path):
+                raise UsageError(f"{path}: {why_not(path.suffix)}")
             found.append(FoundPhoto(path, path.parent, PurePath()))
         elif glob.has_magic(str(path)):
             base = _fixed_part(path)
@@ -129,7 +127,7 @@ def discover(
             raise UsageError(f"{path}: no such file or folder")
     for path in listed:
         if is_remote(path):
-            found.append(FoundPhoto(path, path.parent, PurePath(), error=None if _is_format(path) else _NO_FORMAT))
+            found.append(FoundPhoto(path, path.parent, PurePath(), error=None if _is_format(path) else why_not(path.suffix)))
             continue
         assert isinstance(path, Path), "it is of this host"
         if is_folder(path):
@@ -185,7 +183,7 @@ def _behind_url(path: "UPath", recursive: bool, left_out: LeftOut) -> tuple[list
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({first_line(error)})") from None
     if not _is_format(path):
-        raise UsageError(f"{path}: {_NO_FORMAT}")
+        raise UsageError(f"{path}: {why_not(path.suffix)}")
     return [], FoundPhoto(path, path.parent, PurePath())
 
 
@@ -213,7 +211,7 @@ def _is_hidden(part: str) -> bool:
 
 
 def _is_format(path: "PurePath | UPath") -> bool:
-    return PurePath(path.name).suffix.lower() in FORMATS
+    return is_read(PurePath(path.name))
 
 
 def _walk(top: Path, recursive: bool, left_out: LeftOut) -> Iterator[FoundPhoto]:
@@ -243,7 +241,7 @@ def _walk(top: Path, recursive: bool, left_out: LeftOut) -> Iterator[FoundPhoto]
                 else:
                     deeper.append(below / entry.name)
             elif not _is_folder(entry):
-                if Path(entry.name).suffix.lower() in FORMATS:
+                if is_read(PurePath(entry.name)):
                     yield FoundPhoto(folder / entry.name, top, below)
                 else:
                     left_out.skip(PurePath(entry.name))
@@ -263,7 +261,7 @@ def _matches(pattern: Path, base: Path, left_out: LeftOut) -> Iterator[FoundPhot
         below = path.relative_to(base)
         if path.is_dir() or any(_is_hidden(part) for part in below.parts):
             continue
-        if path.suffix.lower() not in FORMATS:
+        if not is_read(path):
             left_out.skip(below)
             continue
         folders = list(below.parents)[:-1]
@@ -285,8 +283,8 @@ def _listed(path: Path) -> FoundPhoto:
     error = None
     if not os.path.lexists(path):
         error = "no such file"
-    elif path.suffix.lower() not in FORMATS:
-        error = _NO_FORMAT
+    elif not is_read(path):
+        error = why_not(path.suffix)
     return FoundPhoto(path, path.parent, PurePath(), path.parent if _is_mirrored(path) else None, error)
 
 

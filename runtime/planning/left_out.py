@@ -5,18 +5,13 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
+from ..pictures.formats import lacks
+
 SYSTEM = ("@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information")
 """Folders that NAS systems and file systems make, of thumbnails and of what was deleted."""
 
 _KINDS = 6
 """Kinds of files that are named, those first of which there are most."""
-
-_HINTS = {
-    ".heic": "convert them to JPEG",
-    ".heif": "convert them to JPEG",
-    ".avif": "convert them to JPEG",
-    ".jxl": "convert them to JPEG",
-}
 
 
 class LeftOut:
@@ -47,7 +42,7 @@ class LeftOut:
 
     def __str__(self) -> str:
         kinds = sorted(self._kinds.items(), key=lambda each: (-each[1], each[0]))[:_KINDS]
-        parts = [f"{count:,} {kind}" + (f" ({_HINTS[kind]})" if kind in _HINTS else "") for kind, count in kinds]
+        parts = [f"{count:,} {kind}" + (f" ({hint})" if (hint := lacks(kind)) else "") for kind, count in kinds]
         others = self._kinds.total() - sum(count for _, count in kinds)
         parts += [f"{others:,} of other kinds"] if others else []
         parts += [f"{self._excluded:,} by --exclude"] if self._excluded else []

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from ..errors import ImageError, UsageError
 from ..files.reading import sha256_file
-from ..pictures.photo import FORMATS
+from ..pictures.formats import is_read
 from ..pictures.regions import Color, Guidance, Mask, digest, guide
 from ..recipe.settings import FEATHER, MAX_MEGAPIXELS
 from ..recipe.size import Size
@@ -93,7 +93,7 @@ class MaskFiles:
         if folder not in self._listings:
             listing: dict[str, list[str]] = {}
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-                if path.suffix.lower() in FORMATS and not path.name.startswith("."):
+                if is_read(path) and not path.name.startswith("."):
                     listing.setdefault(path.stem, []).append(path.name)
             self._listings[folder] = listing
         return self._listings[folder]

@@ -2,15 +2,16 @@
 
 import os
 import string
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 from ..errors import UsageError
 from ..files.location import Location, absolute, is_remote, real
 from ..output.names import Key
 from ..output.shard import Shard
-from ..pictures.photo import FORMATS
+from ..pictures.formats import WRITTEN, written_extension
 from ..recipe.settings import NAME
 from .discovery import Discovered
 
@@ -50,7 +51,7 @@ class Item:
     @property
     def format(self) -> str:
         """Pillow's name of the format that the target's extension asks for."""
-        return FORMATS[self.target.suffix.lower()]
+        return WRITTEN[self.target.suffix.lower()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +61,20 @@ class Destination:
     Attributes:
         output: one folder for everything; None for ``<folder>-<style's stem>`` beside each folder.
         name: template of the outputs' names, with the fields of `NAME_FIELDS`; ``ext`` has its dot.
+        format: of the outputs, one of `settings.OUTPUT_FORMATS`; None for the photo's, or JPEG where that is not written.
         shard: the part of the photos that is painted; None for that of a SLURM array's task, or all.
         wait: whether to wait for another run that holds the output folder, instead of failing.
     """
 
     output: Location | None = None
     name: str = NAME
+    format: str | None = None
     shard: Shard | None = None
     wait: bool = False
+
+    def extension(self, of_photo: str) -> str:
+        """The extension of a painting of a photo with an extension."""
+        return written_extension(of_photo) if self.format is None else f".{self.format}"
 
 
 def make_items(
@@ -90,8 +97,8 @@ def make_items(
         UsageError: the template names no file, an output would lie inside an input folder or replace a photo or the
             style, two photos would have the same output, or an output folder cannot be written to.
     """
-    output, name = destination.output, destination.name
-    check_name(name)
+    output = destination.output
+    check_name(destination.name)
     places: dict[Path, Location] = {}
 
     def mirrored(output: Location) -> Path:
@@ -102,27 +109,39 @@ def make_items(
     items: list[Item] = []
     if style_each:
         for number, path in enumerate(styles):
-            items += _in_style(inputs, number, path.stem, output and output / path.stem, name, mirrored)
+            each = replace(destination, output=output and output / path.stem)
+            items += _in_style(inputs, number, path.stem, each, mirrored)
     else:
-        items += _in_style(inputs, 0, "+".join(path.stem for path in styles), output, name, mirrored)
+        items += _in_style(inputs, 0, "+".join(path.stem for path in styles), destination, mirrored)
     _refuse_clashes(items, places, inputs.folders, styles)
     refuse_unwritable(list(dict.fromkeys((item.root / item.key).parent for item in items if item.error is None)))
     return items
 
 
 def _in_style(
-    inputs: Discovered, number: int, style: str, output: Location | None, name: str, mirror: Callable[[Location], Path]
+    inputs: Discovered, number: int, style: str, destination: Destination, mirror: Callable[[Location], Path]
 ) -> Iterator[Item]:
     siblings: dict[Location, Location] = {}
+    places: list[tuple[Location, PurePath]] = []
     for photo in inputs.photos:
-        if output is None:
+        if destination.output is None:
             if photo.base not in siblings:
                 siblings[photo.base] = _sibling(photo.base, style)
-            place, below = siblings[photo.base], photo.below
+            places.append((siblings[photo.base], photo.below))
         else:
-            place, below = output, photo.below if photo.under_output is None else photo.under_output
+            places.append((destination.output, photo.below if photo.under_output is None else photo.under_output))
+
+    def named(source: Location, extension: str) -> str:
+        return destination.name.format(stem=source.stem, style=style, ext=extension)
+
+    extensions = [destination.extension(photo.source.suffix) for photo in inputs.photos]
+    names = [named(photo.source, extension) for photo, extension in zip(inputs.photos, extensions, strict=True)]
+    taken = Counter((*place, name) for place, name in zip(places, names, strict=True))
+    for photo, (place, below), extension, painted in zip(inputs.photos, places, extensions, names, strict=True):
         source = photo.source
-        painted = name.format(stem=source.stem, style=style, ext=source.suffix)
+        if extension != source.suffix and taken[place, below, painted] > 1:
+            # A phone's a.heic beside its a.jpg.
+            painted = named(source, source.suffix + extension)
         root, key = mirror(place), below / painted
         if is_remote(place):
             yield Item(source, place / key.as_posix(), root, photo.error, number, style, place)
@@ -149,8 +168,8 @@ def check_name(template: str) -> None:
     example = template.format(stem="photo", style="style", ext=".jpg")
     if "/" in example or "\0" in example or example.startswith("."):
         raise UsageError(f"--name '{template}': must be the name of a file, not hidden, and not a path")
-    if Path(example).suffix.lower() not in FORMATS:
-        raise UsageError(f"--name '{template}': must end with {{ext}}, or with one of {', '.join(FORMATS)}")
+    if Path(example).suffix.lower() not in WRITTEN:
+        raise UsageError(f"--name '{template}': must end with {{ext}}, or with one of {', '.join(WRITTEN)}")
 
 
 def _sibling(folder: Location, style: str) -> Location:

@@ -83,6 +83,8 @@ class Recipe:
         }
         if settings.strip_gps or settings.strip_metadata:
             parts["stripped"] = [settings.strip_gps, settings.strip_metadata]
+        if settings.quality is not None:
+            parts["quality"] = settings.quality
         if subject.guidance:
             parts["guidance"] = subject.guidance
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

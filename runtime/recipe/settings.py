@@ -19,6 +19,9 @@ FEATHER = 0.5
 NAME = "{stem}{ext}"
 """Template of an output's name: the photo's own."""
 
+OUTPUT_FORMATS = ("jpg", "png", "webp", "tiff")
+"""Extensions, without their dots, that outputs can have whatever their photos have."""
+
 INITS = ("content", "noise", "style")
 """Named starting points; anything else is the path of a picture."""
 
@@ -76,6 +79,7 @@ class Settings:
         tolerance: relative progress for a unit of time below which a level ends; 0 for never, see `Level`.
         strip_gps: leave out of the output where the photo was taken.
         strip_metadata: leave out of the output all that the photo's file says besides pixels.
+        quality: of outputs in JPEG and WebP, 1 to 100; None for that of the photo, see `Metadata`.
 
     Raises:
         UsageError: a value is not allowed.
@@ -106,6 +110,7 @@ class Settings:
     tolerance: float = 0.0
     strip_gps: bool = False
     strip_metadata: bool = False
+    quality: int | None = None
 
     def __post_init__(self) -> None:
         if self.size < MIN_SIDE:
@@ -117,6 +122,8 @@ class Settings:
             raise UsageError(f"style scale must be between 0.1 and 10, got {self.style_scale}")
         if self.style_size is not None and not MIN_SIDE <= self.style_size <= LARGEST_STYLE:
             raise UsageError(f"style size must be between {MIN_SIDE} and {LARGEST_STYLE}, got {self.style_size}")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality must be between 1 and 100, got {self.quality}")
         chroma_share(self.colors)
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")

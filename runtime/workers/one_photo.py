@@ -17,8 +17,9 @@ from ..output.snapshots import Snapshots
 from ..painting.painting import Painting, PhotoJob, Progress, Result, state_bytes
 from ..painting.stylizer import Stylizer
 from ..pictures.encoding import Encoded, encode_picture
+from ..pictures.formats import format_of
 from ..pictures.metadata import Metadata
-from ..pictures.photo import FORMATS, Photo, Picture, read_photo
+from ..pictures.photo import Photo, Picture, read_photo
 from ..planning.plan import Task
 from ..recipe.fingerprint import Subject
 from ..stop import DroppedError, Stop
@@ -250,7 +251,7 @@ class Studio:
                 notes.append("taken up from a checkpoint")
             else:
                 snapshots.clear()
-            if FORMATS.get(item.source.suffix.lower()) != photo.kind:
+            if format_of(item.source.suffix) != photo.kind:
                 notes.append(f"the photo is a {photo.kind}, whatever its name says")
             if made != asked:
                 notes.append(f"at {limit} px, since memory did not suffice for more")

@@ -1,5 +1,6 @@
 """One photo's optimisation, from coarse to fine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_metadata_are_kept_or_stripped(tmp_path: Path) -> None:
     for options, expected in (
         ({}, metadata),
         ({"strip_gps": True}, metadata.without_gps()),
-        ({"strip_metadata": True}, Metadata()),
+        ({"strip_metadata": True}, Metadata(quality=metadata.quality)),
+        ({"quality": 70}, replace(metadata, quality=70)),
     ):
         found = Stylizer.open(SeamEngine(), style, size=40, iterations=1, **options)(photo).picture.metadata  # type: ignore[arg-type]
         assert found == expected

@@ -10,8 +10,9 @@ from PIL import Image
 from nstbatch.runtime.errors import ImageError
 from nstbatch.runtime.pictures import encoding
 from nstbatch.runtime.pictures.encoding import encode_picture, rehearse, too_large, write_picture
+from nstbatch.runtime.pictures.formats import WRITTEN
 from nstbatch.runtime.pictures.metadata import IFD0, Metadata
-from nstbatch.runtime.pictures.photo import FORMATS, Header, Picture, read_picture
+from nstbatch.runtime.pictures.photo import Header, Picture, read_picture
 from nstbatch.runtime.recipe.size import Size
 
 
@@ -57,10 +58,10 @@ def test_metadata_that_an_encoder_does_not_take_is_left_out(monkeypatch: pytest.
         assert image.size == (40, 36)
 
 
-@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("extension", WRITTEN)
 def test_what_no_encoder_writes_is_an_error_in_one_line(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image.Image, "save", lambda *_, **__: 1 / 0)
-    with pytest.raises(ImageError, match=f"the {FORMATS[extension]} encoder failed: division by zero"):
+    with pytest.raises(ImageError, match=f"the {WRITTEN[extension]} encoder failed: division by zero"):
         encode_picture(Picture(Image.new("RGB", (40, 36))), extension)
 
 
@@ -72,11 +73,11 @@ def test_an_encoder_that_writes_something_else_is_noticed(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("extension", WRITTEN)
 def test_pillows_own_limit_is_none_of_ours(extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     encoded = encode_picture(Picture(Image.new("RGB", (40, 36))), extension)
     assert encoded.notes == ()
-    if FORMATS[extension] == "JPEG":
+    if WRITTEN[extension] == "JPEG":
         (tmp_path / "x.jpg").write_bytes(encoded.data[:-2])
         assert read_picture(tmp_path / "x.jpg").size == (40, 36)

@@ -1,5 +1,6 @@
 """What is left out, and said to be."""
 
+import importlib.util
 from pathlib import Path, PurePath
 
 import pytest
@@ -34,20 +35,26 @@ def test_what_is_in_a_folder_besides(tmp_path: Path) -> None:
         picture(top / name, seed=number)
     for system in SYSTEM:
         picture(top / system / "thumbnail.jpg")
-    for name in ("1.heic", "2.HEIC", "3.heic", "x.bmp", "notes.txt", "deep/y.bmp", "Makefile", ".hidden", "raw/z.bmp"):
+    for name in ("1.mov", "2.MOV", "3.mov", "x.xmp", "notes.txt", "deep/y.xmp", "Makefile", ".hidden", "raw/z.xmp"):
         (top / name).write_bytes(b"")
     found = discover([top], styles=[], recursive=True, exclude=["raw", "skip.*"])
     assert [photo.source.name for photo in found.photos] == ["a.jpg", "b.jpg", "e.png"]
-    assert str(found.left_out) == (
-        "left out: 3 .heic (convert them to JPEG), 2 .bmp, 1 .txt, 1 without an extension, 2 by --exclude"
-    )
+    assert str(found.left_out) == ("left out: 3 .mov, 2 .xmp, 1 .txt, 1 without an extension, 2 by --exclude")
     flat = discover([top], styles=[], exclude=["b.jpg"])
     assert [photo.source.name for photo in flat.photos] == ["a.jpg"]
     listed = discover([top / "a.jpg"], [top / "b.jpg"], styles=[], exclude=["b.*"])
     assert [photo.source.name for photo in listed.photos] == ["a.jpg"]
     pattern = discover([top / "**" / "*"], styles=[], exclude=["raw/*"])
     assert [photo.source.name for photo in pattern.photos] == ["a.jpg", "b.jpg", "e.png", "skip.png"]
-    assert ".heic" in str(pattern.left_out)
+    assert ".mov" in str(pattern.left_out)
+
+
+def test_a_plugin_that_would_read_them_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    left = LeftOut()
+    for _ in range(42):
+        left.skip(PurePath("a.HEIC"))
+    assert str(left) == "left out: 42 .heic (pip install 'nstbatch[formats]' reads them)"
 
 
 def test_nothing_left_out_is_not_said() -> None:

@@ -180,3 +180,17 @@ def test_no_two_photos_share_an_output_and_none_is_an_input(
     assert not photos & set(targets)
     assert not any(folder in target.parents for folder in inputs for target in targets)
     assert all(item.root in item.target.parents for item in items)
+
+
+def test_what_is_not_written_gets_another_extension(tmp_path: Path) -> None:
+    for name in ("a.bmp", "a.jpg", "b.gif", "c.bmp", "c.gif", "d.PNG"):
+        touch(tmp_path / "in" / name)
+    style = touch(tmp_path / "s.png")
+    found = discover([tmp_path / "in"], styles=[style])
+
+    def names(**options: str) -> list[str]:
+        return [item.key for item in make_items(found, [style], Destination(output=tmp_path / "out", **options))]
+
+    assert names() == ["a.bmp.jpg", "a.jpg", "b.jpg", "c.bmp.jpg", "c.gif.jpg", "d.PNG"]
+    assert names(format="png") == ["a.bmp.png", "a.jpg.png", "b.png", "c.bmp.png", "c.gif.png", "d.png"]
+    assert names(name="{stem}_painted{ext}")[2:4] == ["b_painted.jpg", "c_painted.bmp.jpg"]

@@ -38,6 +38,7 @@ def bench(tmp_path: Path) -> Bench:
         ({"history": 3}, True),
         ({"strip_gps": True}, True),
         ({"strip_metadata": True}, True),
+        ({"quality": 70}, True),
         ({"size": 400}, False),  # the scales say the sizes
         ({"scales": "32,4000", "size": 48}, True),
         ({"seed": 5}, False),  # nothing is drawn

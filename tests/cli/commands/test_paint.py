@@ -20,7 +20,7 @@ from stores import OPTIONS, Store, in_process
     ("arguments", "message"),
     [
         (["{url}/nothing"], "no such object, and none below it"),
-        (["{url}/in/notes.txt"], "the output could not be written"),
+        (["{url}/in/notes.txt"], ".txt is no photo that is read"),
         (["{url}/in", "-o", "{url}/in/out"], "the output lies inside the input"),
         (["{url}/in", "-o", "{url}/in"], "the output lies inside the input"),
         (["{url}/in/a.png", "-o", "{url}/in"], "the output would replace an input"),

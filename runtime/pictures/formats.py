@@ -1,0 +1,122 @@
+"""Kinds of picture files: which are read, which are written, and what a plugin reads."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+WRITTEN: dict[str, str] = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""File name extensions that are written, and Pillow's name of the format."""
+
+_READ: dict[str, str] = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".dib": "BMP",
+    ".gif": "GIF",
+    ".j2k": "JPEG2000",
+    ".jp2": "JPEG2000",
+    ".jpf": "JPEG2000",
+    ".jpx": "JPEG2000",
+    ".pbm": "PPM",
+    ".pgm": "PPM",
+    ".pnm": "PPM",
+    ".ppm": "PPM",
+    ".tga": "TGA",
+}
+"""Those that Pillow reads besides."""
+
+EXTRA = "pip install 'nstbatch[formats]'"
+"""What installs the plugins."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A package that teaches Pillow a format.
+
+    Attributes:
+        module: of the package.
+        formats: Pillow's names by extension.
+        recognises: whether it is for a file that begins so.
+        register: teaches; once is enough, and more does no harm.
+    """
+
+    module: str
+    formats: dict[str, str]
+    recognises: Callable[[bytes], bool]
+    register: Callable[[], object]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package is there; it is not loaded."""
+        return importlib.util.find_spec(self.module) is not None
+
+
+def _register_heif() -> None:
+    from pillow_heif import register_heif_opener
+
+    # Its defaults, but for what is not read: thumbnails, depth images and other parts.
+    register_heif_opener(thumbnails=False, depth_images=False, aux_images=True)
+
+
+def _register_jxl() -> None:
+    import pillow_jxl  # noqa: F401 - registers itself
+
+
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Major brands (ISO/IEC 23008-12, annex B); AVIF's are Pillow's own."""
+
+_JXL_BEGINNINGS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""Of a bare codestream, and of a container (ISO/IEC 18181-2)."""
+
+PLUGINS = (
+    Plugin(
+        "pillow_heif",
+        {".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF"},
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS,
+        _register_heif,
+    ),
+    Plugin("pillow_jxl", {".jxl": "JXL"}, lambda head: head.startswith(_JXL_BEGINNINGS), _register_jxl),
+)
+
+
+def format_of(extension: str) -> str | None:
+    """Pillow's name of the format that an extension stands for; None for none that is read, with or without a plugin."""
+    extension = extension.lower()
+    known = WRITTEN.get(extension) or _READ.get(extension)
+    return known or next((plugin.formats[extension] for plugin in PLUGINS if extension in plugin.formats), None)
+
+
+def lacks(extension: str) -> str | None:
+    """What to do so that files with an extension are read; None where they are, or never are."""
+    missing = any(extension.lower() in plugin.formats and not plugin.is_installed for plugin in PLUGINS)
+    return f"{EXTRA} reads them" if missing else None
+
+
+def is_read(path: PurePath) -> bool:
+    """Whether a file of that name is taken for a photo here."""
+    return format_of(path.suffix) is not None and lacks(path.suffix) is None
+
+
+def why_not(extension: str) -> str:
+    """Why a file with an extension is not painted."""
+    if lacks(extension):
+        return f"{extension} files are read with a plugin: {EXTRA}"
+    return f"{extension or 'a file without an extension'} is no photo that is read; photos are {', '.join(_names())}"
+
+
+def written_extension(extension: str) -> str:
+    """The extension of a painting of a photo with that one: the same, or a JPEG's."""
+    return extension if extension.lower() in WRITTEN else ".jpg"
+
+
+def _names() -> list[str]:
+    return [*WRITTEN, *_READ, *(extension for plugin in PLUGINS if plugin.is_installed for extension in plugin.formats)]
