@@ -1,7 +1,9 @@
 """Command line: words, options, progress and exit codes. No arithmetic."""
 
+import difflib
 import logging
 import os
+import sys
 import warnings
 
 import click
@@ -66,8 +68,19 @@ def run(tools: object = None) -> int:
         say("interrupted")
         return ExitCode.INTERRUPTED
     except NstbatchError as error:
-        say(str(error))
+        say(f"{error}{_meant()}")
         return error.exit_code
+
+
+def _meant() -> str:
+    """A hint for whoever has misspelt a command, which is then taken for a photo."""
+    word = next(iter(sys.argv[1:]), "")
+    near = difflib.get_close_matches(word, app.commands, 1, _NEAR) if not os.path.lexists(word) else []
+    return f"; did you mean `nstbatch {near[0]}`?" if near else ""
+
+
+_NEAR = 0.7
+"""Share of letters in common from which two words are near."""
 
 
 def _unknown_variables() -> list[str]:

@@ -1,10 +1,34 @@
 """Options in groups, and those for experts in ``--help-all`` only."""
 
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import click
+
+HABITS = {
+    "--content": "an argument: nstbatch PHOTO --style PICTURE",
+    "--content-image": "an argument: nstbatch PHOTO --style PICTURE",
+    "--gpu": "--device, or --provider cpu for none",
+    "--image-size": "--size",
+    "--init-image": "--init",
+    "--input": "an argument: nstbatch FOLDER --style PICTURE",
+    "--iters": "--iterations",
+    "--jobs": "--overlap",
+    "--max-iter": "--iterations",
+    "--num-iterations": "--iterations",
+    "--output-dir": "--output",
+    "--output-image": "--output",
+    "--overwrite": "--force",
+    "--skip-existing": "how every run works; --keep-existing spares files of yours, too",
+    "--style-image": "--style",
+    "--suffix": "--name '{stem}_SUFFIX{ext}'",
+}
+"""What options of other programs are called here."""
+
+_TWO = 2
+"""Arguments of somebody who has named a photo and a style."""
 
 
 class Group(StrEnum):
@@ -42,6 +66,21 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, elsewhere: Sequence[str] = (), **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
         self.elsewhere = elsewhere
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and tell those who know other programs what an option is called here."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (here := HABITS.get(error.option_name)) is not None:
+                raise click.UsageError(f"No such option '{error.option_name}'; here it is {here}.", ctx) from None
+            raise
+        except click.MissingParameter as error:
+            if error.param is None or error.param.name != "style" or len(given) != _TWO or given[0].startswith("-"):
+                raise
+            photo, style = map(shlex.quote, given)
+            raise click.UsageError(f"Which is the style? Say it: nstbatch {photo} --style {style}", ctx) from None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The parameters, with ``--help-all`` where there is more than ``--help`` shows."""

@@ -51,7 +51,7 @@ def test_the_crontab_line() -> None:
 def test_the_service() -> None:
     service = unit(SERVICE)["Service"]
     is_understood(service["ExecStart"])
-    assert service["SuccessExitStatus"] == str(int(ExitCode.DEADLINE))
+    assert service["SuccessExitStatus"] == f"{int(ExitCode.DEADLINE)} {int(ExitCode.INTERRUPTED)}"
     writable = service["ReadWritePaths"].split()
     options = dict(re.findall(r"(--[a-z-]+) (\S+)", service["ExecStart"]))
     assert options["--output"] in writable

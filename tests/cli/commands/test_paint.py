@@ -50,6 +50,9 @@ def test_a_bundle_that_is_not_there(store: Store, samples: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (["PHOTOS"], "Missing option '--style'"),
+        (["my photo.jpg", "starry.jpg"], "nstbatch 'my photo.jpg' --style starry.jpg"),
+        (["PHOTOS", "--style", "STYLE", "--image-size", "256"], "No such option '--image-size'; here it is --size."),
+        (["exprot", "--style", "STYLE"], "did you mean `nstbatch export`?"),
         (["PHOTOS", "--style", ""], "the path is empty"),
         (["", "--style", "STYLE"], "the path is empty"),
         (["PHOTOS", "--style", "STYLE", "-o", ""], "the path is empty"),
