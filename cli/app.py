@@ -58,18 +58,23 @@ def run(tools: object = None) -> int:
     warnings.filterwarnings("ignore", module=r"PIL\b")
     for name in _unknown_variables():
         say(f"{name} is set, and is none of the options")
-    try:
-        with interruptible():
+    with interruptible() as interruption:
+        try:
             return app.main(standalone_mode=False, obj=tools) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        say("interrupted")
-        return ExitCode.INTERRUPTED
-    except NstbatchError as error:
-        say(f"{error}{_meant()}")
-        return error.exit_code
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            pass
+        except Exception as error:
+            # An import that is interrupted says that its module is not there.
+            if not interruption.taken:
+                if not isinstance(error, NstbatchError):
+                    raise
+                say(f"{error}{_meant()}")
+                return error.exit_code
+    say("interrupted")
+    return ExitCode.INTERRUPTED
 
 
 def _meant() -> str:

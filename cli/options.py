@@ -129,7 +129,7 @@ class _Duration(click.ParamType[float]):
     """Seconds, from ``90s``, ``50m``, ``2h`` or ``1h30m``."""
 
     name = "duration"
-    _PATTERN = re.compile(r"(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?(?:(?P<s>\d{1,9})s)?")
+    _PATTERN = re.compile(r"(?:(?P<h>\d{1,18})h)?(?:(?P<m>\d{1,18})m)?(?:(?P<s>\d{1,18})s)?")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         match = self._PATTERN.fullmatch(str(value).strip())

@@ -1,6 +1,7 @@
 """The bundle that a command uses: named, in the cache, or made in the cache now."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -14,7 +15,7 @@ from ...runtime.assembly.ready import assemble, find_template
 from ...runtime.assembly.sources import WeightsSource
 from ...runtime.bundle.packed import PackedBundle
 from ...runtime.bundle.spec import Bundle, BundleSpec
-from ...runtime.errors import BundleError, UsageError
+from ...runtime.errors import BundleError, UsageError, first_line
 from ...runtime.files.cache import CACHE_VARIABLE, cache_dir
 from ...runtime.files.location import Location, is_remote
 from ...runtime.recipe.presets import PRESETS
@@ -142,16 +143,31 @@ def find_bundle(
             f"cache {cache_dir()}: cannot be written to ({error.strerror}); name a folder in {CACHE_VARIABLE}"
         ) from None
     try:
-        if path.exists():
+        if os.path.lexists(path):
             try:
                 return Bundle.load(path)
             except BundleError as error:
                 note(f"{error}; replacing it")
-                shutil.rmtree(path)
+                _clear(path)
         note(f"no bundle in the cache: making one for {request.spec.network} in {path}, once")
         return make_bundle(request.spec, path, request.weights, step)
     finally:
         lock.release()
+
+
+def _clear(path: Path) -> None:
+    """Remove what is in a bundle's place in the cache: a damaged one, or what is none.
+
+    Raises:
+        UsageError: it cannot be removed.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be removed ({first_line(error)}); remove it yourself") from None
 
 
 def make_bundle(spec: BundleSpec, path: Path, source: WeightsSource, step: Callable[[str], None]) -> Bundle:

@@ -110,6 +110,8 @@ def read_listed(path: Path) -> list[Location]:
     """
     try:
         if str(path) == "-":
+            if sys.stdin is None:
+                raise UsageError("stdin is closed")
             return read_list(sys.stdin.buffer)
         # A pipe of the shell's will do, too: --files-from <(find ...).
         with path.open("rb") as file:

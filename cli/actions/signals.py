@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from ...runtime.errors import ExitCode
 from ...runtime.stop import Stop, StopReason
@@ -17,28 +18,34 @@ _SHOW_CURSOR = b"\x1b[?25h"
 """DECTCEM: a bar has hidden it."""
 
 
+@dataclass
+class Interruption:
+    """Whether a signal has come."""
+
+    taken: bool = False
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Interruption]:
     """Let the first signal interrupt the program as Ctrl-C does, wherever it is, and a second one leave at once."""
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         # Signals are the business of whoever has called.
-        yield
+        yield interruption
         return
-    taken = False
 
     def take(*_: object) -> None:
-        nonlocal taken
-        if taken:
+        if interruption.taken:
             _leave()
-        taken = True
+        interruption.taken = True
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, take) for number in _handled()}
     try:
-        yield
+        yield interruption
     finally:
         for number, handler in before.items():
-            signal.signal(number, _leave if taken or signal.getsignal(number) is _leave else handler)
+            signal.signal(number, _leave if interruption.taken or signal.getsignal(number) is _leave else handler)
 
 
 def _handled() -> list[signal.Signals]:

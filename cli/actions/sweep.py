@@ -1,15 +1,17 @@
 """What ``nstbatch sweep`` does."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ...runtime.errors import ExitCode
+from ...runtime.errors import ExitCode, ImageError
 from ...runtime.pictures.contact_sheet import contact_sheet
 from ...runtime.pictures.encoding import write_picture
-from ...runtime.pictures.photo import Picture
+from ...runtime.pictures.photo import Picture, read_picture
+from ...runtime.planning.placement import Destination
 from ...runtime.recipe.keywords import Options
 from ..text import print_line
 from .paint import paint
@@ -48,6 +50,7 @@ def paint_sheet(photo: Path, output: Path | None, across: Axis, down: Axis | Non
         The worst exit code of the runs.
     """
     folder = output or photo.parent / f"{photo.stem}-sweep"
+    extension = Destination(format=options.get("format")).extension(photo.suffix)
     worst = ExitCode.OK
     pictures: list[list[Image.Image | None]] = []
     for row in down.values if down is not None else (None,):
@@ -60,7 +63,7 @@ def paint_sheet(photo: Path, output: Path | None, across: Axis, down: Axis | Non
             worst = max(worst, code)
             if code in _ENDS:
                 return code
-            pictures[-1].append(_read(folder / name.format(stem=photo.stem, ext=photo.suffix)))
+            pictures[-1].append(_read(folder / name.format(stem=photo.stem, ext=extension)))
     rows = [""] if down is None else [down.label(value) for value in down.values]
     sheet = contact_sheet(pictures, rows, [across.label(value) for value in across.values])
     write_picture(folder / SHEET, Picture(sheet))
@@ -75,7 +78,6 @@ _ENDS = (ExitCode.INTERRUPTED, ExitCode.DEADLINE, ExitCode.LOCKED)
 def _read(path: Path) -> Image.Image | None:
     """A picture that was painted; None if it was not."""
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError:
+        return read_picture(path, math.inf).rgb
+    except ImageError:
         return None

@@ -17,6 +17,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ...runtime.errors import LockedError, UsageError, first_line
+from ...runtime.files.location import is_folder
 from ...runtime.files.own import own_files
 from ...runtime.output.folder import FolderOutput
 from ...runtime.output.journal import Entry, Journal, journal_files
@@ -82,7 +83,7 @@ def read_journal(root: Path) -> Journal:
     Raises:
         UsageError: there is none, or it cannot be read.
     """
-    if not (root / STATE).is_dir():
+    if not is_folder(root / STATE):
         raise UsageError(f"{root}: is no output folder of nstbatch; it has no journal")
     try:
         return Journal.read(root, curves=CURVES)
@@ -102,7 +103,7 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
     entries = _entries(journal)
     runs = []
     for run in read_runs(root):
-        rate = 3600 * run.painted / run.seconds if run.painted and run.seconds else None
+        rate = 3600 * run.painted / max(run.seconds, _SHORTEST) if run.painted and run.seconds else None
         runs.append({**asdict(run), "command": _shown(run.command), "bundle": _shown(run.bundle), "rate": rate})
     return {
         "live": live,
@@ -148,6 +149,9 @@ def render(root: Path, data: dict[str, Any]) -> str:
     )
 
 
+_SHORTEST = 0.1
+"""Seconds of a run that its rate is told of."""
+
 _ABOVE = re.compile(r"(?<![\w.:/~])/(?:[^/\s'\"]+/)+")
 """The folders of an absolute path, with what is between them."""
 
@@ -177,7 +181,7 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
     unseen = live and entry.outcome == "failed" and photo_thumbnail is None
     # Not Path.resolve: links stay what they are.
     target = f"{PAINTINGS}/{entry.target}" if live else entry.target
-    source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source, os.path.abspath(root))  # noqa: PTH100
+    source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source or ".", os.path.abspath(root))  # noqa: PTH100
     return {
         "name": printable(entry.target),
         "failed": entry.outcome != "painted",
@@ -205,7 +209,12 @@ def _is_painting(journal: Journal, entry: Entry) -> bool:
 
 def _can_be_shown(journal: Journal, entry: Entry) -> bool:
     """Whether a browser can follow a link from the page to the photo itself."""
-    return isinstance(journal.output, FolderOutput) and "://" not in entry.source and _is_there(Path(entry.source))
+    return (
+        isinstance(journal.output, FolderOutput)
+        and bool(entry.source)
+        and "://" not in entry.source
+        and _is_there(Path(entry.source))
+    )
 
 
 def _is_there(path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import io
 import json
+import math
 import os
 import platform
 import secrets
@@ -26,7 +28,6 @@ from ...runtime.files.records import Whole, decode
 from ...runtime.output.journal import Journal
 from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS, Key
 from ...runtime.pictures.photo import open_image
-from ...runtime.recipe.settings import MAX_MEGAPIXELS
 from .files import EASEL, STATUS, thumbnail_file
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 
@@ -243,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
                 value = self._folder.data() if name == "data.json" else self._folder.status()
                 return self._send(json.dumps(value).encode(), "application/json")
             opened = self._folder.file(name)
-        except (NstbatchError, OSError):  # the folder has gone, or its journal
+        except (NstbatchError, OSError, ValueError):  # the folder has gone, or its journal; or nobody foresaw what is in it
             return self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
         return self.send_error(HTTPStatus.NOT_FOUND) if opened is None else self._send_picture(opened)
 
@@ -262,7 +263,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, data: bytes, kind: str) -> None:
         self._send_head(len(data), kind)
-        self.wfile.write(data)
+        # In pieces: the time-out is of one, however slow the way is.
+        shutil.copyfileobj(io.BytesIO(data), self.wfile)
 
     def _send_head(self, size: int, kind: str) -> None:
         self.send_response(HTTPStatus.OK)
@@ -278,5 +280,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _format(file: BinaryIO) -> str:
     """Pillow's name of a picture's format, by its header."""
-    with open_image(file, MAX_MEGAPIXELS) as image:
+    with open_image(file, math.inf) as image:
         return image.format or ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, ImageError, NstbatchError, UsageError, first_line
 from ...runtime.files.own import OwnFile
-from ...runtime.output.journal import Journal
+from ...runtime.output.journal import Entry, Journal
 from ...runtime.output.names import state
 from ...runtime.output.remote import RemoteOutput
 from ...runtime.output.runs import Run
@@ -69,7 +69,8 @@ class ReportWatcher(CommandWatcher):
                 discard_temporary(root)
             run.append(root, journal.shard.suffix)
             with contextlib.suppress(UsageError):
-                status = StatusFile(OwnFile(root, state(f"status{journal.shard.suffix}.json")), self._clock)
+                file = OwnFile(root, state(f"status{journal.shard.suffix}.json"))
+                status = StatusFile(file, self._clock, journal.guard)
                 status.opened(run, journals, outcome)
                 self._status.append(status)
 
@@ -92,6 +93,7 @@ class ReportWatcher(CommandWatcher):
             with contextlib.suppress(OSError, ImageError):
                 picture = snapshot()
                 small = resize(picture.rgb, picture.size.fit(min(_EASEL_SIDE, picture.size.long_side)))
+                self._journals[item.root].guard()
                 OwnFile(item.root, EASEL).write(jpeg(small))
             self._easel_due = self._clock() + max(_EASEL_EVERY, _SHARE * (self._clock() - began))
 
@@ -105,7 +107,7 @@ class ReportWatcher(CommandWatcher):
         entries = journal.painted if row.outcome is PhotoOutcome.PAINTED else journal.failed
         entry = entries.get(row.item.key)
         if entry is not None:
-            self._submit(lambda: make_thumbnails(journal.output, entry))
+            self._submit(lambda: self._show(journal, entry))
         if self._clock() >= self._page_due:
             # Until it is written, and its time known.
             self._page_due = math.inf
@@ -122,8 +124,9 @@ class ReportWatcher(CommandWatcher):
                 failed=outcome.count(PhotoOutcome.FAILED),
             )
             for root, journal in self._journals.items():
-                ended.append(root, journal.shard.suffix)
                 with contextlib.suppress(OSError):
+                    journal.guard()
+                    ended.append(root, journal.shard.suffix)
                     OwnFile(root, EASEL).delete()
         for status in self._status:
             status.ended(outcome, code, error)
@@ -139,10 +142,16 @@ class ReportWatcher(CommandWatcher):
         began = self._clock()
         try:
             for root in roots:
+                self._journals[root].guard()
                 # From the file and not from memory, which the run changes meanwhile.
                 write_page(root, self._journals[root].again(CURVES))
         finally:
             self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
+
+    @staticmethod
+    def _show(journal: Journal, entry: Entry) -> None:
+        journal.guard()
+        make_thumbnails(journal.output, entry)
 
     def _submit(self, work: Callable[[], object]) -> None:
         def guarded() -> None:

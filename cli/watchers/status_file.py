@@ -33,13 +33,20 @@ class StatusFile(CommandWatcher):
     Args:
         file: the file.
         clock: seconds, never set back.
+        guard: see `Journal.guard`; None for a file that the user has named, which is replaced only where it is a status.
 
     Raises:
         UsageError: the file cannot be written.
     """
 
-    def __init__(self, file: OwnFile, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        file: OwnFile,
+        clock: Callable[[], float] = time.monotonic,
+        guard: Callable[[], None] | None = None,
+    ) -> None:
         self._file = file
+        self._guard = guard or (lambda: None)
         self._outcome = Outcome()
         self._clock = clock
         self._began = clock()
@@ -58,8 +65,10 @@ class StatusFile(CommandWatcher):
             "error": None,
         }
         try:
-            if not _is_ours(file):
-                raise UsageError(f"--status-file {file.path}: is there already, and no status of nstbatch; name another")
+            if guard is None and not _is_ours(file):
+                raise UsageError(
+                    f"--status-file {file.path}: already exists, and is not a status file of nstbatch; name another"
+                )
             self._write()
         except OSError as error:
             raise UsageError(f"--status-file {file.path}: {first_line(error)}") from None
@@ -116,6 +125,7 @@ class StatusFile(CommandWatcher):
             "left": self._outcome.left,
             **counts(self._outcome),
         }
+        self._guard()
         temporary = self._file.beside(f".{self._file.path.name}.tmp")
         temporary.stage((json.dumps(status, indent=2) + "\n").encode())
         temporary.publish(self._file.name)
@@ -130,13 +140,17 @@ class _Earlier:
 
 
 def _is_ours(file: OwnFile) -> bool:
-    """Whether nothing is lost when the file is replaced: it is missing, empty, or an earlier status."""
+    """Whether nothing is lost when the file is replaced: it is missing, empty, or an earlier status.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     if file.status() is None:
         return True
     try:
         text = file.read(MOST)
         return not text or decode(text, _Earlier) is not None
-    except (OSError, ValueError):
+    except ValueError:
         return False
 
 

@@ -31,11 +31,29 @@ from .watcher import CommandWatcher
 def steps(note: Callable[[str], None] = say) -> Iterator[Callable[[str], None]]:
     """A function that shows what is being done now: in place on a terminal, by ``note`` otherwise."""
     console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status("") as status:
-            yield lambda text: status.update(escape(printable(text)))
-    else:
+    if not console.is_terminal:
         yield note
+        return
+    status = console.status("")
+    _unless_closed(status.start)
+
+    def show(text: str) -> None:
+        _unless_closed(lambda: status.update(escape(printable(text))))
+
+    try:
+        yield show
+    finally:
+        _unless_closed(status.stop)
+
+
+def _unless_closed(action: Callable[[], object]) -> bool:
+    """Do what writes to the terminal; False where that has been closed."""
+    try:
+        action()
+    except OSError:
+        silence(err=True)
+        return False
+    return True
 
 
 def describe(row: Row) -> str:
@@ -152,11 +170,8 @@ class RunDisplay(CommandWatcher):
 
     def _draw(self, action: Callable[[], object]) -> None:
         """Do what writes to the terminal; where that has been closed, the run goes on without."""
-        try:
-            action()
-        except OSError:
+        if not _unless_closed(action):
             self._live = None
-            silence(err=True)
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))

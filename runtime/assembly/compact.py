@@ -19,6 +19,7 @@ from ..bundle.network import kernel_shapes
 from ..bundle.packed import PackedBundle, kept_bundle
 from ..bundle.spec import MANIFEST, Bundle, Manifest
 from ..errors import BundleError, first_line
+from ..files.location import exists, is_folder
 from ..files.name import Name
 from .layouts import Parameters, Values
 from .ready import MEAN, Template, find_template
@@ -60,7 +61,7 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
     Raises:
         BundleError: there is none, it is damaged, its graphs are not those of this package, or the cache cannot be written.
     """
-    if not path.is_file():
+    if not exists(path) or is_folder(path):
         return Bundle.load(path)
     try:
         with np.load(path, allow_pickle=False) as archive:

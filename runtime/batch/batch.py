@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from ..errors import DiskError, EvaluationError, ImageError, NstbatchError
+from ..errors import DiskError, ImageError, NonFiniteError, NstbatchError
 from ..files.location import Location, absolute
 from ..files.reading import sha256_file, stamp_of
 from ..output.checkpoint import Checkpoint
 from ..output.journal import FAILED, Entry, Journal, now
-from ..output.lock import Held
 from ..planning.placement import Item
 from ..planning.plan import Plan, Task, TaskState, reason
 from ..stop import DroppedError, Stop, StopReason
@@ -32,7 +31,6 @@ class Batch:
         painters: paint.
         journals: of the output folders, by `Item.root`.
         procedure: how to paint.
-        held: the output folders, see `hold`.
         stop: ends the run early.
         duration: seconds that the run may take; None for no limit.
         fail_fast: whether the first failure ends the run.
@@ -46,7 +44,6 @@ class Batch:
         journals: Mapping[Path, Journal],
         procedure: Procedure | None = None,
         *,
-        held: Held | None = None,
         stop: Stop | None = None,
         duration: float | None = None,
         fail_fast: bool = False,
@@ -56,7 +53,6 @@ class Batch:
         self._painters = painters
         self._journals = journals
         self._procedure = procedure or Procedure()
-        self._held = held or Held()
         self._stop = stop or Stop()
         self._fail_fast = fail_fast
         self._clock = clock
@@ -129,8 +125,8 @@ class Batch:
         if isinstance(ending.error, DroppedError):
             kept = "a checkpoint is kept" if ending.error.kept else "the next run begins it anew"
             return Row(item, PhotoOutcome.DROPPED, kept, seconds=ending.seconds)
-        if not isinstance(ending.error, EvaluationError | MemoryError | OSError):
-            # The error may have come from there, and would again.
+        if isinstance(ending.error, NonFiniteError):
+            # It may have come from there, and would again.
             Checkpoint(item.root, item.key).discard()
         return Row(item, PhotoOutcome.FAILED, _describe(ending.error, item), seconds=ending.seconds)
 
@@ -140,9 +136,9 @@ class Batch:
         if not _unchanged(item.source, entry):
             raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
         if painted.refused:
-            kept = rescue(item, journal, self._held, painted.data, keep_existing=keep_existing)
+            kept = rescue(item, journal, painted.data, keep_existing=keep_existing)
             raise ImageError(f"{painted.refused}; it is kept as {kept}, and --name decides the format")
-        if not save(item, journal, self._held, painted.data, entry, keep_existing=keep_existing):
+        if not save(item, journal, painted.data, entry, keep_existing=keep_existing):
             return Row(item, PhotoOutcome.KEPT, "a file that the journal does not know appeared in its place")
         Checkpoint(item.root, item.key).discard()
         return Row(item, PhotoOutcome.PAINTED, entry.reason, entry.loss, entry.seconds, entry.evaluations)
@@ -174,7 +170,6 @@ class Batch:
         )
         # Nothing depends on this line, and the row is reported in any case.
         with contextlib.suppress(OSError):
-            self._held.check(item.root)
             self._journals[item.root].append(entry)
 
     def _start_timer(self) -> threading.Timer | None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ..bundle.spec import Bundle
@@ -134,6 +135,8 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
             journals = prepared.journals(roots, watcher)
             for path in recover(prepared.items, journals, keep_existing=job.policy.keep_existing):
                 watcher.note(f"{path}: completed, an earlier run was ended before it could give it its name")
+            for root, journal in journals.items():
+                journal.guard = partial(held.check, root)
             plan, masks = prepared.plan(job, journals, facts, painters.sharing)
             if isinstance(painters, LocalPainters) and isinstance(painters.stylizer, Stylizer):
                 _announce_builds(plan, painters.stylizer, watcher)
@@ -148,7 +151,6 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
                 painters,
                 journals,
                 Procedure(job.policy, masks, job.checkpoint, job.snapshots, record.id),
-                held=held,
                 stop=stop,
                 duration=None if deadline is None else deadline - time.monotonic(),
                 fail_fast=job.fail_fast,

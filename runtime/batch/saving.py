@@ -13,7 +13,6 @@ from ..files.own import OwnFile, delete_temporary
 from ..output.checkpoint import delete_unfinished
 from ..output.folder import Present
 from ..output.journal import Entry, Journal
-from ..output.lock import Held
 from ..output.names import STATE, Key, temporary_name
 from ..planning.placement import Item
 from ..planning.plan import is_known
@@ -23,13 +22,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 """What would befall every other picture, too."""
 
 
-def save(item: Item, journal: Journal, held: Held, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
+def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
     """Have a painting committed by its output, and journalled: see `Output.commit` and `Entry`.
 
     Args:
         item: whose output it is.
         journal: of the output folder.
-        held: the output folders.
         data: the painting's file.
         entry: its line, but for what the file adds to it.
         keep_existing: see `Policy`.
@@ -47,14 +45,14 @@ def save(item: Item, journal: Journal, held: Held, data: bytes, entry: Entry, *,
         journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
 
     with _disk_errors(item, journal, item.key, data):
-        held.check(item.root)
+        _check(item, journal)
         if keep_existing and not is_known(item, journal):
             return False
         journal.output.commit(item.key, temporary_name(item.key), data, journalled)
     return True
 
 
-def rescue(item: Item, journal: Journal, held: Held, data: bytes, *, keep_existing: bool = False) -> str:
+def rescue(item: Item, journal: Journal, data: bytes, *, keep_existing: bool = False) -> str:
     """Keep a painting that is in another format than was asked for, beside its place; its name.
 
     Raises:
@@ -63,7 +61,7 @@ def rescue(item: Item, journal: Journal, held: Held, data: bytes, *, keep_existi
     """
     key, name = Key(item.key + RESCUE), item.target.name + RESCUE
     with _disk_errors(item, journal, key, data):
-        held.check(item.root)
+        _check(item, journal)
         if keep_existing and journal.output.look(key) is not None:
             raise ImageError(f"{name} is there already, and --keep-existing forbids to replace it")
         # The item's own temporary file, which the next run looks for.
@@ -81,6 +79,14 @@ def _disk_errors(item: Item, journal: Journal, key: Key, data: bytes) -> Iterato
         if error.errno in _NO_ROOM:
             raise DiskError(f"{text}{_advice(error.errno, item.root)}") from None
         raise ImageError(text) from None
+
+
+def _check(item: Item, journal: Journal) -> None:
+    try:
+        journal.guard()
+    except OSError as error:
+        # Whatever is there now, it is not what the run holds.
+        raise OSError(errno.ESTALE, first_line(error), str(item.root)) from None
 
 
 def _advice(number: int, root: Path) -> str:
@@ -120,7 +126,7 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
                     continue
                 item = Item(staged.path, root / key, root)
                 entry = journal.painted.get(key)
-                whole = entry is not None and staged.is_there() and staged.sha256() == entry.output_sha256
+                whole = entry is not None and _is(staged, entry)
                 if whole and not (keep_existing and not is_known(item, journal)):
                     staged.publish(key)
                     completed.append(root / key)
@@ -130,3 +136,10 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
             delete_temporary(root, STATE)
             delete_unfinished(root)
     return completed
+
+
+def _is(staged: OwnFile, entry: Entry) -> bool:
+    """Whether a staged file is what was journalled; one of another size is not read."""
+    status = staged.status()
+    same = status is not None and status.st_size == entry.output_size
+    return same and staged.is_there() and staged.sha256() == entry.output_sha256

@@ -210,8 +210,8 @@ class Bundle:
             ) from None
         for name, expected in manifest.files.items():
             try:
-                found = OwnFile(path, name).sha256()
                 graph = OwnFile(path, name).read(_MOST_GRAPH) if name.endswith(".onnx") else b""
+                found = hashlib.sha256(graph).hexdigest() if graph else OwnFile(path, name).sha256()
             except OSError as error:
                 raise BundleError(f"{path / name}: {first_line(error)}; copy the whole folder again") from None
             if found != expected:
@@ -248,13 +248,20 @@ class Bundle:
 _MOST_GRAPH = 2**31
 """Bytes of a graph: a message of Protocol Buffers has no more."""
 
-_LOCATION = re.compile(rb"location(?:\x12([\x01-\x7f]))?")
+_LOCATION = re.compile(rb"location")
 
 
 def _locations(graph: bytes) -> set[str]:
-    """Names of the files that hold a graph's tensors: ``external_data`` of onnx.proto, a pair "location" and the name."""
+    """Names of the files that hold a graph's tensors: in onnx.proto, pairs of ``external_data``, of "location" and the name.
+
+    Of anything that looks like such a pair, and is not written as the exporter writes it, an empty name.
+    """
     found = set()
     for match in _LOCATION.finditer(graph):
-        size = match[1][0] if match[1] else 0
-        found.add(graph[match.end() : match.end() + size].decode(errors="replace"))
+        size = graph[match.end() + 1 : match.end() + 2]
+        name = graph[match.end() + 2 : match.end() + 2 + (size or b"\0")[0]]
+        # Field 13 of TensorProto, as long as its two parts: so that none of them comes again, and counts instead.
+        pair = b"\x6a" + bytes([min(12 + len(name), 127)]) + b"\n\x08location\x12" + bytes([len(name)]) + name
+        begin = match.start() - 4
+        found.add(name.decode(errors="replace") if graph[begin : begin + len(pair)] == pair else "")
     return found

@@ -93,6 +93,14 @@ def real(path: Location) -> Location:
 _GONE = "the working directory is there no more; change to another one, or name absolute paths"
 
 
+def exists(path: Path) -> bool:
+    """Whether there is anything on this host; what cannot be looked at counts as missing."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether it is a folder of this host; what cannot be looked at, such as a name that is too long, is none."""
     try:

@@ -34,7 +34,9 @@ _MOST_LINES = 2**34
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of temporary files, which a killed run leaves."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder on the way is opened: that takes no permission to list it."""
+
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -143,20 +145,32 @@ class OwnFile:
                     yield line
 
     def appending(self) -> int:
-        """A descriptor for adding to it; it is made if it is missing, with its folders.
+        """A descriptor for adding to it; it is made if it is missing, with the folders below the root.
 
         What has another name besides, such as one in a backup, is copied first: the other stays as it is.
 
         Raises:
             OSError: it cannot be written to, or is no regular file.
         """
-        handle = self._appending()
+        handle = self.opened()
         if os.fstat(handle).st_nlink == 1:
             return handle
         os.close(handle)
         with self.reading() as old, self.writing() as new:
             shutil.copyfileobj(old, new)
-        return self._appending()
+        return self.opened()
+
+    def opened(self) -> int:
+        """A descriptor of it as it is; it is made if it is missing, with the folders below the root.
+
+        Raises:
+            OSError: it cannot be written to, or is no regular file.
+        """
+        with self._folder(make=True) as folder:
+            handle = _open(self._leaf, os.O_RDWR | os.O_CREAT | os.O_APPEND, folder)
+            # The file may be new: without this, what is in it outlives a power failure, and its name does not.
+            _sync(folder)
+        return handle
 
     def check(self, handle: int) -> None:
         """See that a descriptor is still that of what is there.
@@ -171,8 +185,8 @@ class OwnFile:
     def write(self, data: bytes, mtime_ns: int | None = None) -> None:
         """Put ``data`` in its place: `stage` them in the same folder, then `publish` that.
 
-        At every moment the file is either what it was or all of ``data``; a failure leaves no temporary file. Folders that
-        are missing are made.
+        At every moment the file is either what it was or all of ``data``; a failure leaves no temporary file. Folders below
+        the root are made.
 
         Args:
             data: all of it.
@@ -248,13 +262,6 @@ class OwnFile:
     def _leaf(self) -> str:
         return self.name.rpartition("/")[2]
 
-    def _appending(self) -> int:
-        with self._folder(make=True) as folder:
-            handle = _open(self._leaf, os.O_RDWR | os.O_CREAT | os.O_APPEND, folder)
-            # The file may be new: without this, what is in it outlives a power failure, and its name does not.
-            _sync(folder)
-        return handle
-
     @contextlib.contextmanager
     def _made(self) -> Iterator[int]:
         """A descriptor of this file, new and empty; an error removes it."""
@@ -297,7 +304,8 @@ def own_files(root: Path, folder: str, pattern: re.Pattern[str]) -> list[OwnFile
     """
     prefix = f"{folder}/" if folder else ""
     with contextlib.suppress(OSError), OwnFile(root, Name(f"{prefix}x"))._folder() as handle:
-        names = sorted(os.listdir(handle))  # noqa: PTH208 - of a descriptor
+        with _readable(handle) as listed:
+            names = sorted(os.listdir(listed))  # noqa: PTH208 - of a descriptor
         return [OwnFile(root, Name(prefix + name)) for name in names if pattern.fullmatch(name)]
     return []
 
@@ -384,13 +392,26 @@ def _open(name: str, flags: int, folder: int) -> int:
     # Not opened to find out: that alone can set a device off.
     with contextlib.suppress(FileNotFoundError):
         refuse_others(os.stat(name, dir_fd=folder, follow_symlinks=False))
-    handle = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
+    try:
+        handle = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
+    except BlockingIOError:
+        # Another process has a lease on it (fcntl's F_SETLEASE), as Samba has: that is waited for, and only of a file.
+        handle = _waited_for(name, flags, folder)
     try:
         refuse_others(os.fstat(handle))
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _waited_for(name: str, flags: int, folder: int) -> int:
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        refuse_others(os.fstat(place))
+        return os.open(f"/proc/self/fd/{place}", (flags & ~os.O_CREAT) | os.O_CLOEXEC)
+    finally:
+        os.close(place)
 
 
 def _enter(folder: int, name: str, make: bool) -> int:
@@ -408,7 +429,7 @@ def _enter(folder: int, name: str, make: bool) -> int:
             return os.open(name, flags, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise NotRegularError(error.errno, f"'{name}' is a link or a file, and is to be a folder") from None
+            raise NotRegularError(error.errno, f"'{name}' is a link or a file where a folder is expected") from None
         raise
 
 
@@ -418,5 +439,15 @@ def _remove(name: str, folder: int) -> None:
 
 
 def _sync(folder: int) -> None:
-    with contextlib.suppress(OSError):
-        os.fsync(folder)
+    with contextlib.suppress(OSError), _readable(folder) as handle:
+        os.fsync(handle)
+
+
+@contextlib.contextmanager
+def _readable(folder: int) -> Iterator[int]:
+    """A descriptor of a folder that can be listed and made durable."""
+    handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

@@ -4,18 +4,14 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from . import remote
 from .location import Location, is_remote
+from .own import refuse_others
 from .stamp import Stamp
-
-
-class NotRegularError(OSError):
-    """A FIFO, a device, a socket or a folder where a file was expected."""
 
 
 class _Object(io.BytesIO):
@@ -43,11 +39,11 @@ def open_source(path: Location, head: int | None = None) -> Iterator[BinaryIO]:
             yield content
         return
     assert isinstance(path, Path), "it is of this host"
-    _refuse_others(path.stat())
+    refuse_others(path.stat())
     # Should it have become a FIFO since then, O_NONBLOCK keeps the open from waiting for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
-        _refuse_others(os.fstat(handle))
+        refuse_others(os.fstat(handle))
         yield file
 
 
@@ -73,8 +69,3 @@ def sha256_file(path: Location) -> str:
     """
     with open_source(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-
-def _refuse_others(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise NotRegularError("not a regular file")

@@ -1,6 +1,7 @@
 """Checkpoints: the optimiser's state of the picture in work, so that a run that was stopped goes on within it."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -45,6 +46,8 @@ class Checkpoint:
         name = hashlib.sha256(os.fsencode(target)).hexdigest()[:24]
         self._file = OwnFile(root, state(f"{_FOLDER}/{name}.npz"))
         self._temporary = self._file.beside(f"{name}.tmp")
+        self._root = root
+        self._identity = _identity(root)
         self.interval = interval
         self._fingerprint = fingerprint
         self._clock = clock
@@ -78,8 +81,10 @@ class Checkpoint:
         """Save a state in place of the last.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written to; the last one stays.
+            OSError: the disk is full, or the folder cannot be written to, or is another one than before; the last one stays.
         """
+        if _identity(self._root) != self._identity:
+            raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self._root))
         # To a file, not through memory: it is the largest thing there is.
         with self._file.writing(self._temporary) as file:
             write_arrays(file, {_FINGERPRINT: np.array(self._fingerprint), **state})
@@ -89,6 +94,14 @@ class Checkpoint:
         """Remove it: the picture is done."""
         with contextlib.suppress(OSError):
             self._file.delete()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another of its name; None where there is none."""
+    with contextlib.suppress(OSError):
+        status = folder.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def delete_unfinished(root: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -121,6 +121,8 @@ class Journal:
         skipped: lines that could not be understood: torn ones, and those of another version.
         curves: how many of the newest paintings keep their curve, which takes more memory than all else; only a report has a
             use for it.
+        guard: raises an `OSError` where the folder is not the one any more that the run holds, see `Held.check`; whoever
+            writes to the folder calls it first.
         shard: of the run that adds to it. Each has a file of its own, since network file systems do not keep the lines of
             several hosts apart; all are read.
     """
@@ -128,6 +130,7 @@ class Journal:
     root: Path
     shard: Shard = field(default_factory=Shard)
     curves: int = 0
+    guard: Callable[[], None] = lambda: None
     painted: dict[Key, Entry] = field(default_factory=dict)
     failed: dict[Key, Entry] = field(default_factory=dict)
     known: dict[Key, set[str]] = field(default_factory=dict)
@@ -201,6 +204,7 @@ class Journal:
         """
         if self._is_known(entry):
             return
+        self.guard()
         if self._handle is None:
             self._handle = self._file.appending()
         self._file.check(self._handle)

@@ -23,16 +23,15 @@ class Held:
     """Output folders that a run holds."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, list[_Lock]] = {}
-        """By absolute path, links not followed: what they lead to may change."""
+        self._locks: dict[Path, list[_Lock]] = {}
 
     def check(self, root: Path) -> None:
-        """See that a folder is still the one that was held: else the lock keeps nobody from it.
+        """See that a folder, by the path that it was held by, is still the same: else the lock keeps nobody from it.
 
         Raises:
             OSError: it has been removed, or something else is in its place (`errno.ESTALE`).
         """
-        for lock in self._locks.get(_absolute(root), []):
+        for lock in self._locks[root]:
             lock.check()
 
 
@@ -63,12 +62,8 @@ def hold(
             real = os.path.realpath(root)
             if real not in taken:
                 taken[real] = stack.enter_context(_hold_one(root, wait, note, shard or Shard()))
-            held._locks[_absolute(root)] = taken[real]
+            held._locks[root] = taken[real]
         yield held
-
-
-def _absolute(root: Path) -> str:
-    return os.path.abspath(root)  # noqa: PTH100 - follows links
 
 
 @contextlib.contextmanager
@@ -124,7 +119,7 @@ class _Lock:
             BlockingIOError: others hold it, and they are not to be waited for.
             OSError: its file cannot be opened, or is no regular file.
         """
-        handle = self._file.appending()
+        handle = self._file.opened()
         try:
             fcntl.flock(handle, self._kind | (0 if wait else fcntl.LOCK_NB))
             # Whoever held it may have gone, and the folder with it.

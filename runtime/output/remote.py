@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.name import Name
-from ..files.own import OwnFile, make_folder, own_files
+from ..files.own import MOST, OwnFile, make_folder, own_files
 from ..files.reading import sha256_file
 from ..files.stamp import Stamp
 from .folder import Present
@@ -104,7 +104,7 @@ class RemoteOutput:
                 folder, _, leaf = text.partition("/")
                 # Other names are no paintings, and nothing that nstbatch remembers.
                 with contextlib.suppress(ValueError):
-                    if folder == STATE and _REMEMBERED.fullmatch(leaf):
+                    if folder == STATE and _REMEMBERED.fullmatch(leaf) and stamp.size <= MOST:
                         remembered.add(state(leaf))
                     else:
                         self._there[Key(text)] = _found(stamp)

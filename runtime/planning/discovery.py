@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError, first_line
 from ..files import remote
-from ..files.location import Location, absolute, is_folder, is_remote, real
+from ..files.location import Location, absolute, exists, is_folder, is_remote, real
 from ..output.names import STATE, is_reserved
 from ..pictures.formats import is_read, why_not
 from .left_out import SYSTEM, LeftOut
@@ -26,7 +26,6 @@ class FoundPhoto:
         source: the photo.
         base: the folder whose tree is mirrored: the folder that was named, or the one that the file is in.
         below: folder of the photo below ``base``.
-        under_output: the same, where an output folder is named; None if it does not differ.
         under_output: folder below an output folder that was named, where it is not ``below``.
         error: why it cannot be painted; it becomes a row of the report.
     """
@@ -119,7 +118,7 @@ def discover(
             found.append(FoundPhoto(path, path.parent, PurePath()))
         elif glob.has_magic(str(path)):
             base = _fixed_part(path)
-            if not base.is_dir():
+            if not is_folder(base):
                 raise UsageError(f"{path}: no such folder as {base}")
             folders.append(real(base))
             found += _matches(path, base, left_out)
@@ -275,7 +274,7 @@ def _matches(pattern: Path, base: Path, left_out: LeftOut) -> Iterator[FoundPhot
 def _fixed_part(pattern: Path) -> Path:
     """The folder before the first wildcard; brackets in the name of a folder that exists are none."""
     parts = pattern.parts
-    count = next(i for i, part in enumerate(parts) if glob.has_magic(part) and not Path(*parts[: i + 1]).exists())
+    count = next(i for i, part in enumerate(parts) if glob.has_magic(part) and not exists(Path(*parts[: i + 1])))
     return Path(*parts[:count])
 
 

@@ -23,14 +23,17 @@ class LeftOut:
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
-        self._patterns = patterns
+        self._patterns = {pattern: _plain(pattern) for pattern in patterns}
+        self._matched: set[str] = set()
         self._kinds: Counter[str] = Counter()
         self._excluded = 0
 
     def is_excluded(self, path: PurePath) -> bool:
         """Whether a pattern names a file, or a folder that it is in, by its path below the folder that was named."""
         names = [*path.parts, *(str(each) for each in (path, *path.parents) if each.parts)]
-        return any(fnmatchcase(name, pattern) for pattern in self._patterns for name in names)
+        found = [pattern for pattern, plain in self._patterns.items() if any(fnmatchcase(name, plain) for name in names)]
+        self._matched.update(found)
+        return bool(found)
 
     def exclude(self) -> None:
         """Count a photo or a folder that is excluded."""
@@ -46,4 +49,10 @@ class LeftOut:
         others = self._kinds.total() - sum(count for _, count in kinds)
         parts += [f"{others:,} of other kinds"] if others else []
         parts += [f"{self._excluded:,} by --exclude"] if self._excluded else []
+        parts += [f"nothing by --exclude {pattern}" for pattern in self._patterns if pattern not in self._matched]
         return f"left out: {', '.join(parts)}" if parts else ""
+
+
+def _plain(pattern: str) -> str:
+    """A pattern without what other programs write around it: ``./raw/``, ``/raw``, ``**/raw``."""
+    return pattern.removeprefix("./").strip("/").removeprefix("**/").removesuffix("/**")

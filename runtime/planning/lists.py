@@ -49,8 +49,8 @@ def _names(data: bytes) -> list[str]:
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     if not mark and b"\0" in data:
         names = [name for name in data.split(b"\0") if name]
-        letters = sum(len(name) == 1 for name in names)
-        if letters > max(2, len(names) / 2):
+        letters = [name for name in names if len(name) == 1]
+        if len(letters) > max(2, len(names) / 2) and {b".", b"\n", b"\r"} & set(letters):
             raise UsageError("it looks like UTF-16 without a byte order mark; save it as UTF-8")
         return [os.fsdecode(name) for name in names]
     try:

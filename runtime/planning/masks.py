@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from ..errors import ImageError, UsageError
+from ..files.location import exists, is_folder
 from ..files.reading import sha256_file
 from ..pictures.formats import is_read
 from ..pictures.regions import Color, Guidance, Mask, digest, guide
@@ -46,7 +47,7 @@ class MaskFiles:
         if bool(style_masks) != bool(self.content_mask):
             raise UsageError("--style-mask and --content-mask go together: name both, or none")
         for place in (self.content_mask, self.protect):
-            if place is not None and not place.exists():
+            if place is not None and not exists(place):
                 raise UsageError(f"{place}: no such file or folder of masks")
 
     def digest(self, item: Item) -> str:
@@ -78,7 +79,7 @@ class MaskFiles:
         return [None if place is None else self._find(place, item) for place in (self.content_mask, self.protect)]
 
     def _find(self, place: Path, item: Item) -> Path:
-        if not place.is_dir():
+        if not is_folder(place):
             return place
         stem = item.source.stem
         for below in dict.fromkeys((PurePath(item.key).parent, PurePath())):
@@ -92,7 +93,7 @@ class MaskFiles:
     def _listing(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._listings:
             listing: dict[str, list[str]] = {}
-            for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            for path in sorted(folder.iterdir()) if is_folder(folder) else []:
                 if is_read(path) and not path.name.startswith("."):
                     listing.setdefault(path.stem, []).append(path.name)
             self._listings[folder] = listing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from ..errors import UsageError
-from ..files.location import Location, absolute, is_remote, real
+from ..files.location import Location, absolute, exists, is_folder, is_remote, real
 from ..output.names import Key
 from ..output.shard import Shard
 from ..pictures.formats import WRITTEN, written_extension
@@ -142,11 +142,19 @@ def _in_style(
         if extension != source.suffix and taken[place, below, painted] > 1:
             # A phone's a.heic beside its a.jpg.
             painted = named(source, source.suffix + extension)
-        root, key = mirror(place), below / painted
+        root, problem = mirror(place), photo.error
+        try:
+            key = Key((below / painted).as_posix())
+        except ValueError as error:
+            # It is a row all the same, which needs a name.
+            key, problem = Key(_NAMELESS), problem or str(error)
         if is_remote(place):
-            yield Item(source, place / key.as_posix(), root, photo.error, number, style, place)
+            yield Item(source, place / key, root, problem, number, style, place)
         else:
-            yield Item(source, root / key, root, photo.error, number, style)
+            yield Item(source, root / key, root, problem, number, style)
+
+
+_NAMELESS = "unnamed.jpg"
 
 
 def check_name(template: str) -> None:
@@ -237,8 +245,8 @@ def refuse_unwritable(folders: Sequence[Path], access: Callable[[Path, int], boo
         UsageError: one is a file, or there is no permission, or its file system is read-only.
     """
     for folder in folders:
-        existing = next(path for path in (folder, *absolute(folder).parents) if path.exists())
-        if not existing.is_dir():
+        existing = next(path for path in (folder, *absolute(folder).parents) if exists(path))
+        if not is_folder(existing):
             raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
         if os.statvfs(existing).f_flag & os.ST_RDONLY:
             raise UsageError(

@@ -209,7 +209,7 @@ class _Worker:
 def _serve(line: Connection, make: MakeStylizer, device: int, cancelled: Any) -> None:
     """What a worker does: as it is asked, until the line is closed."""
     # A terminal and systemd send their signals to all processes of a run; it is the first that decides what is done.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
         stylizer = make(device=device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from ..bundle.spec import MIN_SIDE
-from ..errors import DiskError, LostWorkerError, OutOfMemoryError, ProviderError, first_line
+from ..errors import DiskError, LostWorkerError, NstbatchError, OutOfMemoryError, ProviderError, first_line
 from ..files.location import Location, absolute
 from ..files.reading import stamp_of
 from ..output.checkpoint import Checkpoint
@@ -255,7 +255,14 @@ class Studio:
                 notes.append(f"the photo is a {photo.kind}, whatever its name says")
             if made != asked:
                 notes.append(f"at {limit} px, since memory did not suffice for more")
-            yield from self._optimise(task, painting, checkpoint, snapshots)
+            try:
+                yield from self._optimise(task, painting, checkpoint, snapshots)
+            except (NstbatchError, OSError, MemoryError):
+                raise
+            except Exception:
+                # What nobody foresaw may have come with the state that was taken up, and would again.
+                checkpoint.discard()
+                raise
             ending = painting.ending()
         yield from self.encoder.ended(wait=True)
         self.encoder.begin(Finished(task, photo, made, asked, notes, ending))

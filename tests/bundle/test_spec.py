@@ -157,6 +157,21 @@ def test_links_and_pipes_in_a_bundle_are_not_opened(copy: Path, name: str, kind:
         Bundle.load(copy)
 
 
+def test_a_name_that_is_given_twice_is_refused(copy: Path) -> None:
+    """Protocol Buffers take the last."""
+    data = (copy / "encode.onnx").read_bytes()
+    pair = b"\x0a\x08location\x12\x0bweights.bin"
+    twice = pair + b"\x12\x0d../secret.bin"
+    before, found, after = data.partition(bytes([0x6A, len(pair)]) + pair)
+    assert found
+    (copy / "encode.onnx").write_bytes(before + bytes([0x6A, len(twice)]) + twice + after)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["encode.onnx"] = hashlib.sha256((copy / "encode.onnx").read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"encode\.onnx: uses a file that the manifest does not list"):
+        Bundle.load(copy)
+
+
 def test_a_graph_uses_listed_files_only(copy: Path) -> None:
     model = onnx.load(copy / "encode.onnx", load_external_data=False)
     for tensor in model.graph.initializer:

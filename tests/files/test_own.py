@@ -1,8 +1,10 @@
 """Files of our own: whole or not there, and nothing but files."""
 
 import errno
+import fcntl
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -192,6 +194,47 @@ def test_a_file_with_another_name_is_not_added_to(ours: OwnFile, tmp_path: Path)
     os.close(handle)
     assert ours.read() == b"old\nnew\n"
     assert (tmp_path / "backup").read_bytes() == b"old\n"
+
+
+def test_a_file_that_another_process_has_a_lease_on_is_waited_for(ours: OwnFile) -> None:
+    """As Samba takes them. This process is told, and gives it up."""
+    ours.write(b"content\n")
+    handle = os.open(ours.path, os.O_RDWR)
+    broken = []
+
+    def give_up(*_: object) -> None:
+        broken.append(True)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+    before = signal.signal(signal.SIGIO, give_up)
+    try:
+        os.close(handle)
+        handle = os.open(ours.path, os.O_RDONLY)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        added = ours.appending()
+    finally:
+        signal.signal(signal.SIGIO, before)
+        os.close(handle)
+    os.write(added, b"more\n")
+    os.close(added)
+    assert broken
+    assert ours.read() == b"content\nmore\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user has to be")
+def test_a_folder_that_cannot_be_listed_can_be_written_to(ours: OwnFile, tmp_path: Path) -> None:
+    ours.path.parent.mkdir()
+    ours.path.parent.chmod(0o733)
+    for folder in (*tmp_path.parents, tmp_path, ours.root):
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        ours.write(b"ours")
+        assert ours.read() == b"ours"
+        assert own_files(ours.root, "sub", re.compile(".*")) == []
+    finally:
+        os.seteuid(0)
 
 
 def test_a_descriptor_of_what_is_there_no_more(ours: OwnFile) -> None:

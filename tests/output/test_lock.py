@@ -1,6 +1,7 @@
 """One run at a time for each output folder."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def test_a_folder_that_is_there_no_more(tmp_path: Path) -> None:
             out.unlink()
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(tmp_path / "moved", ignore_errors=True)
+
+
+def test_a_backup_of_hard_links_takes_no_lock_away(tmp_path: Path) -> None:
+    with hold([tmp_path / "out"]) as held:
+        os.link(tmp_path / "out" / ".nstbatch" / "lock", tmp_path / "backup")
+        with pytest.raises(LockedError), hold([tmp_path / "out"]):
+            pass
+        held.check(tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["lock", "."])

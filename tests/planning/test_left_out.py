@@ -18,6 +18,10 @@ from seams import picture
         ("trip", "trip/deep/a.jpg", True),
         ("trip", "tripod/a.jpg", False),
         ("trip/*", "trip/deep/a.jpg", True),
+        ("trip/", "trip/a.jpg", True),
+        ("./trip/*", "trip/a.jpg", True),
+        ("/trip", "trip/a.jpg", True),
+        ("**/trip/**", "trip/a.jpg", True),
         ("trip/a.jpg", "trip/a.jpg", True),
         ("a.jpg", "trip/a.jpg", True),
         ("deep/a.jpg", "trip/deep/a.jpg", False),
@@ -55,6 +59,13 @@ def test_a_plugin_that_would_read_them_is_named(monkeypatch: pytest.MonkeyPatch)
     for _ in range(42):
         left.skip(PurePath("a.HEIC"))
     assert str(left) == "left out: 42 .heic (pip install 'nstbatch[formats]' reads them)"
+
+
+def test_a_pattern_that_matches_nothing_is_named() -> None:
+    left = LeftOut(["trip/", "a.*"])
+    assert left.is_excluded(PurePath("a.jpg"))
+    left.exclude()
+    assert str(left) == "left out: 1 by --exclude, nothing by --exclude trip/"
 
 
 def test_nothing_left_out_is_not_said() -> None:

@@ -34,6 +34,10 @@ def test_the_other_order_of_bytes(mark: bytes) -> None:
     assert read(mark + "\n".join(NAMES).encode("utf-16-be" if len(mark) == 2 else "utf-32-be")) == NAMES
 
 
+def test_folders_of_one_letter_are_no_utf_16() -> None:
+    assert read(b"1\x002\x003\x00") == ["1", "2", "3"]
+
+
 def test_by_nuls_names_may_be_anything() -> None:
     assert read(b"a\nb.jpg\0caf\xe9.jpg\0\xc3\xbc.jpg\0") == ["a\nb.jpg", "caf\udce9.jpg", "ü.jpg"]
 

@@ -45,7 +45,18 @@ MODES = ("before", "after", "half", "power")
 
 DAMAGES = ("cut", "flip", "more", "empty", "rubbish", "binary", "json", "deep")
 
-THINGS = ("nothing", "link to a file", "link to a folder", "dangling", "fifo", "socket", "device", "folder", "full folder")
+THINGS = (
+    "nothing",
+    "link to a file",
+    "hard link",
+    "link to a folder",
+    "dangling",
+    "fifo",
+    "socket",
+    "device",
+    "folder",
+    "full folder",
+)
 
 CHECKPOINT = f"checkpoints/{Checkpoint(Path(), Key('a.png')).path.name}"
 
@@ -87,6 +98,7 @@ class Folder:
             ".0123456789abcdef.tmp",
         ):
             (self.start / "others" / name).write_bytes(b"precious\n")
+        (self.start / "others" / "backup").write_bytes(b"precious\n")
         (self.start / "work").mkdir()
         first = top / "first"
         shutil.copytree(self.start, first)
@@ -113,7 +125,7 @@ def paintings(top: Path) -> dict[str, bytes]:
     return {path.relative_to(output).as_posix(): path.read_bytes() for path in real}
 
 
-def outside(top: Path) -> dict[str, tuple[int, int, bytes]]:
+def outside(top: Path) -> dict[str, tuple[int, bytes]]:
     """What is none of the output's."""
     found = {}
     for path in top.rglob("*"):
@@ -123,7 +135,7 @@ def outside(top: Path) -> dict[str, tuple[int, int, bytes]]:
         if name.name in ("work.events", "work.calls"):
             continue
         status = path.lstat()
-        found[str(name)] = (status.st_mode, status.st_nlink, path.read_bytes() if path.is_file() else b"")
+        found[str(name)] = (status.st_mode, path.read_bytes() if path.is_file() else b"")
     return found
 
 
@@ -252,6 +264,9 @@ class Damage(RuleBasedStateMachine):
         match thing:
             case "link to a file":
                 path.symlink_to(others / "theirs.jpg")
+            case "hard link":
+                # As a backup has it; what has another name is not to be written to.
+                os.link(self.top / "others" / "backup", path)
             case "link to a folder":
                 path.symlink_to(others)
             case "dangling":

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,13 @@ class Bench:
         stylizer = self.stylizer()
         with hold([self.output]) as held:
             journals = {self.output: Journal.read(self.output)}
+            journals[self.output].guard = partial(held.check, self.output)
             recover(items, journals)
             plan = make_plan(items, journals, stylizer.facts.recipe, policy, budget)
             between(plan)
             stop = batch.setdefault("stop", Stop())
             outcome = Outcome(len(plan.tasks))
-            outcome.rows += paint(plan, stylizer, journals, policy=policy, held=held, **batch)
+            outcome.rows += paint(plan, stylizer, journals, policy=policy, **batch)
             outcome.stopped = stop.reason
         return outcome
 

@@ -76,6 +76,13 @@ def bench(tmp_path: Path) -> Bench:
     return Bench.of(tmp_path, "a.png", settings={"size": 40, "iterations": 3, "scales": "1"})
 
 
+def test_odd_lines_break_no_page(tmp_path: Path) -> None:
+    (tmp_path / STATE).mkdir()
+    Journal(tmp_path).append(Entry(Key("a.png"), "", "failed", "because", "2026", "0"))
+    Run("1", "2026", "", "", "", "", seconds=1e-320, painted=1).append(tmp_path)
+    assert data_of(write_page(tmp_path).read_text())["runs"][0]["rate"] == 36_000
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
