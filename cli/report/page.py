@@ -48,7 +48,7 @@ def write_page(root: Path, journal: Journal | None = None) -> Path:
     """
     page = page_file(root)
     if not is_ours(page):
-        raise UsageError(f"{page.path}: is there already, and no report of nstbatch; move it away")
+        raise UsageError(f"{page.path}: already exists, and is not a report of nstbatch; move it away")
     page.write(render(root, page_data(root, journal or read_journal(root))).encode())
     return page.path
 

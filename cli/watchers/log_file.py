@@ -42,7 +42,7 @@ class LogFile(CommandWatcher):
     def __init__(self, path: Path, verbose: bool = False) -> None:
         try:
             if _is_no_text(path):
-                raise UsageError(f"--log-file {path}: is there already, and no log; name another")
+                raise UsageError(f"--log-file {path}: already exists, and is not a log; name another")
             handler = _Handler(path, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"--log-file {path}: {first_line(error)}") from None

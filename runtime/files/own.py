@@ -1,4 +1,4 @@
-"""nstbatch's own files: made, opened and deleted here, and nowhere else.
+"""nstbatch's own files in the folders of users: made, opened and deleted here, and nowhere else.
 
 They lie in folders of the user, where anything may have taken their places since. So a file is reached through descriptors
 of its folders; of links, only those in the path of the folder that the user named are followed; nothing but a regular file
@@ -308,6 +308,14 @@ def own_files(root: Path, folder: str, pattern: re.Pattern[str]) -> list[OwnFile
             names = sorted(os.listdir(listed))  # noqa: PTH208 - of a descriptor
         return [OwnFile(root, Name(prefix + name)) for name in names if pattern.fullmatch(name)]
     return []
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another that takes its name; None where there is none."""
+    with contextlib.suppress(OSError):
+        status = folder.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def delete_temporary(root: Path, *folders: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.arrays import Arrays, read_arrays, write_arrays
-from ..files.own import OwnFile, own_files
+from ..files.own import OwnFile, identity, own_files
 from .names import STATE, Key, state
 
 _FOLDER = "checkpoints"
@@ -47,7 +47,7 @@ class Checkpoint:
         self._file = OwnFile(root, state(f"{_FOLDER}/{name}.npz"))
         self._temporary = self._file.beside(f"{name}.tmp")
         self._root = root
-        self._identity = _identity(root)
+        self._identity = identity(root)
         self.interval = interval
         self._fingerprint = fingerprint
         self._clock = clock
@@ -83,7 +83,7 @@ class Checkpoint:
         Raises:
             OSError: the disk is full, or the folder cannot be written to, or is another one than before; the last one stays.
         """
-        if _identity(self._root) != self._identity:
+        if identity(self._root) != self._identity:
             raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self._root))
         # To a file, not through memory: it is the largest thing there is.
         with self._file.writing(self._temporary) as file:
@@ -94,14 +94,6 @@ class Checkpoint:
         """Remove it: the picture is done."""
         with contextlib.suppress(OSError):
             self._file.delete()
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another of its name; None where there is none."""
-    with contextlib.suppress(OSError):
-        status = folder.stat()
-        return status.st_dev, status.st_ino
-    return None
 
 
 def delete_unfinished(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -111,6 +112,7 @@ class _Lock:
         self._file = OwnFile(root, state(name))
         self._kind = kind
         self._handle: int | None = None
+        self._identity = (0, 0)
 
     def take(self, *, wait: bool) -> None:
         """Take it.
@@ -128,11 +130,18 @@ class _Lock:
             os.close(handle)
             raise
         self._handle = handle
+        status = os.fstat(handle)
+        self._identity = status.st_dev, status.st_ino
 
     def check(self) -> None:
-        """See that its file is still there; see `OwnFile.check`."""
-        assert self._handle is not None, "it has been taken"
-        self._file.check(self._handle)
+        """See that its file is still the one that was taken, even after its release.
+
+        Raises:
+            OSError: it is not (`errno.ESTALE`).
+        """
+        found = self._file.status()
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self._file.path))
 
     def release(self) -> None:
         """Leave it to others."""

@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from ..errors import ImageError
 from ..files.name import Name
-from ..files.own import OwnFile, own_files
+from ..files.own import OwnFile, identity, own_files
 from ..pictures.encoding import encode_picture
 from ..pictures.photo import Picture
 from .names import SNAPSHOTS, Key
@@ -25,6 +25,7 @@ class Snapshots:
 
     def __init__(self, root: Path, key: Key, every: int | None) -> None:
         self._root = root
+        self._identity = identity(root)
         self._folder = f"{key}{SNAPSHOTS}"
         self._extension = PurePath(key).suffix
         self._every = every
@@ -42,7 +43,9 @@ class Snapshots:
         return self._every is not None and evaluations % self._every == 0
 
     def save(self, evaluations: int, picture: Picture) -> None:
-        """Write the picture after so many evaluations."""
+        """Write the picture after so many evaluations; not into another folder than before."""
+        if identity(self._root) != self._identity:
+            return
         with contextlib.suppress(OSError, ImageError):
             file = OwnFile(self._root, Name(f"{self._folder}/{evaluations:06d}{self._extension}"))
             file.write(encode_picture(picture, self._extension).data)

@@ -30,6 +30,8 @@ class LeftOut:
 
     def is_excluded(self, path: PurePath) -> bool:
         """Whether a pattern names a file, or a folder that it is in, by its path below the folder that was named."""
+        if not self._patterns:
+            return False
         names = [*path.parts, *(str(each) for each in (path, *path.parents) if each.parts)]
         found = [pattern for pattern, plain in self._patterns.items() if any(fnmatchcase(name, plain) for name in names)]
         self._matched.update(found)

@@ -257,7 +257,7 @@ class Studio:
                 notes.append(f"at {limit} px, since memory did not suffice for more")
             try:
                 yield from self._optimise(task, painting, checkpoint, snapshots)
-            except (NstbatchError, OSError, MemoryError):
+            except (DroppedError, NstbatchError, OSError, MemoryError):
                 raise
             except Exception:
                 # What nobody foresaw may have come with the state that was taken up, and would again.

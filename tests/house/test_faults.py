@@ -19,12 +19,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import seams
+from nstbatch.cli.actions.jobs import Tools
+from nstbatch.cli.actions.paint import paint
 from nstbatch.runtime.bundle.spec import Bundle
-from nstbatch.runtime.errors import UsageError
+from nstbatch.runtime.errors import DiskError, UsageError
 from nstbatch.runtime.output.journal import Journal
 from places import ROOT, SUPPORT
 from process import MAIN, Process
-from seams import Bench, SeamEngine, files, outcomes, picture
+from seams import Bench, SeamEngine, after, files, outcomes, picture
 
 Figures = dict[str, str]
 
@@ -268,7 +271,7 @@ def test_damaged_pictures(tmp_path: Path, figures: Figures) -> None:
 
 # Damaged files of our own, and other things in their places
 
-EXAMPLES = 30
+EXAMPLES = 15
 
 
 @pytest.mark.slow
@@ -288,6 +291,32 @@ def test_whatever_befalls_what_is_ours(tmp_path: Path, figures: Figures) -> None
 def test_following_a_link_is_noticed() -> None:
     done = script("damage.py", 0, "--sabotage")
     assert "it changed what is not its own" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["a link", "another folder", "nothing", "a link in place of its state"])
+def test_a_folder_that_is_replaced_gets_nothing_more(change: str, tmp_path: Path) -> None:
+    """With everything that writes."""
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        picture(tmp_path / "in" / name, seed=seed)
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def strike() -> None:
+        moved = out / ".nstbatch" if change == "a link in place of its state" else out
+        moved.rename(tmp_path / "moved")
+        if change == "another folder":
+            moved.mkdir()
+        elif change != "nothing":
+            moved.symlink_to(elsewhere)
+
+    options = {"photos": (tmp_path / "in",), "style": (picture(tmp_path / "s.png"),), "output": out, "report": True}
+    options |= {"size": 40, "iterations": 4, "scales": "1", "checkpoint": 0.0, "snapshots": 1}
+    tools = Tools(find_bundle=lambda *_, **__: seams.bundle(), make_engine=lambda *_: SeamEngine(after(10, strike)))
+    with pytest.raises(DiskError, match="is not the folder any more that the run began with"):
+        paint(options, tools)
+    assert list(elsewhere.iterdir()) == []
+    if change in ("another folder", "nothing"):
+        assert list(out.rglob("*")) == []
 
 
 # Two runs at once

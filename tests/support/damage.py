@@ -248,7 +248,7 @@ class Damage(RuleBasedStateMachine):
     def _replace(self, path: Path, thing: str) -> None:
         if not path.parent.is_dir() or not path.parent.resolve().is_relative_to((self.top / "work").resolve()):
             return
-        if path.name == "log.txt" and thing in ("link to a file", "dangling", "device"):
+        if path.name == "log.txt" and thing in ("link to a file", "hard link", "dangling", "device"):
             # The log is a file that the user names for others to read: there a link is followed.
             return
         counts["replaced"] += 1

@@ -123,7 +123,7 @@ def test_the_second_signal_gives_the_cursor_back(photos: Path, common: list[obje
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)])
 def test_two_signals_at_any_moment(numbers: tuple[int, int], photos: Path, common: list[object], tmp_path: Path) -> None:
     """While it starts, plans, paints and ends: there is no moment at which they do anything else."""
-    for delay in (0.15, 0.3, 0.6, 0.9, 1.2):
+    for delay in (0.15, 0.4, 0.8, 1.1):
         run = subprocess.Popen(
             [*map(str, [*MAIN, photos, *common, *QUICK, "-o", tmp_path / "out", "--force"])],
             env={"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": os.environ["PATH"]},

@@ -185,5 +185,5 @@ def test_no_file_of_the_users_is_written_over(
     before = path.read_bytes()
     done = nstbatch(photos, *common, *QUICK, "--style", style, option, path)
     assert done.returncode == 2
-    assert f"{option} {path}: is there already" in done.stderr
+    assert f"{option} {path}: already exists" in done.stderr
     assert path.read_bytes() == before
