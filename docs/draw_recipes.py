@@ -104,7 +104,7 @@ GALLERY = {
     f"{photo}-{style}": Recipe(FULL, photo, (style,))
     for photo, style in (("town", "starry"), ("still_life", "mosaic"), ("tree", "ember"))
 }
-"""Of the README: with the defaults alone, and in the photo's own size."""
+"""Of the README and docs/recipes.md: with the defaults alone, and in the photo's own size."""
 
 
 def paint(name: str, recipe: Recipe, work: Path, weights: dict[str, str]) -> Image.Image:
