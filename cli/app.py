@@ -18,9 +18,10 @@ from .commands.losses import losses
 from .commands.pack import pack
 from .commands.paint import paint
 from .commands.presets import presets
-from .commands.report import report, watch
+from .commands.report import report, serve
 from .commands.sweep import sweep
 from .commands.warmup import warmup
+from .commands.watch import watch
 from .options import PREFIX
 from .text import say
 
@@ -43,7 +44,7 @@ def app() -> None:
     """
 
 
-for command in (paint, report, watch, sweep, losses, export, presets, doctor, pack, warmup):
+for command in (paint, watch, report, serve, sweep, losses, export, presets, doctor, pack, warmup):
     app.add_command(command)
 
 

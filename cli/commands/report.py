@@ -1,4 +1,4 @@
-"""``nstbatch report`` and ``nstbatch watch``."""
+"""``nstbatch report`` and ``nstbatch serve``."""
 
 from pathlib import Path
 
@@ -43,11 +43,11 @@ def report(output: Location) -> None:
 @click.command()
 @click.argument("output", type=PATH)
 @option("--port", type=click.IntRange(0, 65535), default=8765, help="Port on 127.0.0.1; 0 for any that is free.")
-def watch(output: Path, port: int) -> None:
+def serve(output: Path, port: int) -> None:
     """Serve the report of an output folder to browsers on this host, and keep it up to date while a run adds to it.
 
     \b
-      nstbatch watch holiday-starry/
+      nstbatch serve holiday-starry/
 
     It prints the address, which nobody else can guess. From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then the same
     address here. Ctrl-C ends it.
@@ -55,8 +55,8 @@ def watch(output: Path, port: int) -> None:
     from ..report.page import read_journal
     from ..report.server import Server
 
-    read_journal(output)
     try:
+        read_journal(output)
         server = Server(output, port)
     except OSError as error:
         raise click.ClickException(f"port {port}: {first_line(error)}; choose another with --port") from None

@@ -32,7 +32,7 @@ _ROWS = CURVES = 5000
 """Pictures of a page; of more, those that failed and the newest."""
 
 PHOTOS, PAINTINGS = "photo", "painting"
-"""Paths under which `watch` serves photos, by the names of their paintings, and these."""
+"""Paths under which `serve` serves photos, by the names of their paintings, and these."""
 
 
 def write_page(root: Path, journal: Journal | None = None) -> Path:
@@ -177,7 +177,7 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
     photo_thumbnail, painting_thumbnail = (
         f"{REPORT_FILES}/{name}" if thumbnail_file(root, name).is_there() else None for name in thumbnail_names(entry)
     )
-    # `watch` serves what decodes as a picture.
+    # `serve` serves what decodes as a picture.
     unseen = live and entry.outcome == "failed" and photo_thumbnail is None
     # Not Path.resolve: links stay what they are.
     target = f"{PAINTINGS}/{entry.target}" if live else entry.target

@@ -1,4 +1,4 @@
-"""``nstbatch watch``: the report of an output folder, served to this host alone, while a run adds to it."""
+"""``nstbatch serve``: the report of an output folder, served to this host alone, while a run adds to it."""
 
 import contextlib
 import datetime

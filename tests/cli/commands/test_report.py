@@ -25,12 +25,12 @@ def test_it_is_rebuilt_from_the_journal(painted: Path, nstbatch: Call) -> None:
     assert (nowhere.returncode, "is no output folder of nstbatch" in nowhere.stderr) == (2, True)
 
 
-def test_watch_from_the_command_line(painted: Path, nstbatch: Call) -> None:
-    with subprocess.Popen([*MAIN, "watch", painted, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+def test_serve_from_the_command_line(painted: Path, nstbatch: Call) -> None:
+    with subprocess.Popen([*MAIN, "serve", painted, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert get(process.stdout.readline().strip(), "status.json")[0] == 200
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-    assert nstbatch("watch", painted.parent).returncode == 2
+    assert nstbatch("serve", painted.parent).returncode == 2
