@@ -258,7 +258,7 @@ _DEFAULTS = Settings()
     "-o",
     "--output",
     type=LOCATION,
-    help="Folder for the paintings.  [default: beside each folder, <folder>-<style's stem>]",
+    help="Folder for the paintings; or, for one photo, a file.  [default: beside each folder, <folder>-<style's stem>]",
     group=Group.FILES,
 )
 @option(

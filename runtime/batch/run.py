@@ -31,7 +31,7 @@ from ..planning.budget import Budget
 from ..planning.discovery import PhotoChoice, discover
 from ..planning.left_out import LeftOut
 from ..planning.masks import MaskFiles
-from ..planning.placement import Destination, Item, make_items
+from ..planning.placement import Destination, Item, make_item, make_items, names_picture
 from ..planning.plan import Plan, Policy, make_plan
 from ..planning.styles import StyleChoice
 from ..recipe.provider import AUTO, Precision
@@ -270,10 +270,14 @@ def _prepare(job: Job, watcher: Watcher) -> _Prepared | None:
     inputs = discover(
         photos.photos, photos.listed or (), styles=paths, masks=masks, recursive=photos.recursive, exclude=photos.exclude
     )
-    items = make_items(inputs, paths, job.destination, job.styles.style_each, outputs.mirror)
+    output = job.destination.output
+    if isinstance(output, Path) and names_picture(output) and not job.styles.style_each and inputs.photos:
+        items = [make_item(inputs, paths, output, outputs.beside)]
+    else:
+        items = make_items(inputs, paths, job.destination, job.styles.style_each, outputs.mirror)
     items = list(_with_readable(items, damaged))
     if job.snapshots is not None and any(item.folder is not None for item in items):
-        raise UsageError("--snapshots takes an output folder of this host, not one behind a URL")
+        raise UsageError("--snapshots takes an output folder of this host, not a picture or a URL")
     shard = Shard.of_slurm(os.environ) if job.destination.shard is None else job.destination.shard
     if not shard.whole:
         total, items = len(items), [item for item in items if shard.holds(item.key)]

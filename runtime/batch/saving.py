@@ -120,16 +120,16 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
         known = (key for key in journal.painted if journal.shard.holds(key))
         keys = dict.fromkeys([*known, *(item.key for item in items if item.root == root)])
         for key in keys:
-            staged = OwnFile(root, temporary_name(key))
+            staged = OwnFile(journal.output.folder, temporary_name(key))
             with contextlib.suppress(OSError):
                 if staged.status() is None:
                     continue
-                item = Item(staged.path, root / key, root)
+                item = Item(staged.path, journal.output.place(key), root, folder=journal.output.folder)
                 entry = journal.painted.get(key)
                 whole = entry is not None and _is(staged, entry)
                 if whole and not (keep_existing and not is_known(item, journal)):
                     staged.publish(key)
-                    completed.append(root / key)
+                    completed.append(journal.output.folder / key)
                 else:
                     staged.delete()
         if journal.shard.whole:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..files.location import Location
 from ..files.name import Name
-from ..files.own import NotRegularError, OwnFile
+from ..files.own import NotRegularError, OwnFile, make_folder
 from .names import Key
 
 
@@ -35,11 +35,15 @@ class Output(Protocol):
 
     Attributes:
         root: the folder of this host that the journal is in.
+        folder: the folder of this host that paintings are staged in.
         name: for people.
     """
 
     @property
     def root(self) -> Path: ...  # noqa: D102
+
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -77,23 +81,34 @@ class Output(Protocol):
 
 @dataclass(frozen=True)
 class FolderOutput:
-    """An output folder of this host. See `Output`."""
+    """An output folder of this host, or one that a single painting goes into. See `Output`.
+
+    Attributes:
+        root: that the journal is in.
+        apart: the folder that paintings are in, where that is another one.
+    """
 
     root: Path
+    apart: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paintings are in."""
+        return self.root if self.apart is None else self.apart
 
     @property
     def name(self) -> str:
         """The folder's path, for people."""
-        return str(self.root)
+        return str(self.folder)
 
     def place(self, key: Key) -> Path:
         """The path of a painting."""
-        return self.root / key
+        return self.folder / key
 
     def look(self, key: Key) -> Present | None:
         """What is in a painting's place; None for nothing."""
         try:
-            status = OwnFile(self.root, key).status()
+            status = OwnFile(self.folder, key).status()
         except NotRegularError:
             raise
         except OSError:
@@ -105,12 +120,15 @@ class FolderOutput:
     def sha256(self, key: Key) -> str | None:
         """Of what is in a painting's place."""
         with contextlib.suppress(OSError):
-            return OwnFile(self.root, key).sha256()
+            return OwnFile(self.folder, key).sha256()
         return None
 
     def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
         """Stage a painting, have it journalled, and publish it. The next run completes what a kill leaves in between."""
-        staged = OwnFile(self.root, temporary)
+        if self.apart is not None:
+            # An output folder is made when it is held.
+            make_folder(self.apart)
+        staged = OwnFile(self.folder, temporary)
         status = staged.stage(data)
         try:
             journalled(Present(status.st_size, status.st_mtime_ns))

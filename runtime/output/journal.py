@@ -121,6 +121,7 @@ class Journal:
         skipped: lines that could not be understood: torn ones, and those of another version.
         curves: how many of the newest paintings keep their curve, which takes more memory than all else; only a report has a
             use for it.
+        apart: see `FolderOutput`.
         guard: raises an `OSError` where the folder is not the one any more that the run holds, see `Held.check`; whoever
             writes to the folder calls it first.
         shard: of the run that adds to it. Each has a file of its own, since network file systems do not keep the lines of
@@ -129,6 +130,7 @@ class Journal:
 
     root: Path
     shard: Shard = field(default_factory=Shard)
+    apart: Path | None = None
     curves: int = 0
     guard: Callable[[], None] = lambda: None
     painted: dict[Key, Entry] = field(default_factory=dict)
@@ -141,7 +143,7 @@ class Journal:
     @property
     def output(self) -> Output:
         """Where the paintings are."""
-        return FolderOutput(self.root)
+        return FolderOutput(self.root, self.apart)
 
     @property
     def path(self) -> Path:
@@ -153,7 +155,7 @@ class Journal:
         return OwnFile(self.root, state(f"journal{self.shard.suffix}.jsonl"))
 
     @classmethod
-    def read(cls, root: Path, shard: Shard | None = None, curves: int = 0) -> "Journal":
+    def read(cls, root: Path, shard: Shard | None = None, curves: int = 0, apart: Path | None = None) -> "Journal":
         """Read the journal of an output folder; an empty one where there is none.
 
         A torn last line, as a power failure leaves it, is skipped like any line that cannot be understood. Of the lines of
@@ -163,11 +165,12 @@ class Journal:
             root: the folder.
             shard: of the run that will add to it; None for one of all photos.
             curves: see the attribute.
+            apart: likewise.
 
         Raises:
             OSError: it is there and cannot be read, or is no regular file.
         """
-        journal = cls(root, shard=shard or Shard(), curves=curves)
+        journal = cls(root, shard=shard or Shard(), curves=curves, apart=apart)
         journal.take_files()
         return journal
 
@@ -193,7 +196,7 @@ class Journal:
         Raises:
             OSError: see `read`.
         """
-        return Journal.read(self.root, self.shard, curves)
+        return Journal.read(self.root, self.shard, curves, self.apart)
 
     def append(self, entry: Entry) -> None:
         """Add a line and make it durable. A failure that is journalled already, word for word, is not added again.

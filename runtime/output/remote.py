@@ -51,6 +51,11 @@ class RemoteOutput:
         """What is there, by key: asking for each would take longer than painting some."""
 
     @property
+    def folder(self) -> Path:
+        """The mirror: nothing is staged."""
+        return self.root
+
+    @property
     def name(self) -> str:
         """The URL, for people."""
         return str(self.url)

@@ -29,7 +29,7 @@ class Item:
         error: why it cannot be painted, if that was found already.
         style: number of its style, see `Stylizer.styles`.
         style_name: its stem.
-        folder: the output folder, where that is behind a URL.
+        folder: the folder that the target is below, where that is not ``root``.
     """
 
     source: Location
@@ -116,6 +116,33 @@ def make_items(
     _refuse_clashes(items, places, inputs.folders, styles)
     refuse_unwritable(list(dict.fromkeys((item.root / item.key).parent for item in items if item.error is None)))
     return items
+
+
+def names_picture(output: Location | None) -> bool:
+    """Whether an output is not a folder but a single painting's file, by its extension."""
+    return isinstance(output, Path) and output.suffix.lower() in WRITTEN and not is_folder(output)
+
+
+def make_item(inputs: Discovered, styles: Sequence[Location], output: Path, journal: Callable[[Path], Path]) -> Item:
+    """The one photo that there is, to be painted into a file.
+
+    Args:
+        inputs: from `discover`.
+        styles: the style pictures.
+        output: see `names_picture`.
+        journal: gives the folder that the journal of a single painting is in.
+
+    Raises:
+        UsageError: there are several photos, or the file is one of the inputs, or cannot be written.
+    """
+    if len(inputs.photos) != 1 or inputs.folders:
+        raise UsageError(f"-o {output}: is the name of a picture, which takes one photo; for several name a folder")
+    (photo,) = inputs.photos
+    if real(output) in {real(path) for path in (photo.source, *styles)}:
+        raise UsageError(f"{output}: the output would replace an input; name another with -o")
+    refuse_unwritable([absolute(output).parent])
+    style = "+".join(path.stem for path in styles)
+    return Item(photo.source, absolute(output), journal(output), photo.error, 0, style, absolute(output).parent)
 
 
 def _in_style(

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.errors import ExitCode
@@ -187,3 +188,27 @@ def test_no_file_of_the_users_is_written_over(
     assert done.returncode == 2
     assert f"{option} {path}: already exists" in done.stderr
     assert path.read_bytes() == before
+
+
+def test_one_photo_into_a_file(nstbatch: Call, common: list[object], photos: Path, tmp_path: Path) -> None:
+    """Nothing else is left there, and it is done once."""
+    options = [option for option in common if option not in ("-o", tmp_path / "out")]
+    target = tmp_path / "new" / "painted.png"
+    for said in ("1 painted", "1 up to date"):
+        done = nstbatch(photos / "a.jpg", *options, *QUICK, "-o", target)
+        assert (done.returncode, said in done.stdout) == (0, True), done.stderr
+        assert [path.name for path in target.parent.iterdir()] == ["painted.png"]
+    assert Image.open(target).format == "PNG"
+    target.write_bytes(b"mine")
+    kept = nstbatch(photos / "a.jpg", *options, *QUICK, "-o", target, "--keep-existing")
+    assert (kept.returncode, target.read_bytes()) == (0, b"mine")
+    assert nstbatch(photos / "a.jpg", *options, *QUICK, "-o", target).returncode == 0
+    assert Image.open(target).size == Image.open(photos / "a.jpg").size
+    for words, said in (
+        ([photos, "-o", target], "takes one photo; for several name a folder"),
+        ([photos / "a.jpg", photos / "b.png", "-o", target], "takes one photo"),
+        ([photos / "a.jpg", "-o", photos / "a.jpg"], "would replace an input"),
+        ([photos / "a.jpg", "-o", target, "--snapshots", "2"], "not a picture or a URL"),
+    ):
+        refused = nstbatch(*words, *options, *QUICK)
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
