@@ -35,6 +35,7 @@ class Audience:
         verbose, quiet: say more, or only what failed.
         report: whether there is a report; None for one unless quiet.
         preview: whether each painting is shown on the terminal.
+        piped: whether stdout is for a painting.
     """
 
     json: bool = False
@@ -44,6 +45,7 @@ class Audience:
     quiet: bool = False
     report: bool | None = None
     preview: bool = False
+    piped: bool = False
 
 
 def paint(options: Options, tools: Tools | None = None) -> ExitCode:
@@ -84,7 +86,7 @@ def warm_up(options: Options, tools: Tools | None = None) -> ExitCode:
 
 
 def _watchers(audience: Audience, events: JsonLines | None) -> Watchers:
-    display = RunDisplay(audience.verbose - audience.quiet, audience.json, audience.preview)
+    display = RunDisplay(audience.verbose - audience.quiet, audience.json or audience.piped, audience.preview)
     several: list[CommandWatcher] = [display] if events is None else [display, events]
     return Watchers(several)
 

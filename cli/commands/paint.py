@@ -483,13 +483,17 @@ def paint(context: click.Context, /, **options: Any) -> None:
 
     \b
       nstbatch holiday/ --style starry.jpg
+      nstbatch photo.jpg --style starry.jpg -o painted.jpg
 
-    paints holiday/*.jpg (and png, webp, tiff) into holiday-starry/. A photo that cannot be read is reported and skipped.
-    What is painted already, from the same photo with the same options, is not painted again.
+    The first paints holiday/*.jpg (and png, webp, tiff and others) into holiday-starry/. A photo that cannot be read is
+    reported and skipped. What is painted already, from the same photo with the same options, is not painted again.
+    - is a photo from stdin, and -o - the painting to stdout.
 
     Exit code: 0 all done, 1 fatal, 2 usage, 3 some photos failed, 4 provider not available, 10 --max-duration reached,
     11 another run holds the output folder, 130 interrupted.
     """
     from ..actions.paint import paint as act
+    from ..actions.pipe import is_piped, pipe
 
-    context.exit(act(explicit(context, options), context.obj))
+    chosen = explicit(context, options)
+    context.exit((pipe if is_piped(chosen) else act)(chosen, context.obj))

@@ -95,6 +95,14 @@ def format_of(extension: str) -> str | None:
     return known or next((plugin.formats[extension] for plugin in PLUGINS if extension in plugin.formats), None)
 
 
+def extension_of(kind: str) -> str:
+    """The first extension of a format, by Pillow's name; a JPEG's for one that is not read."""
+    known = WRITTEN | _READ
+    for plugin in PLUGINS:
+        known = known | plugin.formats
+    return next((extension for extension, name in known.items() if name == kind), ".jpg")
+
+
 def lacks(extension: str) -> str | None:
     """What to do so that files with an extension are read; None where they are, or never are."""
     missing = any(extension.lower() in plugin.formats and not plugin.is_installed for plugin in PLUGINS)
