@@ -18,6 +18,7 @@ from ...runtime.recipe.settings import (
     WHITENINGS,
     Settings,
 )
+from ..config import config_option
 from ..help import Command, Group
 from ..options import (
     BLEND,
@@ -497,3 +498,6 @@ def paint(context: click.Context, /, **options: Any) -> None:
 
     chosen = explicit(context, options)
     context.exit((pipe if is_piped(chosen) else act)(chosen, context.obj))
+
+
+paint.params.append(config_option(paint.params))

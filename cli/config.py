@@ -1,0 +1,66 @@
+"""The config file: defaults of the options of ``nstbatch paint``, in TOML."""
+
+import tomllib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .help import Group, Option
+
+NAME = "nstbatch.toml"
+"""Of the file, in the working folder or in the user's config folder; the first that is there counts."""
+
+_MOST = 2**20
+"""Bytes of a file."""
+
+
+def config_option(params: Sequence[click.Parameter]) -> Option:
+    """The option ``--config``; eager, so that the others find their defaults.
+
+    Args:
+        params: those that a file may name: of `paint`, also for other commands that have some of them.
+    """
+    return Option(
+        ["--config"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=partial(_load, params),
+        envvar="NSTBATCH_CONFIG",
+        group=Group.RUN,
+        help=f"Defaults of options, in TOML: `size = 1024`.  [default: {NAME} here, or in the user's config folder]",
+    )
+
+
+def _load(params: Sequence[click.Parameter], context: click.Context, _: click.Parameter, named: Path | None) -> None:
+    path = named or next((place for place in _places() if place.is_file()), None)
+    if path is None or context.resilient_parsing:
+        return
+    options = {str(param.name): param for param in params if isinstance(param, click.Option)}
+    defaults = {}
+    for key, value in _read(path).items():
+        option = options.get(key.replace("-", "_"))
+        if option is None or not option.expose_value:
+            raise click.UsageError(f"{path}: '{key}' is not an option of `nstbatch paint`", context)
+        # An option that takes several values is to have a list.
+        defaults[str(option.name)] = [value] if option.multiple and not isinstance(value, list) else value
+    context.default_map = defaults
+
+
+def _places() -> list[Path]:
+    import platformdirs
+
+    return [Path(NAME), platformdirs.user_config_path("nstbatch") / NAME]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.loads(file.read(_MOST).decode())
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise click.UsageError(f"{path}: not TOML ({error})") from None
