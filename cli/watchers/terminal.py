@@ -4,8 +4,9 @@ import contextlib
 import datetime
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -17,11 +18,15 @@ from rich.text import Text
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, UsageError
 from ...runtime.files.location import Location
+from ...runtime.output.journal import Journal
+from ...runtime.output.names import REPORT
+from ...runtime.output.runs import Run
 from ...runtime.painting.painting import Progress
 from ...runtime.pictures.photo import Picture, read_thumbnail
 from ...runtime.planning.placement import Item
 from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
+from ..report.files import page_file
 from ..text import print_line, printable, say, silence
 from .pace import Pace
 from .watcher import CommandWatcher
@@ -99,11 +104,12 @@ class RunDisplay(CommandWatcher):
         self._clock = clock
         self._console = Console(stderr=True)
         self._live: Live | None = None
-        if self._console.is_terminal and verbosity >= 0:
+        if self._console.is_terminal and verbosity >= 0 and not json:
             self._live = Live(console=self._console, transient=True, auto_refresh=False)
         self._drawn = -math.inf
         self._show = preview_of(self._console) if preview and self._live is not None else None
         self._pace = Pace(Plan(()), Settings(), clock)
+        self._journals: Sequence[Journal] = ()
         self._todo = 0
         self._settled = 0
         self._losses: dict[Item, list[float]] = {}
@@ -114,6 +120,10 @@ class RunDisplay(CommandWatcher):
         """Print a sentence about the run."""
         if self._verbosity >= 0:
             self._print(f"nstbatch: {printable(text)}", err=True)
+
+    def opened(self, run: Run, journals: Mapping[Path, Journal], outcome: Outcome) -> None:
+        """Keep where the paintings go."""
+        self._journals = list(journals.values())
 
     def planned(self, plan: Plan, settings: Settings) -> None:
         """Begin to draw, if there is anything to do."""
@@ -159,6 +169,9 @@ class RunDisplay(CommandWatcher):
             self._draw(self._live.stop)
         if self._verbosity >= 0 and outcome.total:
             self._print(str(outcome))
+            for journal in self._journals:
+                report = f", and {REPORT}" if journal.apart is None and page_file(journal.root).is_there() else ""
+                self._print(f"paintings{report} are in {printable(journal.output.name)}")
 
     def _refresh(self, now: bool = False) -> None:
         # An evaluation may take a millisecond.
@@ -177,7 +190,7 @@ class RunDisplay(CommandWatcher):
         table = Table.grid(padding=(0, 1))
         left, rate = self._pace.seconds_left, self._pace.per_hour
         parts = [f"{self._settled}/{self._todo}"]
-        parts += [f"{rate:.3g} an hour"] if rate is not None else []
+        parts += [f"{rate:,.0f} an hour" if rate >= _MANY else f"{rate:.1f} an hour"] if rate is not None else []
         parts += [f"{datetime.timedelta(seconds=round(left))} left"] if left is not None else []
         table.add_row(Text("all"), ProgressBar(total=1, completed=self._pace.fraction, width=_BAR), Text(", ".join(parts)))
         for item, losses in self._losses.items():
@@ -199,6 +212,9 @@ class RunDisplay(CommandWatcher):
 
 _DRAW_EVERY = 0.25
 """Seconds."""
+
+_MANY = 10
+"""An hour, from which on no parts of a painting are told."""
 
 _BAR = 30
 """Columns of a bar."""
