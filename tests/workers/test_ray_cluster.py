@@ -140,7 +140,9 @@ def test_a_crew_that_fits_the_cluster() -> None:
 
 @pytest.mark.slow
 def test_ray_paints_from_s3_to_s3(bundle: Bundle, s3: str, samples: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
+    # Workers have the environment that their cluster was started in, in which the bucket's keys may not have been yet.
+    ray.shutdown()
     store = Store(f"{s3}/ray")
     for seed in range(4):
         store.put(f"in/{seed}.png", picture(tmp_path / "any.png", seed=seed).read_bytes())
