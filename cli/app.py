@@ -64,6 +64,8 @@ def run(tools: object = None) -> int:
             return app.main(standalone_mode=False, obj=tools) or 0
         except click.ClickException as error:
             error.show()
+            if hint := _meant():
+                say(hint.removeprefix("; "))
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             pass
@@ -81,7 +83,9 @@ def run(tools: object = None) -> int:
 def _meant() -> str:
     """A hint for whoever has misspelt a command, which is then taken for a photo."""
     word = next(iter(sys.argv[1:]), "")
-    near = difflib.get_close_matches(word, app.commands, 1, _NEAR) if not os.path.lexists(word) else []
+    if word in app.commands or os.path.lexists(word):
+        return ""
+    near = difflib.get_close_matches(word, app.commands, 1, _NEAR)
     return f"; did you mean `nstbatch {near[0]}`?" if near else ""
 
 

@@ -36,17 +36,24 @@ def config_option(params: Sequence[click.Parameter]) -> Option:
 
 
 def _load(params: Sequence[click.Parameter], context: click.Context, _: click.Parameter, named: Path | None) -> None:
-    path = named or next((place for place in _places() if place.is_file()), None)
+    path = named or next((place for place in _places() if _is_file(place)), None)
     if path is None or context.resilient_parsing:
         return
-    options = {str(param.name): param for param in params if isinstance(param, click.Option)}
-    defaults = {}
+    options = [param for param in params if isinstance(param, click.Option) and param.expose_value]
+    defaults: dict[str, Any] = {}
     for key, value in _read(path).items():
-        option = options.get(key.replace("-", "_"))
-        if option is None or not option.expose_value:
+        name = f"--{key.replace('_', '-')}"
+        option = next((each for each in options if name in (*each.opts, *each.secondary_opts)), None)
+        if option is None:
             raise click.UsageError(f"{path}: '{key}' is not an option of `nstbatch paint`", context)
-        # An option that takes several values is to have a list.
-        defaults[str(option.name)] = [value] if option.multiple and not isinstance(value, list) else value
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int | float) for each in values) or (values is value and not option.multiple):
+            raise click.UsageError(f"{path}: '{key}' has a value that the option does not take", context)
+        # As on the command line, where all is text.
+        texts: list[Any] = [each if isinstance(each, bool) else str(each) for each in values]
+        if name in option.secondary_opts:
+            texts = [each is False for each in texts]
+        defaults[str(option.name)] = texts if option.multiple else texts[0]
     context.default_map = defaults
 
 
@@ -54,6 +61,14 @@ def _places() -> list[Path]:
     import platformdirs
 
     return [Path(NAME), platformdirs.user_config_path("nstbatch") / NAME]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file that can be looked at: the working folder may be another user's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

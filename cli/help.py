@@ -1,5 +1,6 @@
 """Options in groups, and those for experts in ``--help-all`` only."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
@@ -77,7 +78,7 @@ class Command(click.Command):
                 raise click.UsageError(f"No such option '{error.option_name}'; here it is {here}.", ctx) from None
             raise
         except click.MissingParameter as error:
-            if error.param is None or error.param.name != "style" or len(given) != _TWO or given[0].startswith("-"):
+            if error.param is None or error.param.name != "style" or len(given) != _TWO or not os.path.lexists(given[0]):
                 raise
             photo, style = map(shlex.quote, given)
             raise click.UsageError(f"Which is the style? Say it: nstbatch {photo} --style {style}", ctx) from None

@@ -8,11 +8,13 @@ from tempfile import TemporaryDirectory
 
 from PIL import UnidentifiedImageError
 
-from ...runtime.errors import ExitCode, UsageError, first_line
+from ...runtime.errors import DiskError, ExitCode, UsageError, first_line
 from ...runtime.files.location import Location, is_folder
 from ...runtime.files.own import OwnFile, own_files
+from ...runtime.output.shard import Shard
 from ...runtime.pictures.formats import extension_of
 from ...runtime.pictures.photo import open_image
+from ...runtime.planning.placement import names_picture
 from ...runtime.recipe.keywords import Options
 from .jobs import Tools
 from .paint import paint
@@ -43,20 +45,27 @@ def pipe(options: Options, tools: Tools | None = None) -> ExitCode:
         raise UsageError("- is one photo from stdin, or one painting to stdout: name one photo and one style")
     if isinstance(photos[0], Path) and is_folder(photos[0]):
         raise UsageError(f"{photos[0]}: is a folder, and stdout takes one painting; name a folder with -o")
-    if output == PIPE and (options.get("json") or options.get("dry_run")):
-        raise UsageError("-o - has stdout for the painting: leave out --json and --dry-run")
-    if photos == (PIPE,) and output is None:
-        raise UsageError("a photo from stdin has no folder beside it: name an output with -o, or -o - for stdout")
+    if output == PIPE and any(options.get(name) for name in ("json", "dry_run", "snapshots")):
+        raise UsageError("-o - has stdout for the painting: leave out --json, --dry-run and --snapshots")
+    if output == PIPE and sys.stdout is None:
+        raise UsageError("-o -: stdout is closed")
+    if photos == (PIPE,) and output != PIPE and not names_picture(output):
+        raise UsageError("a photo from stdin has no name: name a picture with -o, or -o - for stdout")
     with TemporaryDirectory(prefix="nstbatch-") as name:
         folder = Path(name)
         photo: Location = _received(folder) if photos == (PIPE,) else photos[0]
         if output != PIPE:
             return paint({**options, "photos": (photo,)}, tools)
         painted = folder / "painted"
-        code = paint({**options, "photos": (photo,), "output": painted, "report": False, "piped": True}, tools)
-        for file in own_files(painted, "", _PAINTING):
-            sys.stdout.buffer.write(file.read(_MOST))
-            sys.stdout.buffer.flush()
+        # A task of an array has its own photo.
+        alone = {"report": False, "piped": True, "shard": options.get("shard") or Shard()}
+        code = paint({**options, **alone, "photos": (photo,), "output": painted}, tools)
+        try:
+            for file in own_files(painted, "", _PAINTING):
+                sys.stdout.buffer.write(file.read(_MOST))
+                sys.stdout.buffer.flush()
+        except OSError as error:
+            raise DiskError(f"-o -: the painting cannot be written to stdout ({first_line(error)})") from None
     return code
 
 
@@ -68,8 +77,9 @@ def _received(folder: Path) -> Path:
     try:
         with open_image(io.BytesIO(data), float("inf")) as image:
             kind = image.format
-    except UnidentifiedImageError:
-        raise UsageError("stdin: not a picture, or of a kind that cannot be read") from None
+    except UnidentifiedImageError as error:
+        reason = error.__cause__ or "not a picture, or of a kind that cannot be read"
+        raise UsageError(f"stdin: {reason}") from None
     except Exception as error:  # on damaged files Pillow's decoders let through whatever befalls them
         raise UsageError(f"stdin: damaged ({first_line(error)})") from None
     path = folder / f"stdin{extension_of(kind or '')}"

@@ -7,11 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from ...runtime.errors import ExitCode, ImageError
+from ...runtime.errors import ExitCode, ImageError, UsageError
 from ...runtime.pictures.contact_sheet import contact_sheet
 from ...runtime.pictures.encoding import write_picture
 from ...runtime.pictures.photo import Picture, read_picture
-from ...runtime.planning.placement import Destination
+from ...runtime.planning.placement import Destination, names_picture
 from ...runtime.recipe.keywords import Options
 from ..text import print_line
 from .paint import paint
@@ -49,6 +49,8 @@ def paint_sheet(photo: Path, output: Path | None, across: Axis, down: Axis | Non
     Returns:
         The worst exit code of the runs.
     """
+    if names_picture(output):
+        raise UsageError(f"-o {output}: is the name of a picture; a sweep takes a folder, and makes {SHEET} there")
     folder = output or photo.parent / f"{photo.stem}-sweep"
     extension = Destination(format=options.get("format")).extension(photo.suffix)
     worst = ExitCode.OK

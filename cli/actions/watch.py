@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ...runtime.errors import ExitCode, UsageError
+from ...runtime.errors import ExitCode, NstbatchError, UsageError, first_line
 from ...runtime.files.location import is_folder
 from ...runtime.recipe.keywords import Options
 from ..text import say
@@ -41,13 +41,18 @@ def watch(options: Options, tools: Tools | None = None, changes: Changes | None 
         raise UsageError("watch takes folders of this host: nstbatch watch FOLDER --style PICTURE")
     # From before the first run: what arrives while it goes on is not missed.
     waiting = (changes or arrivals)(folders, options.get("recursive", False))
-    while True:
-        code = paint(options, tools)
-        if code not in (ExitCode.OK, ExitCode.SOME_FAILED):
-            return code
+    options = {**options, "wait": True}
+    code = paint(options, tools)
+    while code in (ExitCode.OK, ExitCode.SOME_FAILED):
         if not options.get("quiet"):
             say(f"waiting for photos in {', '.join(map(str, folders))}")
         next(waiting)
+        try:
+            code = paint(options, tools)
+        except UsageError as error:
+            # What has arrived does not go together, such as two photos of one name; that can be mended.
+            say(str(error))
+    return code
 
 
 def arrivals(folders: Sequence[Path], recursive: bool) -> Iterator[object]:
@@ -60,15 +65,18 @@ def arrivals(folders: Sequence[Path], recursive: bool) -> Iterator[object]:
         from watchfiles import watch as changes_of
     except ImportError:
         raise UsageError("watch takes another package: `pip install 'nstbatch[watch]'`") from None
-    found: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+    found: queue.SimpleQueue[set[str] | Exception] = queue.SimpleQueue()
     step = round(1000 * QUIET)
 
     def look() -> None:
         seen = changes_of(
             *folders, watch_filter=None, recursive=recursive, debounce=10 * step, step=step, raise_interrupt=False
         )
-        for changed in seen:
-            found.put({name for _, name in changed})
+        try:
+            for changed in seen:
+                found.put({name for _, name in changed})
+        except Exception as error:  # of the package, or of the kernel whose watches are used up
+            found.put(error)
 
     threading.Thread(target=look, name="watch", daemon=True).start()
 
@@ -76,7 +84,10 @@ def arrivals(folders: Sequence[Path], recursive: bool) -> Iterator[object]:
         while True:
             # Not without end, in which Python would take no signal.
             with contextlib.suppress(queue.Empty):
-                yield _settled(found.get(timeout=_TURN))
+                changed = found.get(timeout=_TURN)
+                if isinstance(changed, Exception):
+                    raise NstbatchError(f"the folders cannot be watched any more ({first_line(changed)})")
+                yield _settled(changed)
 
     return each()
 

@@ -4,6 +4,9 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import BinaryIO
+
+from .jxl import jxl_size
 
 WRITTEN: dict[str, str] = {
     ".jpg": "JPEG",
@@ -47,12 +50,14 @@ class Plugin:
         formats: Pillow's names by extension.
         recognises: whether it is for a file that begins so.
         register: teaches; once is enough, and more does no harm.
+        size: width and height by a file's header, of a format whose plugin decodes to find them out.
     """
 
     module: str
     formats: dict[str, str]
     recognises: Callable[[bytes], bool]
     register: Callable[[], object]
+    size: Callable[[BinaryIO], tuple[int, int] | None] | None = None
 
     @property
     def is_installed(self) -> bool:
@@ -74,6 +79,15 @@ def _register_jxl() -> None:
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """Major brands (ISO/IEC 23008-12, annex B); AVIF's are Pillow's own."""
 
+HEAD = 64
+"""Bytes of a file that tell its format."""
+
+
+def _is_avif(head: bytes) -> bool:
+    """Whether a file of a brand that says little is an AVIF, by its other brands."""
+    return head[8:12] in (b"mif1", b"msf1") and bool({b"avif", b"avis"} & {head[i : i + 4] for i in range(16, len(head), 4)})
+
+
 _JXL_BEGINNINGS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """Of a bare codestream, and of a container (ISO/IEC 18181-2)."""
 
@@ -81,10 +95,10 @@ PLUGINS = (
     Plugin(
         "pillow_heif",
         {".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF"},
-        lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS,
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not _is_avif(head),
         _register_heif,
     ),
-    Plugin("pillow_jxl", {".jxl": "JXL"}, lambda head: head.startswith(_JXL_BEGINNINGS), _register_jxl),
+    Plugin("pillow_jxl", {".jxl": "JXL"}, lambda head: head.startswith(_JXL_BEGINNINGS), _register_jxl, jxl_size),
 )
 
 

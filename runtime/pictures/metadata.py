@@ -165,9 +165,10 @@ _THUMBNAILS_IN_XMP = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", 
 def orientation(image: Image.Image) -> int:
     """How the stored pixels lie, 1 to 8, see EXIF 2.32, tag 274; 1 where nothing is said.
 
-    A JPEG XL is turned by its decoder, whatever its EXIF says (ISO/IEC 18181-2).
+    A JPEG XL is turned by its decoder, whatever its EXIF says (ISO/IEC 18181-2); one that was made of a JPEG without loss is
+    given back as that JPEG.
     """
-    if image.format == "JXL":
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
     try:
         found = _getexif(image).get(_ORIENTATION)

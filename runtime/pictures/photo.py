@@ -22,7 +22,7 @@ from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
 from ..recipe.size import Size
-from .formats import EXTRA, PLUGINS
+from .formats import EXTRA, HEAD, PLUGINS
 from .metadata import Metadata, orientation, read_metadata
 from .pixels import resize
 from .stored import eight_bits, named_profile, refusal
@@ -241,7 +241,7 @@ def open_image(file: BinaryIO, max_megapixels: float) -> ImageFile:
 
 
 def _open(file: BinaryIO) -> ImageFile:
-    head = file.read(16)
+    head = file.read(HEAD)
     file.seek(0)
     for plugin in PLUGINS:
         if plugin.recognises(head):
@@ -249,7 +249,17 @@ def _open(file: BinaryIO) -> ImageFile:
                 formats = ", ".join(dict.fromkeys(plugin.formats.values()))
                 raise UnidentifiedImageError from ImageError(f"{formats} files are read with a plugin: {EXTRA}")
             plugin.register()
+            if plugin.size is not None:
+                _refuse_bombs(plugin.size(file))
     return Image.open(file)
+
+
+def _refuse_bombs(size: tuple[int, int] | None) -> None:
+    """Pillow's guard, for a plugin that decodes before it."""
+    if size is None:
+        raise UnidentifiedImageError
+    if Image.MAX_IMAGE_PIXELS is not None and size[0] * size[1] > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
 
 
 _OPENING = threading.Lock()

@@ -15,6 +15,8 @@ from .metadata import Metadata
 from .profiles import (
     ADOBE_GAMMA,
     ADOBE_RGB,
+    BT601_525,
+    BT601_625,
     BT2020,
     DISPLAY_P3,
     SRGB,
@@ -146,7 +148,7 @@ def _measured(gamma: float | None, chromaticity: Chromaticities | None) -> bytes
 _SAME = 0.002
 """Difference of a gamma or a chromaticity from sRGB's that is rounding."""
 
-_PRIMARIES: dict[int, Chromaticities] = {1: SRGB, 9: BT2020, 12: DISPLAY_P3}
+_PRIMARIES: dict[int, Chromaticities] = {1: SRGB, 5: BT601_625, 6: BT601_525, 7: BT601_525, 9: BT2020, 12: DISPLAY_P3}
 
 _TONES: dict[int, Tone] = {
     **dict.fromkeys((1, 6, 14, 15), bt709_tone),
@@ -162,7 +164,9 @@ def _coded(primaries: int, transfer: int, matrix: int, full: int) -> bytes | Non
     if transfer in (16, 18):
         raise ValueError("its colours are for HDR screens (PQ or HLG); save it as sRGB")
     if primaries not in _PRIMARIES or transfer not in _TONES or matrix != 0 or full != 1:
-        raise ValueError(f"its colours, cICP {primaries}/{transfer}/{matrix}/{full}, are not known here; save it as sRGB")
+        raise ValueError(
+            f"its colours, {primaries}/{transfer}/{matrix}/{full} by ITU-T H.273, are not known here; save it as sRGB"
+        )
     return None if (primaries, transfer) == (1, 13) else rgb_profile(_PRIMARIES[primaries], _TONES[transfer])
 
 

@@ -26,13 +26,16 @@ def run(*words: str) -> Result:
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
     asked: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "nstbatch.toml").write_text('style = "s.jpg"\nsize = 1024\niterations = 90\nseed = 7\nstyle-each = true\n')
+    (tmp_path / "nstbatch.toml").write_text(
+        'style = "s.jpg"\nsize = 1024\niterations = 90\nseed = 7\nstyle-each = true\nno-report = true\nlog-file = 5\n'
+    )
     monkeypatch.setenv("NSTBATCH_ITERATIONS", "80")
     done = run("--seed", "8")
     assert done.exit_code == 0, done.output
     (options,) = asked
     assert [str(path) for path in options["style"]] == ["s.jpg"]  # type: ignore[attr-defined]
     assert (options["size"], options["iterations"], options["seed"], options["style_each"]) == (1024, 80, 8, True)
+    assert (options["report"], str(options["log_file"])) == (False, "5")
     assert "tv_weight" not in options, "the preset's own"
 
 
@@ -52,6 +55,8 @@ def test_the_users_file_is_second_and_a_named_one_is_alone(asked: list[dict[str,
         ("sizes = 3", "'sizes' is not an option of `nstbatch paint`"),
         ("config = 'x'", "'config' is not an option"),
         ("size = ", "not TOML"),
+        ("style = [['a']]", "'style' has a value that the option does not take"),
+        ("size = [1, 2]", "'size' has a value that the option does not take"),
         ("size = 'large'", "Invalid value for '--size'"),
         ("\xff", "not TOML"),
     ],

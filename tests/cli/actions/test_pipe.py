@@ -47,7 +47,8 @@ def test_from_a_file_to_stdout_and_from_stdin_to_a_file(plain: list[object], pho
     [
         (b"", ["-", "-o", "-"], "0 bytes are no photo"),
         (b"text", ["-", "-o", "-"], "stdin: not a picture"),
-        (b"x", ["-"], "name an output with -o"),
+        (b"x", ["-"], "name a picture with -o"),
+        (b"x", ["-", "-o", "folder"], "name a picture with -o"),
         (b"x", ["-", "other.jpg", "-o", "-"], "name one photo"),
         (b"x", ["-", "-o", "-", "--json"], "leave out --json"),
         (b"", [".", "-o", "-"], "is a folder, and stdout takes one painting"),

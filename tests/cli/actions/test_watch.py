@@ -63,7 +63,7 @@ def test_a_file_that_grows_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_old_name_still_serves(painted: Path, nstbatch: Call) -> None:
-    done = nstbatch("watch", painted.parent)
+    done = nstbatch("watch", painted, "--port", "99999")
     assert done.returncode == 2
     assert "is now `nstbatch serve OUTPUT`" in done.stderr
-    assert "is no output folder of nstbatch" in done.stderr
+    assert "Invalid value for '--port'" in done.stderr

@@ -51,7 +51,7 @@ def test_a_bundle_that_is_not_there(store: Store, samples: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (["PHOTOS"], "Missing option '--style'"),
-        (["my photo.jpg", "starry.jpg"], "nstbatch 'my photo.jpg' --style starry.jpg"),
+        (["PHOTOS", "STYLE"], "Which is the style? Say it: nstbatch /"),
         (["PHOTOS", "--style", "STYLE", "--image-size", "256"], "No such option '--image-size'; here it is --size."),
         (["exprot", "--style", "STYLE"], "did you mean `nstbatch export`?"),
         (["PHOTOS", "--style", ""], "the path is empty"),
@@ -204,6 +204,8 @@ def test_one_photo_into_a_file(nstbatch: Call, common: list[object], photos: Pat
     assert (kept.returncode, target.read_bytes()) == (0, b"mine")
     assert nstbatch(photos / "a.jpg", *options, *QUICK, "-o", target).returncode == 0
     assert Image.open(target).size == Image.open(photos / "a.jpg").size
+    array = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
+    assert "1 painted" in nstbatch(photos / "a.jpg", *options, *QUICK, "-o", tmp_path / "task.jpg", **array).stdout
     for words, said in (
         ([photos, "-o", target], "takes one photo; for several name a folder"),
         ([photos / "a.jpg", photos / "b.png", "-o", target], "takes one photo"),
