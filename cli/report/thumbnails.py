@@ -33,8 +33,14 @@ def thumbnail_names(entry: Entry) -> tuple[str, str]:
     return f"{first}.jpg", f"{second}.jpg"
 
 
-def make_thumbnails(output: Output, entry: Entry) -> None:
-    """Make what is missing of an entry's thumbnails; what cannot be read has none."""
+def make_thumbnails(output: Output, entry: Entry, guard: Callable[[], None] = lambda: None) -> None:
+    """Make what is missing of an entry's thumbnails; what cannot be read has none.
+
+    Args:
+        output: where the painting is.
+        entry: its line.
+        guard: is called before one is written, see `Journal.guard`.
+    """
     sources: list[Callable[[], Location]] = [lambda: to_location(entry.source)]
     if entry.outcome == "painted":
         sources.append(lambda: _painting(output, entry))
@@ -45,7 +51,9 @@ def make_thumbnails(output: Output, entry: Entry) -> None:
         with contextlib.suppress(OSError, NstbatchError):
             # What was painted was not too large; what was not may have been.
             limit = math.inf if entry.outcome == "painted" else MAX_MEGAPIXELS
-            thumbnail.write(jpeg(read_thumbnail(source(), _SIDE, limit)))
+            small = jpeg(read_thumbnail(source(), _SIDE, limit))
+            guard()
+            thumbnail.write(small)
 
 
 def _painting(output: Output, entry: Entry) -> Location:

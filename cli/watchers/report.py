@@ -11,7 +11,7 @@ from pathlib import Path
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, ImageError, NstbatchError, UsageError, first_line
 from ...runtime.files.own import OwnFile
-from ...runtime.output.journal import Entry, Journal
+from ...runtime.output.journal import Journal
 from ...runtime.output.names import state
 from ...runtime.output.remote import RemoteOutput
 from ...runtime.output.runs import Run
@@ -107,7 +107,7 @@ class ReportWatcher(CommandWatcher):
         entries = journal.painted if row.outcome is PhotoOutcome.PAINTED else journal.failed
         entry = entries.get(row.item.key)
         if entry is not None:
-            self._submit(lambda: self._show(journal, entry))
+            self._submit(lambda: make_thumbnails(journal.output, entry, journal.guard))
         if self._clock() >= self._page_due:
             # Until it is written, and its time known.
             self._page_due = math.inf
@@ -147,11 +147,6 @@ class ReportWatcher(CommandWatcher):
                 write_page(root, self._journals[root].again(CURVES))
         finally:
             self._page_due = self._clock() + max(_PAGE_EVERY, _SHARE * (self._clock() - began))
-
-    @staticmethod
-    def _show(journal: Journal, entry: Entry) -> None:
-        journal.guard()
-        make_thumbnails(journal.output, entry)
 
     def _submit(self, work: Callable[[], object]) -> None:
         def guarded() -> None:

@@ -21,7 +21,7 @@ def test_every_option_of_the_command_is_one_of_the_job() -> None:
     of_the_command = {parameter.name for parameter in paint.params}
     # `layer_weights` is what becomes of --layer-weight; nobody has asked for the other yet.
     assert set(JOB_OPTIONS) - of_the_command == {"layer_weights", "history"}
-    assert of_the_command - set(JOB_OPTIONS) - WATCHING <= {"help", "yes"}
+    assert of_the_command - set(JOB_OPTIONS) - WATCHING <= {"help", "yes", "config"}
 
 
 def test_what_is_left_out_has_the_defaults_of_its_fields() -> None:
