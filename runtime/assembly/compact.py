@@ -21,6 +21,7 @@ from ..bundle.spec import MANIFEST, Bundle, Manifest
 from ..errors import BundleError, first_line
 from ..files.location import exists, is_folder
 from ..files.name import Name
+from ..files.reading import open_source
 from .layouts import Parameters, Values
 from .ready import MEAN, Template, find_template
 
@@ -64,7 +65,7 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
     if not exists(path) or is_folder(path):
         return Bundle.load(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open_source(path) as file, np.load(file, allow_pickle=False) as archive:
             text = archive[MANIFEST].tobytes()
             if (bundle := kept_bundle(cache, text)) is not None:
                 return bundle

@@ -90,7 +90,7 @@ def real(path: Location) -> Location:
     return path if is_remote(path) else Path(os.path.realpath(absolute(path)))
 
 
-_GONE = "the working directory is there no more; change to another one, or name absolute paths"
+_GONE = "the working directory no longer exists; change to another one, or use absolute paths"
 
 
 def exists(path: Path) -> bool:

@@ -84,3 +84,9 @@ def test_other_weights_or_graphs_than_the_manifest_tells_are_refused(bundle: Bun
     with pytest.raises(BundleError, match=r"bundle\.npz: this nstbatch does not have its graphs"):
         open_bundle(path, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bundle.npz")
+    with pytest.raises(BundleError, match=r"bundle\.npz: not a packed bundle, or damaged \(not a regular file\)"):
+        open_bundle(tmp_path / "bundle.npz", tmp_path / "cache")

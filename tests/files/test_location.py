@@ -36,7 +36,7 @@ def test_a_working_directory_that_is_there_no_more(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     for use in (absolute, real):
-        with pytest.raises(UsageError, match="the working directory is there no more"):
+        with pytest.raises(UsageError, match="the working directory no longer exists"):
             use(Path())
         assert use(tmp_path) == tmp_path
 
