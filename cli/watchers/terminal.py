@@ -170,7 +170,7 @@ class RunDisplay(CommandWatcher):
         if self._verbosity >= 0 and outcome.total:
             self._print(str(outcome))
             for journal in self._journals if outcome.count(PhotoOutcome.PAINTED) else ():
-                report = f", and {REPORT}" if journal.apart is None and page_file(journal.root).is_there() else ""
+                report = f" and {REPORT}" if journal.apart is None and page_file(journal.root).is_there() else ""
                 self._print(f"paintings{report} are in {printable(journal.output.name)}")
 
     def _refresh(self, now: bool = False) -> None:
