@@ -65,7 +65,7 @@ def run(tools: object = None) -> int:
         except click.ClickException as error:
             error.show()
             if hint := _meant():
-                say(hint.removeprefix("; "))
+                say(hint)
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             pass
@@ -74,7 +74,7 @@ def run(tools: object = None) -> int:
             if not interruption.taken:
                 if not isinstance(error, NstbatchError):
                     raise
-                say(f"{error}{_meant()}")
+                say("; ".join(text for text in (str(error), _meant()) if text))
                 return error.exit_code
     say("interrupted")
     return ExitCode.INTERRUPTED
@@ -86,7 +86,7 @@ def _meant() -> str:
     if word in app.commands or os.path.lexists(word):
         return ""
     near = difflib.get_close_matches(word, app.commands, 1, _NEAR)
-    return f"; did you mean `nstbatch {near[0]}`?" if near else ""
+    return f"did you mean `nstbatch {near[0]}`?" if near else ""
 
 
 _NEAR = 0.7

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..runtime.files.location import is_file
 from .help import Group, Option
 
 NAME = "nstbatch.toml"
@@ -36,7 +37,7 @@ def config_option(params: Sequence[click.Parameter]) -> Option:
 
 
 def _load(params: Sequence[click.Parameter], context: click.Context, _: click.Parameter, named: Path | None) -> None:
-    path = named or next((place for place in _places() if _is_file(place)), None)
+    path = named or next((place for place in _places() if is_file(place)), None)
     if path is None or context.resilient_parsing:
         return
     options = [param for param in params if isinstance(param, click.Option) and param.expose_value]
@@ -61,14 +62,6 @@ def _places() -> list[Path]:
     import platformdirs
 
     return [Path(NAME), platformdirs.user_config_path("nstbatch") / NAME]
-
-
-def _is_file(path: Path) -> bool:
-    """Whether it is a file that can be looked at: the working folder may be another user's."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

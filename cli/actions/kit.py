@@ -19,7 +19,6 @@ from ...runtime.assembly.compact import compact
 from ...runtime.bundle.packed import PackedBundle
 from ...runtime.bundle.spec import Bundle
 from ...runtime.errors import ExportError, UsageError, first_line
-from ...runtime.files.own import OwnFile
 
 _NAME = "nstbatch"
 
@@ -89,8 +88,7 @@ def make_kit(bundle: Bundle, folder: Path, host: KitTarget, *, download: bool, r
         else:
             packed = folder / "bundle"
             packed.mkdir()
-            for name, data in PackedBundle.of(bundle).files.items():
-                OwnFile(packed, name).stage(data.tobytes())
+            PackedBundle.of(bundle).write(packed)
         wheel = write_wheel(folder, run)
         requirements = list(_resolve(wheel, host, run))
         (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")

@@ -3,13 +3,15 @@
 import io
 import re
 import sys
+from glob import has_magic
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import UnidentifiedImageError
 
 from ...runtime.errors import DiskError, ExitCode, UsageError, first_line
-from ...runtime.files.location import Location, is_folder
+from ...runtime.files import remote
+from ...runtime.files.location import Location, exists, is_folder, is_remote
 from ...runtime.files.own import OwnFile, own_files
 from ...runtime.output.shard import Shard
 from ...runtime.pictures.formats import extension_of
@@ -43,8 +45,8 @@ def pipe(options: Options, tools: Tools | None = None) -> ExitCode:
     photos, output = options.get("photos", ()), options.get("output")
     if len(photos) != 1 or options.get("files_from") or options.get("style_each"):
         raise UsageError("- is one photo from stdin, or one painting to stdout: name one photo and one style")
-    if isinstance(photos[0], Path) and is_folder(photos[0]):
-        raise UsageError(f"{photos[0]}: is a folder, and stdout takes one painting; name a folder with -o")
+    if _may_be_several(photos[0]):
+        raise UsageError(f"{photos[0]}: may be several photos, and stdout takes one painting; name a folder with -o")
     if output == PIPE and any(options.get(name) for name in ("json", "dry_run", "snapshots")):
         raise UsageError("-o - has stdout for the painting: leave out --json, --dry-run and --snapshots")
     if output == PIPE and sys.stdout is None:
@@ -67,6 +69,14 @@ def pipe(options: Options, tools: Tools | None = None) -> ExitCode:
         except OSError as error:
             raise DiskError(f"-o -: the painting cannot be written to stdout ({first_line(error)})") from None
     return code
+
+
+def _may_be_several(photo: Location) -> bool:
+    """Whether it is a folder or a pattern."""
+    if is_remote(photo):
+        return remote.is_folder(photo)
+    assert isinstance(photo, Path), "it is of this host"
+    return is_folder(photo) or (not exists(photo) and has_magic(str(photo)))
 
 
 def _received(folder: Path) -> Path:

@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 from ...runtime.files.name import Name
-from ...runtime.files.own import OwnFile, delete_temporary
+from ...runtime.files.own import TEMPORARY, OwnFile, delete_files
 from ...runtime.output.names import REPORT, REPORT_FILES, state
+from ...runtime.output.shard import SUFFIXES
 
 EASEL = state("easel.jpg")
 """The picture in work."""
 
-STATUS = re.compile(r"status(-\d+-of-\d+)?\.json")
+STATUS = re.compile(rf"status{SUFFIXES}\.json")
 """In the folder of what nstbatch remembers: what a run and those of shards do now."""
 
 GENERATOR = "nstbatch"
@@ -30,7 +31,8 @@ def thumbnail_file(root: Path, name: str) -> OwnFile:
 
 def discard_temporary(root: Path) -> None:
     """Remove what a killed run has left of a page or of thumbnails; the folder is held."""
-    delete_temporary(root, "", REPORT_FILES)
+    for folder in ("", REPORT_FILES):
+        delete_files(root, folder, TEMPORARY)
 
 
 def is_ours(page: OwnFile) -> bool:

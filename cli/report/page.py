@@ -17,8 +17,8 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ...runtime.errors import LockedError, UsageError, first_line
-from ...runtime.files.location import is_folder
-from ...runtime.files.own import own_files
+from ...runtime.files.location import exists, is_folder
+from ...runtime.files.own import delete_files
 from ...runtime.output.folder import FolderOutput
 from ...runtime.output.journal import Entry, Journal, journal_files
 from ...runtime.output.lock import hold
@@ -69,10 +69,7 @@ def rebuild(root: Path, journal: Journal | None = None) -> Path:
     # A run that goes on has its thumbnails, and would miss them.
     with contextlib.suppress(LockedError), hold([root]):
         known = {name for entry in _entries(journal.again()) for name in thumbnail_names(entry)}
-        for file in own_files(root, REPORT_FILES, THUMBNAILS):
-            if file.path.name not in known:
-                with contextlib.suppress(OSError):
-                    file.delete()
+        delete_files(root, REPORT_FILES, THUMBNAILS, kept=known)
         discard_temporary(root)
     return write_page(root, journal)
 
@@ -213,16 +210,8 @@ def _can_be_shown(journal: Journal, entry: Entry) -> bool:
         isinstance(journal.output, FolderOutput)
         and bool(entry.source)
         and "://" not in entry.source
-        and _is_there(Path(entry.source))
+        and exists(Path(entry.source))
     )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether it can be looked at; a folder that cannot be is no error here."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _url(path: str) -> str:

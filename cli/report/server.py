@@ -36,8 +36,17 @@ LOOPBACK = "127.0.0.1"
 _SILENCE = 3600
 """Seconds after which a run that has said nothing has ended: an evaluation takes minutes at most."""
 
-_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff"}
-"""Of what is served, by Pillow's names."""
+_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+}
+"""Of what is served, by Pillow's names: what browsers show."""
 
 CONNECTIONS = 64
 """At a time; a browser opens a few. Of more, those go first that have not shown that they know the address."""

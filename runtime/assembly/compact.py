@@ -46,7 +46,7 @@ def compact(bundle: Bundle) -> bytes | None:
     arrays = _arrays(template, packed)
     if _digests(template.fill(_parameters(arrays))) != bundle.manifest.files:
         return None
-    parts: dict[str, NDArray[Any]] = {MANIFEST: packed.files[Name(MANIFEST)]}
+    parts: dict[str, NDArray[Any]] = {MANIFEST: packed.files[MANIFEST]}
     for name, array in arrays.items():
         values, index = np.unique(array, return_inverse=True)
         small = values.size <= 256 < array.size

@@ -271,17 +271,16 @@ def _prepare(job: Job, watcher: Watcher) -> _Prepared | None:
         photos.photos, photos.listed or (), styles=paths, masks=masks, recursive=photos.recursive, exclude=photos.exclude
     )
     output = job.destination.output
-    single = isinstance(output, Path) and names_picture(output) and not job.styles.style_each and bool(inputs.photos)
-    if single:
-        assert isinstance(output, Path), "it names a picture"
-        items = [make_item(inputs, paths, output, outputs.beside)]
+    picture = output if names_picture(output) and inputs.photos and not job.styles.style_each else None
+    if picture is not None:
+        items = [make_item(inputs, paths, picture, outputs.beside)]
     else:
         items = make_items(inputs, paths, job.destination, job.styles.style_each, outputs.mirror)
     items = list(_with_readable(items, damaged))
     if job.snapshots is not None and any(item.folder is not None for item in items):
         raise UsageError("--snapshots takes an output folder of this host, not a picture or a URL")
     # The one photo of a picture's name is a task's own, whatever the array.
-    shard = job.destination.shard or (Shard() if single else Shard.of_slurm(os.environ))
+    shard = job.destination.shard or (Shard.of_slurm(os.environ) if picture is None else Shard())
     if not shard.whole:
         total, items = len(items), [item for item in items if shard.holds(item.key)]
         by_slurm = "" if job.destination.shard else ", by the variables of SLURM"

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DiskError, ImageError, first_line
-from ..files.own import OwnFile, delete_temporary
+from ..files.own import TEMPORARY, OwnFile, delete_files
 from ..output.checkpoint import delete_unfinished
 from ..output.folder import Present
 from ..output.journal import Entry, Journal
@@ -122,24 +123,19 @@ def recover(items: Sequence[Item], journals: Mapping[Path, Journal], *, keep_exi
         for key in keys:
             staged = OwnFile(journal.output.folder, temporary_name(key))
             with contextlib.suppress(OSError):
-                if staged.status() is None:
+                if (status := staged.status()) is None:
                     continue
                 item = Item(staged.path, journal.output.place(key), root, folder=journal.output.folder)
                 entry = journal.painted.get(key)
-                whole = entry is not None and _is(staged, entry)
+                # One of another size is not read: it may be anything.
+                alike = entry is not None and status.st_size == entry.output_size and stat.S_ISREG(status.st_mode)
+                whole = entry is not None and alike and staged.sha256() == entry.output_sha256
                 if whole and not (keep_existing and not is_known(item, journal)):
                     staged.publish(key)
                     completed.append(journal.output.folder / key)
                 else:
                     staged.delete()
         if journal.shard.whole:
-            delete_temporary(root, STATE)
+            delete_files(root, STATE, TEMPORARY)
             delete_unfinished(root)
     return completed
-
-
-def _is(staged: OwnFile, entry: Entry) -> bool:
-    """Whether a staged file is what was journalled; one of another size is not read."""
-    status = staged.status()
-    same = status is not None and status.st_size == entry.output_size
-    return same and staged.is_there() and staged.sha256() == entry.output_sha256

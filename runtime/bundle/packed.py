@@ -42,7 +42,7 @@ class PackedBundle:
             BundleError: a file cannot be read.
         """
         try:
-            files = {name: _content(OwnFile(bundle.path, name)) for name in (_MANIFEST, *bundle.manifest.files)}
+            files = {name: _content(OwnFile(bundle.path, name)) for name in (MANIFEST, *bundle.manifest.files)}
         except OSError as error:
             raise BundleError(f"{bundle.path}: cannot be read ({first_line(error)})") from None
         return cls(bundle.path.absolute(), files)
@@ -64,7 +64,7 @@ class PackedBundle:
             raise BundleError(f"{url}: no bundle there ({first_line(error)})") from None
         except ValueError as error:
             raise BundleError(f"{url / MANIFEST}: not a manifest ({first_line(error)})") from None
-        return cls(_folder(cache, manifest), {_MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
+        return cls(_folder(cache, manifest), {MANIFEST: np.frombuffer(manifest, np.uint8), **files}).unpack(cache)
 
     def unpack(self, cache: Path) -> Bundle:
         """The bundle here: where it came from, if that is this host; else in a cache, once.
@@ -72,11 +72,11 @@ class PackedBundle:
         Raises:
             BundleError: it is damaged, or the cache cannot be written to.
         """
-        manifest = self.files[_MANIFEST].tobytes()
+        manifest = self.files[MANIFEST].tobytes()
         folder = _folder(cache, manifest)
         for place in (self.path, folder):
             try:
-                if OwnFile(place, _MANIFEST).read() == manifest:
+                if OwnFile(place, MANIFEST).read() == manifest:
                     return Bundle.load(place)
             except (OSError, BundleError):
                 continue
@@ -84,9 +84,7 @@ class PackedBundle:
             make_folder(folder.parent)
             temporary = Path(tempfile.mkdtemp(prefix=".sent-", dir=folder.parent))
             try:
-                # By way of the constructor: what another host has sent may be anything.
-                for name, data in self.files.items():
-                    OwnFile(temporary, Name(name)).stage(data.tobytes())
+                self.write(temporary)
                 # Of several workers of a host that come here at once, one is first, and its files are as good.
                 if not folder.exists():
                     os.rename(temporary, folder)  # noqa: PTH104 - replaces nothing
@@ -99,6 +97,17 @@ class PackedBundle:
             raise BundleError(f"{folder}: the bundle cannot be kept there ({first_line(error)})") from None
         return Bundle.load(folder)
 
+    def write(self, folder: Path) -> None:
+        """Write the files into a folder.
+
+        Raises:
+            OSError: one cannot be written.
+            ValueError: one has a name that leads elsewhere.
+        """
+        for name, data in self.files.items():
+            # By way of the constructor: what another host has sent may be anything.
+            OwnFile(folder, Name(name)).stage(data.data)
+
 
 def kept_bundle(cache: Path, manifest: bytes) -> Bundle | None:
     """The bundle with this manifest that a cache has already.
@@ -107,10 +116,7 @@ def kept_bundle(cache: Path, manifest: bytes) -> Bundle | None:
         BundleError: it is damaged.
     """
     folder = _folder(cache, manifest)
-    return Bundle.load(folder) if OwnFile(folder, _MANIFEST).is_there() else None
-
-
-_MANIFEST = Name(MANIFEST)
+    return Bundle.load(folder) if OwnFile(folder, MANIFEST).is_there() else None
 
 
 def _content(file: OwnFile) -> NDArray[np.uint8]:

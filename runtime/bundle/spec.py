@@ -20,7 +20,7 @@ FORMAT_VERSION = 3
 _REVISION = 2
 """Raised when bundles get graphs that a run can do without: those in the cache are then made anew."""
 
-MANIFEST = "manifest.json"
+MANIFEST = Name("manifest.json")
 WEIGHTS = "weights.bin"
 POOLINGS = ("max", "average", "rescaled", "l2")
 """Kinds of pooling: as trained; averages; averages times 2, by which activations keep their size; 0.78 times the root of the
@@ -201,7 +201,7 @@ class Bundle:
         """
         path = Path(path)
         try:
-            manifest = Manifest.from_json(OwnFile(path, Name(MANIFEST)).read())
+            manifest = Manifest.from_json(OwnFile(path, MANIFEST).read())
         except OSError as error:
             raise BundleError(f"{path}: no bundle ({first_line(error)}); make one with `nstbatch export -o DIR`") from None
         except ValueError as error:

@@ -3,7 +3,6 @@
 import hashlib
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +19,7 @@ _KINDS = "biufU"
 """Kinds of arrays that are kept: booleans, numbers and text."""
 
 
-def write_arrays(file: BinaryIO | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an ``.npz`` archive with a digest inside.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -95,15 +96,21 @@ _GONE = "the working directory no longer exists; change to another one, or use a
 
 def exists(path: Path) -> bool:
     """Whether there is anything on this host; what cannot be looked at counts as missing."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
+    return _answer(path.exists)
 
 
 def is_folder(path: Path) -> bool:
     """Whether it is a folder of this host; what cannot be looked at, such as a name that is too long, is none."""
+    return _answer(path.is_dir)
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a regular file of this host, or a link to one; what cannot be looked at is none."""
+    return _answer(path.is_file)
+
+
+def _answer(ask: Callable[[], bool]) -> bool:
     try:
-        return path.is_dir()
+        return ask()
     except OSError:
         return False

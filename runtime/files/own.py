@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -172,17 +172,20 @@ class OwnFile:
             _sync(folder)
         return handle
 
-    def check(self, handle: int) -> None:
-        """See that a descriptor is still that of what is there.
+    def check(self, opened: os.stat_result) -> None:
+        """See that what was opened is still what is there.
+
+        Args:
+            opened: the status of the descriptor.
 
         Raises:
             OSError: there is nothing, or something else (`errno.ESTALE`).
         """
-        found, held = self.status(), os.fstat(handle)
-        if found is None or (found.st_dev, found.st_ino) != (held.st_dev, held.st_ino):
-            raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self.path))
+        found = self.status()
+        if found is None or _identity(found) != _identity(opened):
+            raise stale(self.path)
 
-    def write(self, data: bytes, mtime_ns: int | None = None) -> None:
+    def write(self, data: bytes | memoryview, mtime_ns: int | None = None) -> None:
         """Put ``data`` in its place: `stage` them in the same folder, then `publish` that.
 
         At every moment the file is either what it was or all of ``data``; a failure leaves no temporary file. Folders below
@@ -216,7 +219,7 @@ class OwnFile:
             os.fsync(handle)
         temporary.publish(self.name)
 
-    def stage(self, data: bytes, mtime_ns: int | None = None) -> os.stat_result:
+    def stage(self, data: bytes | memoryview, mtime_ns: int | None = None) -> os.stat_result:
         """Write all of ``data`` to this temporary file and make it durable; a failure leaves no file. Folders are made.
 
         Returns:
@@ -310,20 +313,28 @@ def own_files(root: Path, folder: str, pattern: re.Pattern[str]) -> list[OwnFile
     return []
 
 
+def delete_files(root: Path, folder: str, pattern: re.Pattern[str], kept: Container[str] = ()) -> None:
+    """Delete those of `own_files` that are not among the names ``kept``; what cannot be deleted stays."""
+    for file in own_files(root, folder, pattern):
+        if file.path.name not in kept:
+            with contextlib.suppress(OSError):
+                file.delete()
+
+
 def identity(folder: Path) -> tuple[int, int] | None:
     """What tells a folder from another that takes its name; None where there is none."""
     with contextlib.suppress(OSError):
-        status = folder.stat()
-        return status.st_dev, status.st_ino
+        return _identity(folder.stat())
     return None
 
 
-def delete_temporary(root: Path, *folders: str) -> None:
-    """Delete what killed runs have left of `OwnFile.write` in folders below ``root``, which no other run uses."""
-    for folder in folders:
-        for file in own_files(root, folder, TEMPORARY):
-            with contextlib.suppress(OSError):
-                file.delete()
+def stale(path: Path) -> OSError:
+    """The error that something else has taken the place of what was in use (`errno.ESTALE`)."""
+    return OSError(errno.ESTALE, "removed or replaced while it was in use", str(path))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -347,7 +358,7 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | (_FILE & ~os.O_NOFOLLOW), 0o666)
 
 
-def write_all(handle: int, data: bytes) -> None:
+def write_all(handle: int, data: bytes | memoryview) -> None:
     """Write ``data``, however many calls that takes.
 
     Raises:
@@ -377,9 +388,9 @@ def make_folder(folder: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Make the renames in ``folder`` durable, where the file system can do that."""
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(folder, _FOLDER)
         try:
-            os.fsync(handle)
+            _sync(handle)
         finally:
             os.close(handle)
 

@@ -1,7 +1,6 @@
 """Checkpoints: the optimiser's state of the picture in work, so that a run that was stopped goes on within it."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.arrays import Arrays, read_arrays, write_arrays
-from ..files.own import OwnFile, identity, own_files
+from ..files.own import OwnFile, delete_files, identity, stale
 from .names import STATE, Key, state
 
 _FOLDER = "checkpoints"
@@ -84,7 +83,7 @@ class Checkpoint:
             OSError: the disk is full, or the folder cannot be written to, or is another one than before; the last one stays.
         """
         if identity(self._root) != self._identity:
-            raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self._root))
+            raise stale(self._root)
         # To a file, not through memory: it is the largest thing there is.
         with self._file.writing(self._temporary) as file:
             write_arrays(file, {_FINGERPRINT: np.array(self._fingerprint), **state})
@@ -98,6 +97,4 @@ class Checkpoint:
 
 def delete_unfinished(root: Path) -> None:
     """Delete what killed runs have left of checkpoints; the folder is held."""
-    for file in own_files(root, f"{STATE}/{_FOLDER}", _TEMPORARY):
-        with contextlib.suppress(OSError):
-            file.delete()
+    delete_files(root, f"{STATE}/{_FOLDER}", _TEMPORARY)

@@ -210,7 +210,7 @@ class Journal:
         self.guard()
         if self._handle is None:
             self._handle = self._file.appending()
-        self._file.check(self._handle)
+        self._file.check(os.fstat(self._handle))
         write_all(self._handle, self._line_break(self._handle) + entry.to_json().encode() + b"\n")
         os.fsync(self._handle)
         self._take(entry)

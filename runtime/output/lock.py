@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import errno
 import fcntl
 import json
 import os
@@ -17,7 +16,7 @@ from ..errors import LockedError, UsageError, first_line
 from ..files.own import OwnFile, make_folder, own_files
 from ..files.records import Whole, decode
 from .names import STATE, state
-from .shard import Shard
+from .shard import SUFFIXES, Shard
 
 
 class Held:
@@ -112,7 +111,7 @@ class _Lock:
         self._file = OwnFile(root, state(name))
         self._kind = kind
         self._handle: int | None = None
-        self._identity = (0, 0)
+        self._opened: os.stat_result | None = None
 
     def take(self, *, wait: bool) -> None:
         """Take it.
@@ -124,14 +123,13 @@ class _Lock:
         handle = self._file.opened()
         try:
             fcntl.flock(handle, self._kind | (0 if wait else fcntl.LOCK_NB))
+            self._opened = os.fstat(handle)
             # Whoever held it may have gone, and the folder with it.
-            self._file.check(handle)
+            self.check()
         except BaseException:
             os.close(handle)
             raise
         self._handle = handle
-        status = os.fstat(handle)
-        self._identity = status.st_dev, status.st_ino
 
     def check(self) -> None:
         """See that its file is still the one that was taken, even after its release.
@@ -139,9 +137,8 @@ class _Lock:
         Raises:
             OSError: it is not (`errno.ESTALE`).
         """
-        found = self._file.status()
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
-            raise OSError(errno.ESTALE, "removed or replaced while it was in use", str(self._file.path))
+        assert self._opened is not None, "it has been taken"
+        self._file.check(self._opened)
 
     def release(self) -> None:
         """Leave it to others."""
@@ -164,7 +161,7 @@ def _self() -> dict[str, object]:
     return {"pid": os.getpid(), "host": platform.node(), "since": since, "command": sys.argv}
 
 
-_HOLDERS = re.compile(r"holder(-\d+-of-\d+)?\.json")
+_HOLDERS = re.compile(rf"holder{SUFFIXES}\.json")
 
 
 def _who(root: Path) -> str:

@@ -15,6 +15,7 @@ from ..bundle.spec import Bundle
 from ..files.own import OwnFile, own_files, write_all
 from ..files.records import Whole, decode
 from .names import STATE, state
+from .shard import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def run_files(root: Path) -> list[OwnFile]:
     return own_files(root, STATE, _FILES)
 
 
-_FILES = re.compile(r"runs(-\d+-of-\d+)?\.jsonl")
+_FILES = re.compile(rf"runs{SUFFIXES}\.jsonl")
 
 
 def read_runs(root: Path) -> list[Run]:

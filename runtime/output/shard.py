@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 
+SUFFIXES = r"(-\d+-of-\d+)?"
+"""Pattern of each `Shard.suffix`."""
+
 
 @dataclass(frozen=True)
 class Shard:

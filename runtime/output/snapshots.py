@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 from ..errors import ImageError
 from ..files.name import Name
-from ..files.own import OwnFile, identity, own_files
+from ..files.own import OwnFile, delete_files, identity
 from ..pictures.encoding import encode_picture
 from ..pictures.photo import Picture
 from .names import SNAPSHOTS, Key
@@ -34,9 +34,7 @@ class Snapshots:
         """Remove those of an earlier painting."""
         if self._every is None:
             return
-        for file in own_files(self._root, self._folder, re.compile(r"\d{6}" + re.escape(self._extension))):
-            with contextlib.suppress(OSError):
-                file.delete()
+        delete_files(self._root, self._folder, re.compile(r"\d{6}" + re.escape(self._extension)))
 
     def due(self, evaluations: int) -> bool:
         """Whether there is to be one after so many."""

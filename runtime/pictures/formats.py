@@ -1,5 +1,6 @@
 """Kinds of picture files: which are read, which are written, and what a plugin reads."""
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,13 @@ class Plugin:
     @property
     def is_installed(self) -> bool:
         """Whether the package is there; it is not loaded."""
-        return importlib.util.find_spec(self.module) is not None
+        return _is_installed(self.module)
+
+
+@functools.cache
+def _is_installed(module: str) -> bool:
+    # Asked for each photo of a folder, and the answer takes as long as all else about one.
+    return importlib.util.find_spec(module) is not None
 
 
 def _register_heif() -> None:
@@ -102,19 +109,20 @@ PLUGINS = (
 )
 
 
+_FORMATS: dict[str, str] = dict(
+    pair for table in (WRITTEN, _READ, *(plugin.formats for plugin in PLUGINS)) for pair in table.items()
+)
+"""Every extension that is read, with or without a plugin."""
+
+
 def format_of(extension: str) -> str | None:
     """Pillow's name of the format that an extension stands for; None for none that is read, with or without a plugin."""
-    extension = extension.lower()
-    known = WRITTEN.get(extension) or _READ.get(extension)
-    return known or next((plugin.formats[extension] for plugin in PLUGINS if extension in plugin.formats), None)
+    return _FORMATS.get(extension.lower())
 
 
 def extension_of(kind: str) -> str:
     """The first extension of a format, by Pillow's name; a JPEG's for one that is not read."""
-    known = WRITTEN | _READ
-    for plugin in PLUGINS:
-        known = known | plugin.formats
-    return next((extension for extension, name in known.items() if name == kind), ".jpg")
+    return next((extension for extension, name in _FORMATS.items() if name == kind), ".jpg")
 
 
 def lacks(extension: str) -> str | None:
@@ -132,13 +140,10 @@ def why_not(extension: str) -> str:
     """Why a file with an extension is not painted."""
     if lacks(extension):
         return f"{extension} files are read with a plugin: {EXTRA}"
-    return f"{extension or 'a file without an extension'} is no photo that is read; photos are {', '.join(_names())}"
+    names = (each for each in _FORMATS if lacks(each) is None)
+    return f"{extension or 'a file without an extension'} is no photo that is read; photos are {', '.join(names)}"
 
 
 def written_extension(extension: str) -> str:
     """The extension of a painting of a photo with that one: the same, or a JPEG's."""
     return extension if extension.lower() in WRITTEN else ".jpg"
-
-
-def _names() -> list[str]:
-    return [*WRITTEN, *_READ, *(extension for plugin in PLUGINS if plugin.is_installed for extension in plugin.formats)]

@@ -137,8 +137,7 @@ def discover(
             found.append(_listed(path))
     photos: dict[str, FoundPhoto] = {}
     for photo in found:
-        if left_out.is_excluded(photo.below / photo.source.name):
-            left_out.exclude()
+        if left_out.excludes(photo.below / photo.source.name):
             continue
         followed = real(photo.source)
         if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
@@ -235,9 +234,7 @@ def _walk(top: Path, recursive: bool, left_out: LeftOut) -> Iterator[FoundPhoto]
             if entry.is_dir(follow_symlinks=False):
                 if _is_hidden(entry.name) or not recursive:
                     continue
-                if left_out.is_excluded(below / entry.name):
-                    left_out.exclude()
-                else:
+                if not left_out.excludes(below / entry.name):
                     deeper.append(below / entry.name)
             elif not _is_folder(entry):
                 if is_read(PurePath(entry.name)):

@@ -28,18 +28,15 @@ class LeftOut:
         self._kinds: Counter[str] = Counter()
         self._excluded = 0
 
-    def is_excluded(self, path: PurePath) -> bool:
-        """Whether a pattern names a file, or a folder that it is in, by its path below the folder that was named."""
+    def excludes(self, path: PurePath) -> bool:
+        """Whether a pattern names a file, or a folder that it is in, by its path below the one that was named; counted."""
         if not self._patterns:
             return False
         names = [*path.parts, *(str(each) for each in (path, *path.parents) if each.parts)]
         found = [pattern for pattern, plain in self._patterns.items() if any(fnmatchcase(name, plain) for name in names)]
         self._matched.update(found)
+        self._excluded += bool(found)
         return bool(found)
-
-    def exclude(self) -> None:
-        """Count a photo or a folder that is excluded."""
-        self._excluded += 1
 
     def skip(self, path: PurePath) -> None:
         """Count a file of a kind that is not painted."""

@@ -5,7 +5,8 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import TypeGuard
 
 from ..errors import UsageError
 from ..files.location import Location, absolute, exists, is_folder, is_remote, real
@@ -13,7 +14,7 @@ from ..output.names import Key
 from ..output.shard import Shard
 from ..pictures.formats import WRITTEN, written_extension
 from ..recipe.settings import NAME
-from .discovery import Discovered
+from .discovery import Discovered, FoundPhoto
 
 NAME_FIELDS = ("stem", "style", "ext")
 
@@ -118,7 +119,7 @@ def make_items(
     return items
 
 
-def names_picture(output: Location | None) -> bool:
+def names_picture(output: Location | None) -> TypeGuard[Path]:
     """Whether an output is not a folder but a single painting's file, by its extension."""
     return isinstance(output, Path) and output.suffix.lower() in WRITTEN and not is_folder(output)
 
@@ -149,36 +150,35 @@ def _in_style(
     inputs: Discovered, number: int, style: str, destination: Destination, mirror: Callable[[Location], Path]
 ) -> Iterator[Item]:
     siblings: dict[Location, Location] = {}
-    places: list[tuple[Location, PurePath]] = []
-    for photo in inputs.photos:
-        if destination.output is None:
+
+    def target(photo: FoundPhoto, extension: str) -> tuple[Location, str]:
+        """The output folder, and the painting's name below it."""
+        place, below = destination.output, photo.below if photo.under_output is None else photo.under_output
+        if place is None:
             if photo.base not in siblings:
                 siblings[photo.base] = _sibling(photo.base, style)
-            places.append((siblings[photo.base], photo.below))
-        else:
-            places.append((destination.output, photo.below if photo.under_output is None else photo.under_output))
+            place, below = siblings[photo.base], photo.below
+        name = destination.name.format(stem=photo.source.stem, style=style, ext=extension)
+        return place, (below / name).as_posix()
 
-    def named(source: Location, extension: str) -> str:
-        return destination.name.format(stem=source.stem, style=style, ext=extension)
-
-    extensions = [destination.extension(photo.source.suffix) for photo in inputs.photos]
-    names = [named(photo.source, extension) for photo, extension in zip(inputs.photos, extensions, strict=True)]
-    taken = Counter((*place, name) for place, name in zip(places, names, strict=True))
-    for photo, (place, below), extension, painted in zip(inputs.photos, places, extensions, names, strict=True):
-        source = photo.source
-        if extension != source.suffix and taken[place, below, painted] > 1:
+    plain = [target(photo, destination.extension(photo.source.suffix)) for photo in inputs.photos]
+    taken = Counter(plain)
+    for photo, (place, name) in zip(inputs.photos, plain, strict=True):
+        suffix, problem = photo.source.suffix, photo.error
+        extension = destination.extension(suffix)
+        if extension != suffix and taken[place, name] > 1:
             # A phone's a.heic beside its a.jpg.
-            painted = named(source, source.suffix + extension)
-        root, problem = mirror(place), photo.error
+            _, name = target(photo, suffix + extension)
         try:
-            key = Key((below / painted).as_posix())
+            key = Key(name)
         except ValueError as error:
             # It is a row all the same, which needs a name.
             key, problem = Key(_NAMELESS), problem or str(error)
+        root = mirror(place)
         if is_remote(place):
-            yield Item(source, place / key, root, problem, number, style, place)
+            yield Item(photo.source, place / key, root, problem, number, style, place)
         else:
-            yield Item(source, root / key, root, problem, number, style)
+            yield Item(photo.source, root / key, root, problem, number, style)
 
 
 _NAMELESS = "unnamed.jpg"

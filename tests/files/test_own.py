@@ -18,7 +18,7 @@ from nstbatch.runtime.files.own import (
     TEMPORARY,
     NotRegularError,
     OwnFile,
-    delete_temporary,
+    delete_files,
     open_log,
     own_files,
     write_all,
@@ -239,11 +239,11 @@ def test_a_folder_that_cannot_be_listed_can_be_written_to(ours: OwnFile, tmp_pat
 
 def test_a_descriptor_of_what_is_there_no_more(ours: OwnFile) -> None:
     handle = ours.appending()
-    ours.check(handle)
+    ours.check(os.fstat(handle))
     ours.write(b"another")
     for _ in range(2):
         with pytest.raises(OSError, match="removed or replaced") as caught:
-            ours.check(handle)
+            ours.check(os.fstat(handle))
         assert caught.value.errno == errno.ESTALE
         ours.delete()
     os.close(handle)
@@ -262,7 +262,8 @@ def test_only_whole_names_of_ours_are_listed(ours: OwnFile) -> None:
     for name in (".0123456789abcdef.tmp", "x.0123456789abcdef.tmp", ".0123456789abcdef.tmp.jpg", ".tmp", "mine.tmp"):
         ours.beside(name).write(b"")
     assert [file.path.name for file in own_files(ours.root, "sub", TEMPORARY)] == [".0123456789abcdef.tmp"]
-    delete_temporary(ours.root, "sub", "not there")
+    for folder in ("sub", "not there"):
+        delete_files(ours.root, folder, TEMPORARY)
     assert len(list(ours.path.parent.iterdir())) == 4
 
 

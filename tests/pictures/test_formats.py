@@ -1,6 +1,5 @@
 """Kinds of files: what is read, what is written, and what a plugin reads."""
 
-import importlib.util
 import io
 from pathlib import Path, PurePath
 
@@ -117,7 +116,7 @@ def test_the_first_frame_of_a_gif(scene: Image.Image, tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats.Plugin, "is_installed", False)
     assert not is_read(PurePath("a.HEIC"))
     assert lacks(".heic") == "pip install 'nstbatch[formats]' reads them"
     assert why_not(".jxl") == ".jxl files are read with a plugin: pip install 'nstbatch[formats]'"

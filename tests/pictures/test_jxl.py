@@ -62,5 +62,5 @@ def test_a_bomb_is_not_decoded() -> None:
     Image.new("RGB", (1200, 800)).save(buffer, "JXL")
     # 1 + 18 bits for the height, and as wide: 2**18 on a side.
     header = (0 | (2 << 1) | ((2**18 - 1) << 3) | (1 << 21)).to_bytes(4, "little")
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match="DecompressionBombError"):
         picture_of(b"\xff\x0a" + header + buffer.getvalue()[6:])

@@ -1,10 +1,10 @@
 """What is left out, and said to be."""
 
-import importlib.util
 from pathlib import Path, PurePath
 
 import pytest
 
+from nstbatch.runtime.pictures.formats import Plugin
 from nstbatch.runtime.planning.discovery import discover
 from nstbatch.runtime.planning.left_out import SYSTEM, LeftOut
 from seams import picture
@@ -30,7 +30,7 @@ from seams import picture
     ],
 )
 def test_a_pattern_is_of_a_name_or_of_a_path(pattern: str, path: str, excluded: bool) -> None:
-    assert LeftOut([pattern]).is_excluded(PurePath(path)) is excluded
+    assert LeftOut([pattern]).excludes(PurePath(path)) is excluded
 
 
 def test_what_is_in_a_folder_besides(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_is_in_a_folder_besides(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_would_read_them_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(Plugin, "is_installed", False)
     left = LeftOut()
     for _ in range(42):
         left.skip(PurePath("a.HEIC"))
@@ -63,8 +63,7 @@ def test_a_plugin_that_would_read_them_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_pattern_that_matches_nothing_is_named() -> None:
     left = LeftOut(["trip/", "a.*"])
-    assert left.is_excluded(PurePath("a.jpg"))
-    left.exclude()
+    assert left.excludes(PurePath("a.jpg"))
     assert str(left) == "left out: 1 by --exclude, nothing by --exclude trip/"
 
 

@@ -51,7 +51,8 @@ def test_from_a_file_to_stdout_and_from_stdin_to_a_file(plain: list[object], pho
         (b"x", ["-", "-o", "folder"], "name a picture with -o"),
         (b"x", ["-", "other.jpg", "-o", "-"], "name one photo"),
         (b"x", ["-", "-o", "-", "--json"], "leave out --json"),
-        (b"", [".", "-o", "-"], "is a folder, and stdout takes one painting"),
+        (b"", [".", "-o", "-"], "may be several photos, and stdout takes one painting"),
+        (b"", ["*.jpg", "-o", "-"], "may be several photos"),
         (b"x", [".", "-o", "-", "--style-each"], "name one photo and one style"),
     ],
 )
