@@ -10,7 +10,6 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.names import STATE
 from places import ROOT
-from process import Call
+from process import Call, Child
 from seams import SCENE, SHALLOW, Bench, Export, picture
 
 # A machine that is busy is no failure.
@@ -159,8 +158,9 @@ def run_nstbatch(cache: Path, *arguments: object, **environment: str) -> subproc
     """Run the command line in a process of its own."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("NSTBATCH_")}
     env |= {"NSTBATCH_CACHE_DIR": str(cache), **environment}
-    command = [sys.executable, "-c", "from nstbatch.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    child = Child([*map(str, arguments)], env)
+    code = child.end(300)
+    return subprocess.CompletedProcess(arguments, code, child.output, child.errors)
 
 
 @pytest.fixture

@@ -30,14 +30,14 @@ def test_a_second_run_has_nothing_to_do(nstbatch: Call, photos: Path, common: li
 
 
 def test_max_duration(photos: Path, common: list[object], tmp_path: Path) -> None:
-    run = Process(photos, *common, *LONG, "--max-duration", "8s", cache=tmp_path / "cache")
+    run = Process(photos, *common, *LONG, "--max-duration", "5s", cache=tmp_path / "cache")
     assert run.end() == 10
     assert run.pictures() == {"a.jpg": "dropped"}
     assert run.events[-1]["stopped"] == "deadline reached"
 
 
 def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[object], tmp_path: Path) -> None:
-    options = ("--size", "44", "--iterations", "300", "--scales", "1", "--threads", "1", "--checkpoint", "0")
+    options = ("--size", "44", "--iterations", "200", "--scales", "1", "--threads", "1", "--checkpoint", "0")
     whole = Process(photos / "a.jpg", *common, *options, "-o", tmp_path / "whole", cache=tmp_path / "cache")
     assert whole.end() == 0, whole.errors
     checkpoints = tmp_path / "out" / ".nstbatch" / "checkpoints"
@@ -59,7 +59,7 @@ def test_a_checkpoint_carries_a_picture_over_runs(photos: Path, common: list[obj
     assert last.end() == 0
     assert files(tmp_path / "out") == files(tmp_path / "whole"), "the same pixels, the same file"
     entries = [Journal.read(tmp_path / name).painted["a.jpg"] for name in ("out", "whole")]
-    assert entries[0].evaluations == entries[1].evaluations == 300
+    assert entries[0].evaluations == entries[1].evaluations == 200
     assert entries[0].loss == entries[1].loss
 
 

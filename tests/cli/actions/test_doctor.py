@@ -14,8 +14,8 @@ from nstbatch.runtime.errors import ExitCode
 from process import Call
 
 
-def test_doctor(nstbatch: Call, vgg19: Bundle) -> None:
-    done = nstbatch("doctor", "--bundle", vgg19.path)
+def test_doctor(nstbatch: Call, bundle: Bundle) -> None:
+    done = nstbatch("doctor", "--bundle", bundle.path)
     assert done.returncode == 0, done.stderr
     told = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     assert ["nstbatch", version("nstbatch")] in told

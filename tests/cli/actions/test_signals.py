@@ -1,5 +1,6 @@
 """Signals: the first asks, the second leaves."""
 
+import json
 import os
 import pty
 import signal
@@ -94,17 +95,16 @@ def test_a_terminal_that_is_closed_stops_the_run(photos: Path, common: list[obje
 
 
 def test_nohup_outlives_the_terminal(photos: Path, common: list[object], tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        run = Process(
-            photos / "a.jpg", *common, "--size", "44", "--iterations", "150", "--scales", "1", cache=tmp_path / "c"
-        )
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    run.until("start")
-    run.send(signal.SIGHUP)
-    assert run.end() == 0
-    assert run.pictures() == {"a.jpg": "painted"}
+    options = ("--size", "44", "--iterations", "150", "--scales", "1", "--json")
+    command = [*map(str, ["nohup", *MAIN, photos / "a.jpg", *common, *options])]
+    environment = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if json.loads(line)["event"] == "start")
+        run.send_signal(signal.SIGHUP)
+        assert json.loads(run.stdout.read().splitlines()[-1])["event"] == "end"
+    assert run.returncode == 0
+    assert set(files(tmp_path / "out")) == {"a.jpg"}
 
 
 def test_the_second_signal_gives_the_cursor_back(photos: Path, common: list[object], tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def server(painted: Path) -> Iterator[str]:
     served = Server(painted, 0)
-    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread = threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield served.url
     served.shutdown()

@@ -31,7 +31,7 @@ def test_the_log(nstbatch: Call, photos: Path, common: list[object], tmp_path: P
 
 def test_the_log_may_be_rotated_while_it_is_written(photos: Path, common: list[object], tmp_path: Path) -> None:
     log = tmp_path / "log"
-    options = ("--size", "44", "--iterations", "160", "--scales", "1", "--log-file", log, "-r")
+    options = ("--size", "44", "--iterations", "20", "--scales", "1", "--log-file", log, "-r")
     run = Process(photos, *common, *options, cache=tmp_path / "cache")
     run.until("picture")
     log.rename(tmp_path / "log.1")

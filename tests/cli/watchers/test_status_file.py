@@ -19,7 +19,7 @@ from seams import Bench, picture
 
 def test_the_status(photos: Path, common: list[object], tmp_path: Path, nstbatch: Call) -> None:
     status = tmp_path / "status.json"
-    options = ("--size", "44", "--iterations", "160", "--scales", "1", "--status-file", status)
+    options = ("--size", "44", "--iterations", "60", "--scales", "1", "--status-file", status)
     run = Process(photos, *common, *options, "-r", cache=tmp_path / "cache")
     run.until("picture")
     run.until("start")  # the status is written after the event
