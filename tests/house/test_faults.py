@@ -282,8 +282,8 @@ def test_whatever_befalls_what_is_ours(tmp_path: Path, figures: Figures) -> None
     assert found["exit 0"] > 100
     assert min(found[f"exit {code}"] for code in (2, 3)) > 3, "each happens, or nothing is tested"
     figures["damaged, replaced by links, FIFOs, devices, killed"] = (
-        f"{found['runs']} runs after {found['damaged'] + found['replaced']} changes, {found.get('killed', 0)} of them killed; "
-        "files of others changed 0, finished paintings lost 0, hangs 0"
+        f"{found['runs']} runs after {found['damaged'] + found['replaced']} changes, "
+        f"{found.get('killed', 0)} of them killed; files of others changed 0, finished paintings lost 0, hangs 0"
     )
 
 
