@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import BinaryIO
 
+from PIL.ImageFile import ImageFile
+
 from .jxl import jxl_size
+from .raw import EXTENSIONS as RAW_EXTENSIONS
+from .raw import open_raw
 
 WRITTEN: dict[str, str] = {
     ".jpg": "JPEG",
@@ -20,6 +24,9 @@ WRITTEN: dict[str, str] = {
     ".tiff": "TIFF",
 }
 """File name extensions that are written, and Pillow's name of the format."""
+
+RAW = "RAW"
+"""The format of what is no picture yet."""
 
 _READ: dict[str, str] = {
     ".avif": "AVIF",
@@ -49,16 +56,18 @@ class Plugin:
     Attributes:
         module: of the package.
         formats: Pillow's names by extension.
-        recognises: whether it is for a file that begins so.
+        recognises: whether it is for a file that begins so, and has a name with that extension.
         register: teaches; once is enough, and more does no harm.
         size: width and height by a file's header, of a format whose plugin decodes to find them out.
+        open: an image whose header is read, of a format that Pillow would take for another; None where it is none.
     """
 
     module: str
     formats: dict[str, str]
-    recognises: Callable[[bytes], bool]
-    register: Callable[[], object]
+    recognises: Callable[[bytes, str], bool]
+    register: Callable[[], object] = lambda: None
     size: Callable[[BinaryIO], tuple[int, int] | None] | None = None
+    open: Callable[[BinaryIO], ImageFile | None] | None = None
 
     @property
     def is_installed(self) -> bool:
@@ -102,10 +111,11 @@ PLUGINS = (
     Plugin(
         "pillow_heif",
         {".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF"},
-        lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not _is_avif(head),
+        lambda head, _: head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and not _is_avif(head),
         _register_heif,
     ),
-    Plugin("pillow_jxl", {".jxl": "JXL"}, lambda head: head.startswith(_JXL_BEGINNINGS), _register_jxl, jxl_size),
+    Plugin("pillow_jxl", {".jxl": "JXL"}, lambda head, _: head.startswith(_JXL_BEGINNINGS), _register_jxl, jxl_size),
+    Plugin("rawpy", dict.fromkeys(RAW_EXTENSIONS, RAW), lambda _, extension: extension in RAW_EXTENSIONS, open=open_raw),
 )
 
 
@@ -140,7 +150,8 @@ def why_not(extension: str) -> str:
     """Why a file with an extension is not painted."""
     if lacks(extension):
         return f"{extension} files are read with a plugin: {EXTRA}"
-    names = (each for each in _FORMATS if lacks(each) is None)
+    names = [each for each, kind in _FORMATS.items() if kind != RAW and lacks(each) is None]
+    names += [] if lacks(RAW_EXTENSIONS[0]) else ["RAW files"]
     return f"{extension or 'a file without an extension'} is no photo that is read; photos are {', '.join(names)}"
 
 

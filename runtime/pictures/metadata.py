@@ -31,6 +31,8 @@ _OF_THE_FILE = {
     *(*_POINTERS, 330),
     *(_ORIENTATION, *range(254, 267), *range(273, 284), *range(284, 293), 296, 297, 300, 301, *range(317, 330)),
     *(*range(331, 348), *range(512, 533), 34675, _XMP, _IPTC, _RESOURCES, _LAYERS),
+    # Of DNG (1.7.1) and of the filter before the sensor (TIFF/EP).
+    *(*range(50706, 52600), 33421, 33422),
 }
 """Tags that say how the photo's own file is made, or hold its layers and thumbnails. In a TIFF they stand among the rest."""
 
@@ -166,8 +168,10 @@ def orientation(image: Image.Image) -> int:
     """How the stored pixels lie, 1 to 8, see EXIF 2.32, tag 274; 1 where nothing is said.
 
     A JPEG XL is turned by its decoder, whatever its EXIF says (ISO/IEC 18181-2); one that was made of a JPEG without loss is
-    given back as that JPEG.
+    given back as that JPEG. A RAW is developed upright.
     """
+    if image.format == "RAW":
+        return 1
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
     try:

@@ -22,7 +22,7 @@ from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
 from ..recipe.size import Size
-from .formats import EXTRA, HEAD, PLUGINS
+from .formats import EXTRA, HEAD, PLUGINS, RAW
 from .metadata import Metadata, orientation, read_metadata
 from .pixels import resize
 from .stored import eight_bits, named_profile, refusal
@@ -196,7 +196,7 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
             size = stamp_of_open(file).size
             if size > _MAX_BYTES_PER_PIXEL * max_megapixels * 1e6:
                 raise ImageError(f"{path}: {size:,} bytes are too many for {max_megapixels:g} megapixels")
-            with open_image(file, max_megapixels) as image:
+            with open_image(file, max_megapixels, path.suffix) as image:
                 if (why := refusal(image, file)) is not None:
                     raise ImageError(f"{path}: {why}")
                 if _kind(image) in _ANIMATED and getattr(image, "is_animated", False):
@@ -221,8 +221,13 @@ def _opened(path: Location, max_megapixels: float, head: int | None = None) -> I
         raise ImageError(f"{path}: damaged ({first_line(error)})") from None
 
 
-def open_image(file: BinaryIO, max_megapixels: float) -> ImageFile:
+def open_image(file: BinaryIO, max_megapixels: float, extension: str = "") -> ImageFile:
     """An image whose header is read, with Pillow's own guard against decompression bombs set to a limit.
+
+    Args:
+        file: read from where it is; its content says what it is, but for RAW.
+        max_megapixels: more are refused.
+        extension: of its name, which tells a RAW from a TIFF.
 
     Raises:
         UnidentifiedImageError, DecompressionBombError, DecompressionBombWarning: of Pillow; and whatever befalls it.
@@ -235,22 +240,25 @@ def open_image(file: BinaryIO, max_megapixels: float) -> ImageFile:
                 # Pillow's notes on odd metadata are nobody's business in an unattended run.
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                return _open(file)
+                return _open(file, extension.lower())
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _open(file: BinaryIO) -> ImageFile:
+def _open(file: BinaryIO, extension: str) -> ImageFile:
     head = file.read(HEAD)
     file.seek(0)
     for plugin in PLUGINS:
-        if plugin.recognises(head):
+        if plugin.recognises(head, extension):
             if not plugin.is_installed:
                 formats = ", ".join(dict.fromkeys(plugin.formats.values()))
                 raise UnidentifiedImageError from ImageError(f"{formats} files are read with a plugin: {EXTRA}")
             plugin.register()
             if plugin.size is not None:
                 _refuse_bombs(plugin.size(file))
+            if plugin.open is not None and (image := plugin.open(file)) is not None:
+                _refuse_bombs(image.size)
+                return image
     return Image.open(file)
 
 
@@ -300,6 +308,8 @@ def _losses(image: Image.Image) -> Iterator[str]:
         yield f"the first of {image.n_frames} frames"  # type: ignore[attr-defined]
     if (bits := image.info.get("bit_depth", 8)) > 8:
         yield f"its {bits} bits are cut to 8"
+    if image.format == RAW:
+        yield "a RAW file, developed by LibRaw"
     if any("hdrgainmap" in str(name) for name in image.info.get("aux", {})):
         yield "its HDR gain map is left out"
 

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.location import Location, absolute, exists, is_folder, is_remote, real
 from ..output.names import STATE, is_reserved
-from ..pictures.formats import is_read, why_not
+from ..pictures.formats import RAW, format_of, is_read, why_not
 from .left_out import SYSTEM, LeftOut
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def discover(
 
     Of a folder its files with an extension that is read are taken, in order of their names; hidden ones, styles, masks, and
     (below it) folders of `SYSTEM`, and those that are outputs of nstbatch, or hold its thumbnails and snapshots, are left
-    out. Links to files are
-    followed, links to folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
+    out, and RAW files of which a developed photo lies beside, as cameras save both. Links to files are followed, links to
+    folders only where the user names them. A pattern (``photos/**/*.jpg``) counts as the folder before
     its first wildcard.
 
     Args:
@@ -143,7 +143,25 @@ def discover(
         if photo.error is not None or originals.isdisjoint((followed, *followed.parents)):
             # By absolute path, so that a photo named in two ways is painted once.
             photos.setdefault(str(absolute(photo.source)), photo)
-    return Discovered(tuple(photos.values()), tuple(dict.fromkeys(folders)), left_out)
+    return Discovered(tuple(_one_of_each(photos.values(), left_out)), tuple(dict.fromkeys(folders)), left_out)
+
+
+def _one_of_each(photos: Collection[FoundPhoto], left_out: LeftOut) -> Iterator[FoundPhoto]:
+    """The photos less RAW files of which another one, of the same name but for the extension, lies beside."""
+
+    def name(photo: FoundPhoto) -> str:
+        return str(photo.source.with_suffix("")).lower()
+
+    developed = {name(photo) for photo in photos if not _is_raw(photo)} if any(map(_is_raw, photos)) else set()
+    for photo in photos:
+        if _is_raw(photo) and name(photo) in developed:
+            left_out.skip_raw()
+        else:
+            yield photo
+
+
+def _is_raw(photo: FoundPhoto) -> bool:
+    return format_of(photo.source.suffix) == RAW
 
 
 def find_styles(paths: Sequence[Location]) -> list[Location]:

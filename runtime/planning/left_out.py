@@ -27,6 +27,7 @@ class LeftOut:
         self._matched: set[str] = set()
         self._kinds: Counter[str] = Counter()
         self._excluded = 0
+        self._raws = 0
 
     def excludes(self, path: PurePath) -> bool:
         """Whether a pattern names a file, or a folder that it is in, by its path below the one that was named; counted."""
@@ -42,11 +43,16 @@ class LeftOut:
         """Count a file of a kind that is not painted."""
         self._kinds[path.suffix.lower() or "without an extension"] += 1
 
+    def skip_raw(self) -> None:
+        """Count a RAW file of which a developed photo lies beside."""
+        self._raws += 1
+
     def __str__(self) -> str:
         kinds = sorted(self._kinds.items(), key=lambda each: (-each[1], each[0]))[:_KINDS]
         parts = [f"{count:,} {kind}" + (f" ({hint})" if (hint := lacks(kind)) else "") for kind, count in kinds]
         others = self._kinds.total() - sum(count for _, count in kinds)
         parts += [f"{others:,} of other kinds"] if others else []
+        parts += [f"{self._raws:,} RAW with a photo of the same name beside"] if self._raws else []
         parts += [f"{self._excluded:,} by --exclude"] if self._excluded else []
         parts += [f"nothing by --exclude {pattern}" for pattern in self._patterns if pattern not in self._matched]
         return f"left out: {', '.join(parts)}" if parts else ""

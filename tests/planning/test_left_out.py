@@ -53,6 +53,16 @@ def test_what_is_in_a_folder_besides(tmp_path: Path) -> None:
     assert ".mov" in str(pattern.left_out)
 
 
+def test_a_raw_beside_the_photo_that_the_camera_made_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    for name in ("1.jpg", "1.CR3", "2.nef", "deep/2.jpg", "3.heic", "3.dng"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"")
+    found = discover([tmp_path / "in"], styles=[], recursive=True)
+    assert [photo.source.name for photo in found.photos] == ["1.jpg", "2.nef", "3.heic", "2.jpg"]
+    assert str(found.left_out) == "left out: 2 RAW with a photo of the same name beside"
+
+
 def test_a_plugin_that_would_read_them_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Plugin, "is_installed", False)
     left = LeftOut()
