@@ -322,6 +322,12 @@ _DEFAULTS = Settings()
     help="Never replace a file that is not nstbatch's, or was edited since.",
     group=Group.FILES,
 )
+@option(
+    "--keep-times",
+    is_flag=True,
+    help="Give paintings the modification times of their photos, as galleries sort by them.",
+    group=Group.FILES,
+)
 @option("--force", is_flag=True, help="Paint what is up to date, too.", group=Group.FILES)
 @option(
     "--max-megapixels",

@@ -27,7 +27,18 @@ SWEEPABLE = (
 )
 """Options of `paint` that take several values."""
 
-_LEFT_OUT = ("photos", "output", "name", "recursive", "files_from", "style_each", "dry_run", "keep_existing", "wait")
+_LEFT_OUT = (
+    "photos",
+    "output",
+    "name",
+    "recursive",
+    "files_from",
+    "style_each",
+    "dry_run",
+    "keep_existing",
+    "keep_times",
+    "wait",
+)
 """Options of `paint` that a sweep does not have; its photo, output and names are its own."""
 
 

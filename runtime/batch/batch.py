@@ -132,13 +132,13 @@ class Batch:
 
     def _save(self, painted: Painted) -> Row:
         item, entry = painted.task.item, painted.entry
-        journal, keep_existing = self._journals[item.root], self._procedure.policy.keep_existing
+        journal, policy = self._journals[item.root], self._procedure.policy
         if not _unchanged(item.source, entry):
             raise ImageError(f"{item.source}: changed while it was painted; the next run paints it as it is now")
         if painted.refused:
-            kept = rescue(item, journal, painted.data, keep_existing=keep_existing)
+            kept = rescue(item, journal, painted.data, keep_existing=policy.keep_existing)
             raise ImageError(f"{painted.refused}; it is kept as {kept}, and --name decides the format")
-        if not save(item, journal, painted.data, entry, keep_existing=keep_existing):
+        if not save(item, journal, painted.data, entry, policy):
             return Row(item, PhotoOutcome.KEPT, "a file that the journal does not know appeared in its place")
         Checkpoint(item.root, item.key).discard()
         return Row(item, PhotoOutcome.PAINTED, entry.reason, entry.loss, entry.seconds, entry.evaluations)

@@ -16,14 +16,14 @@ from ..output.folder import Present
 from ..output.journal import Entry, Journal
 from ..output.names import STATE, Key, temporary_name
 from ..planning.placement import Item
-from ..planning.plan import is_known
+from ..planning.plan import Policy, is_known
 from ..workers.interface import RESCUE
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 """What would befall every other picture, too."""
 
 
-def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existing: bool = False) -> bool:
+def save(item: Item, journal: Journal, data: bytes, entry: Entry, policy: Policy) -> bool:
     """Have a painting committed by its output, and journalled: see `Output.commit` and `Entry`.
 
     Args:
@@ -31,10 +31,10 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         journal: of the output folder.
         data: the painting's file.
         entry: its line, but for what the file adds to it.
-        keep_existing: see `Policy`.
+        policy: what it forbids, and whether the painting has its photo's time.
 
     Returns:
-        False if ``keep_existing`` forbids it: nothing was written.
+        False if ``policy.keep_existing`` forbids it: nothing was written.
 
     Raises:
         DiskError: the output folder takes no more.
@@ -45,11 +45,12 @@ def save(item: Item, journal: Journal, data: bytes, entry: Entry, *, keep_existi
         digest = hashlib.sha256(data).hexdigest()
         journal.append(replace(entry, output_sha256=digest, output_size=found.size, output_mtime_ns=found.mtime_ns))
 
+    mtime_ns = entry.photo_stamp.mtime_ns if policy.keep_times and entry.photo_stamp is not None else None
     with _disk_errors(item, journal, item.key, data):
         _check(item, journal)
-        if keep_existing and not is_known(item, journal):
+        if policy.keep_existing and not is_known(item, journal):
             return False
-        journal.output.commit(item.key, temporary_name(item.key), data, journalled)
+        journal.output.commit(item.key, temporary_name(item.key), data, journalled, mtime_ns)
     return True
 
 

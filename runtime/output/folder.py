@@ -64,7 +64,9 @@ class Output(Protocol):
         """Hexadecimal sha256 of what is there; None if it cannot be read, or is no regular file."""
         ...
 
-    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def commit(
+        self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None], mtime_ns: int | None = None
+    ) -> None:
         """Save a painting whole, and have it journalled: so that there is none without its line, or that none is lost.
 
         Args:
@@ -72,6 +74,7 @@ class Output(Protocol):
             temporary: where a file of this host may be staged, in the same folder.
             data: of it.
             journalled: adds the line, of what is there.
+            mtime_ns: modification time of its file; None for now. Objects have the time of their upload.
 
         Raises:
             OSError: it cannot be written.
@@ -123,13 +126,15 @@ class FolderOutput:
             return OwnFile(self.folder, key).sha256()
         return None
 
-    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def commit(
+        self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None], mtime_ns: int | None = None
+    ) -> None:
         """Stage a painting, have it journalled, and publish it. The next run completes what a kill leaves in between."""
         if self.apart is not None:
             # An output folder is made when it is held.
             make_folder(self.apart)
         staged = OwnFile(self.folder, temporary)
-        status = staged.stage(data)
+        status = staged.stage(data, mtime_ns)
         try:
             journalled(Present(status.st_size, status.st_mtime_ns))
         except BaseException:

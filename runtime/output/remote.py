@@ -75,9 +75,11 @@ class RemoteOutput:
         except OSError:
             return None
 
-    def commit(self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None]) -> None:
+    def commit(
+        self, key: Key, temporary: Name, data: bytes, journalled: Callable[[Present], None], mtime_ns: int | None = None
+    ) -> None:
         """Upload a painting whole, and have it journalled then."""
-        del temporary
+        del temporary, mtime_ns
         place = self.place(key)
         remote.write_bytes(place, data)
         found = _found(remote.stamp_of(place))

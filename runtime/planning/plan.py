@@ -103,12 +103,14 @@ class Policy:
     Attributes:
         force: paint what is up to date, too.
         keep_existing: never replace a file that the journal does not know.
+        keep_times: paintings have the modification times of their photos.
         shrink_to_fit: paint smaller what does not fit into memory, instead of refusing it.
         max_megapixels: photos with more are refused.
     """
 
     force: bool = False
     keep_existing: bool = False
+    keep_times: bool = False
     shrink_to_fit: bool = False
     max_megapixels: float = MAX_MEGAPIXELS
 

@@ -9,6 +9,7 @@ import pytest
 
 from nstbatch.runtime.errors import DiskError, ExitCode
 from nstbatch.runtime.output.journal import Journal
+from nstbatch.runtime.planning.plan import Policy
 from seams import Bench, SeamEngine, after, files, outcomes
 
 
@@ -126,3 +127,16 @@ def test_no_space_tells_files_from_bytes_and_a_read_only_disk(
         monkeypatch.setattr(os, "statvfs", lambda _, fields=fields: os.statvfs_result(fields))
         with pytest.raises(DiskError, match=said):
             bench.run(tmp_path / "in")
+
+
+def test_paintings_have_the_times_of_their_photos(bench: Bench, tmp_path: Path) -> None:
+    taken = 1_000_000_000_123_456_789
+    os.utime(tmp_path / "in" / "a.png", ns=(taken, taken))
+    policy = Policy(keep_times=True)
+    assert set(outcomes(bench.run(tmp_path / "in", policy=policy)).values()) == {"painted"}
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == taken
+    assert set(outcomes(bench.run(tmp_path / "in")).values()) == {"up to date"}
+    (tmp_path / "out" / "a.png").write_bytes(b"edited")
+    assert outcomes(bench.run(tmp_path / "in", policy=policy))["a.png"] == "painted"
+    bench.run(tmp_path / "in", policy=Policy(force=True))
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns > taken
