@@ -39,11 +39,12 @@ class HostVectors:
         if self._bounds is not None:
             np.clip(self.x, *self._bounds, out=self.x)
         self._precondition = precondition
-        self._gradient: Vector = np.empty_like(self.x)
-        self._conditioned: Vector = self._gradient if precondition is None else np.empty_like(self.x)
+        # What a checkpoint holds that is taken before the first evaluation has to be finite.
+        self._gradient: Vector = np.zeros_like(self.x)
+        self._conditioned: Vector = self._gradient if precondition is None else np.zeros_like(self.x)
         """P times the gradient."""
         self._difference: Vector = np.empty_like(self.x)
-        self._step: Vector = np.empty_like(self.x)
+        self._step: Vector = np.zeros_like(self.x)
         self._trial: Vector = self.x.copy()
         self._part = 1.0
         # The filled part is one contiguous block for BLAS.
