@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ...runtime.batch.outcome import duration
 from ...runtime.batch.run import Forecast, Job, forecast, run
 from ...runtime.batch.run import warm_up as warm_up_job
 from ...runtime.bundle.spec import Bundle
@@ -126,15 +127,7 @@ def _print_forecast(found: Forecast, events: JsonLines | None) -> None:
             events.estimated(task, seconds)
         else:
             place = f" -> {task.item.target}" if task.state is TaskState.TODO else ""
-            about = "" if seconds is None else f", about {_duration(seconds)}"
+            about = "" if seconds is None else f", about {duration(seconds)}"
             print_line(printable(f"{task.state.value}: {task.item.source}{place} ({task.reason}){about}"))
     if events is None:
-        print_line(f"{found.plan}, about {_duration(sum(found.seconds))}")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+        print_line(f"{found.plan}, about {duration(sum(found.seconds))}")

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ...runtime.batch.outcome import PhotoOutcome
 from ...runtime.painting.schedule import evaluation_work
 from ...runtime.planning.placement import Item
 from ...runtime.planning.plan import Plan, TaskState
@@ -30,38 +30,39 @@ class Pace:
         self._total = sum(self._work.values())
         self._settled = 0.0
         """Work of those that are settled."""
-        self._in_work: dict[Item, float] = {}
-        """Shares of those that are not."""
+        self._in_work: dict[Item, _Share] = {}
+        """Of those that are not."""
         self._first: float | None = None
         """When the first was begun."""
         self._began: float | None = None
         self._fraction = 0.0
         """That was done then."""
-        self._painted = 0
 
     def started(self, item: Item) -> None:
         """A photo is begun."""
-        self._in_work[item] = 0.0
+        self._in_work[item] = _Share()
         self._first = self._first or self._clock()
 
     def progress(self, item: Item, fraction: float) -> None:
         """So much of a photo is done."""
-        self._in_work[item] = fraction
+        share = self._in_work[item]
+        if share.began is None:
+            share.began, share.first = self._clock(), fraction
+        share.fraction = fraction
         if self._began is None:
             self._began, self._fraction = self._clock(), self.fraction
 
-    def finished(self, item: Item, outcome: PhotoOutcome) -> None:
+    def finished(self, item: Item) -> None:
         """A photo is settled; one that the plan has not begun counts for nothing."""
         if self._in_work.pop(item, None) is not None:
             # Of evaluations on other hosts nothing is heard.
             self._began = self._began or self._first
             self._settled += self._work[item]
-            self._painted += outcome is PhotoOutcome.PAINTED
 
     @property
     def fraction(self) -> float:
         """Of the work that is done, 0..1."""
-        done = self._settled + sum(self._work[item] * share for item, share in self._in_work.items())
+        done = self._settled + sum(self._work[item] * share.fraction for item, share in self._in_work.items())
         return done / self._total if self._total else 1.0
 
     @property
@@ -74,7 +75,35 @@ class Pace:
 
     @property
     def per_hour(self) -> float | None:
-        """Pictures an hour, failures not counted; None before the first is painted."""
-        if self._began is None or not self._painted:
+        """Pictures an hour, parts of them counted by their work; None before there is a pace."""
+        left = self.seconds_left
+        if left is None:
             return None
-        return 3600 * self._painted / max(self._clock() - self._began, 1e-9)
+        done = self.fraction - self._fraction
+        return 3600 * len(self._work) * done / max(self._clock() - (self._began or 0.0), 1e-9)
+
+    def share(self, item: Item) -> float:
+        """Of a photo in work that is done, 0..1."""
+        return self._in_work[item].fraction
+
+    def seconds_left_of(self, item: Item) -> float | None:
+        """Until a photo in work is done, at its pace so far; None before there is one."""
+        share = self._in_work[item]
+        if share.began is None or share.fraction <= share.first:
+            return None
+        return (self._clock() - share.began) * (1 - share.fraction) / (share.fraction - share.first)
+
+
+@dataclass
+class _Share:
+    """How far a photo is.
+
+    Attributes:
+        fraction: of its work that is done.
+        began: when its first evaluation was done; None before.
+        first: the fraction that was done then.
+    """
+
+    fraction: float = 0.0
+    began: float | None = None
+    first: float = 0.0

@@ -1,7 +1,6 @@
 """What a run says to people: a progress bar on a terminal, one line a picture otherwise."""
 
 import contextlib
-import datetime
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
+from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row, duration
 from ...runtime.errors import ExitCode, UsageError
 from ...runtime.files.location import Location
 from ...runtime.output.journal import Journal
@@ -28,6 +27,7 @@ from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
 from ..report.files import page_file
 from ..text import print_line, printable, say, silence
+from .advice import enlargement
 from .pace import Pace
 from .watcher import CommandWatcher
 
@@ -61,13 +61,15 @@ def _unless_closed(action: Callable[[], object]) -> bool:
     return True
 
 
-def describe(row: Row) -> str:
-    """A photo's line."""
-    source, reason = printable(str(row.item.source)), printable(row.reason)
-    if row.outcome is PhotoOutcome.PAINTED:
-        target = printable(str(row.item.target))
-        return f"{source} -> {target}: loss {row.loss:.4g}, {row.seconds:.1f} s, {reason}"
-    return f"{source}: {row.outcome.value}: {reason}"
+def describe(row: Row, *, verbose: bool = True) -> str:
+    """A photo's line; how its loss ended, for those who ask."""
+    source = printable(str(row.item.source))
+    if row.outcome is not PhotoOutcome.PAINTED:
+        return f"{source}: {row.outcome.value}: {printable(row.reason)}"
+    line = f"{source} -> {printable(str(row.item.target))} in {duration(row.seconds)}"
+    if verbose:
+        return f"{line}: loss {row.loss:.4g}, {printable(row.reason)}"
+    return f"{line}: {printable(row.notes)}" if row.notes else line
 
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -129,6 +131,8 @@ class RunDisplay(CommandWatcher):
         """Begin to draw, if there is anything to do."""
         if self._verbosity > 0:
             self.note(f"plan: {plan}")
+        if advice := enlargement(plan, settings):
+            self.note(advice)
         self._todo = plan.count(TaskState.TODO)
         self._pace = Pace(plan, settings, self._clock)
         if self._live is not None and self._todo:
@@ -152,13 +156,14 @@ class RunDisplay(CommandWatcher):
 
     def finished(self, row: Row) -> None:
         """Print the photo's line, and take its bar away."""
-        self._pace.finished(row.item, row.outcome)
+        self._pace.finished(row.item)
         self._settled += self._losses.pop(row.item, None) is not None
         self._states.pop(row.item, None)
         untouched = row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT)
         failed = row.outcome is PhotoOutcome.FAILED
         if failed or self._verbosity >= untouched:
-            self._print(describe(row), err=failed or row.outcome is PhotoOutcome.DROPPED)
+            line = describe(row, verbose=self._verbosity > 0)
+            self._print(line, err=failed or row.outcome is PhotoOutcome.DROPPED, style="bold red" if failed else "")
         if self._show is not None and row.outcome is PhotoOutcome.PAINTED:
             self._show(row.item.target)
         self._refresh(now=True)
@@ -188,26 +193,44 @@ class RunDisplay(CommandWatcher):
 
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
+        width = self._console.width
+        # Widths that do not depend on what is shown, or everything would jump with each picture.
+        name, bar = max(8, min(width // 4, 32)), max(5, min(width // 5, 30))
+        table.add_column(width=name, no_wrap=True, overflow="ellipsis")
+        table.add_column(width=bar)
+        table.add_column(width=4, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis")
+
+        def add(title: str, fraction: float, parts: Sequence[str]) -> None:
+            meter = ProgressBar(total=1, completed=fraction, width=bar)
+            table.add_row(Text(title), meter, Text(f"{fraction:.0%}"), Text(", ".join(parts)))
+
         left, rate = self._pace.seconds_left, self._pace.per_hour
         parts = [f"{self._settled}/{self._todo}"]
         parts += [f"{rate:,.0f} an hour" if rate >= _MANY else f"{rate:.1f} an hour"] if rate is not None else []
-        parts += [f"{datetime.timedelta(seconds=round(left))} left"] if left is not None else []
-        table.add_row(Text("all"), ProgressBar(total=1, completed=self._pace.fraction, width=_BAR), Text(", ".join(parts)))
+        parts += [_left(left)] if left is not None else []
+        add("all", self._pace.fraction, parts)
         for item, losses in self._losses.items():
-            state = self._states.get(item)
-            name = Text(printable(item.source.name), overflow="ellipsis", no_wrap=True)
-            state_text = f"{state.size} px, loss {state.loss:.4g} {sparkline(losses)}" if state is not None else ""
-            bar = ProgressBar(total=1, completed=0.0 if state is None else state.fraction, width=_BAR)
-            table.add_row(name, bar, Text(state_text))
+            state, left = self._states.get(item), self._pace.seconds_left_of(item)
+            parts = [_left(left)] if left is not None else []
+            parts += [f"{state.size} px"] if state is not None else []
+            parts += [f"loss {state.loss:.4g} {sparkline(losses)}"] if state is not None and self._verbosity > 0 else []
+            add(printable(item.source.name), self._pace.share(item), parts)
         return table
 
-    def _print(self, line: str, err: bool = False) -> None:
+    def _print(self, line: str, err: bool = False, style: str = "") -> None:
         if self._json and not err:
             return
-        if self._live is not None and self._live.is_started:
-            self._draw(lambda: self._console.print(line, markup=False, highlight=False, soft_wrap=True))
+        if (self._live is not None and self._live.is_started) or (err and style and self._console.is_terminal):
+            text = Text(line, style=style)
+            if not _unless_closed(lambda: self._console.print(text, soft_wrap=True)):
+                self._live = None
         else:
             print_line(line, err)
+
+
+def _left(seconds: float) -> str:
+    return f"{round(seconds)} s left" if seconds < 60 else f"{duration(seconds)} left"
 
 
 _DRAW_EVERY = 0.25
@@ -215,9 +238,6 @@ _DRAW_EVERY = 0.25
 
 _MANY = 10
 """An hour, from which on no parts of a painting are told."""
-
-_BAR = 30
-"""Columns of a bar."""
 
 
 def preview_of(console: Console) -> Callable[[Location], None]:

@@ -9,6 +9,17 @@ from ..planning.placement import Item
 from ..stop import StopReason
 
 
+def duration(seconds: float) -> str:
+    """A time for people: ``3.2 s``, ``45 s``, ``12 min 5 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    rest = round(seconds)
+    for name, size, smaller, parts in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if rest >= size:
+            return f"{rest // size} {name} {rest % size // parts} {smaller}"
+    return f"{rest} s"
+
+
 class PhotoOutcome(Enum):
     """What became of a photo; the value is the word for the user."""
 
@@ -26,7 +37,7 @@ class Row:
     Attributes:
         item: the photo and its output.
         outcome: what became of it.
-        reason: the optimiser's status, or why it was not painted, in a sentence.
+        reason: the optimiser's status and notes, see `Entry`; or why it was not painted, in a sentence.
         loss: lowest loss of the last level, None if it was not painted.
         seconds: wall time.
         evaluations: of loss and gradient.
@@ -38,6 +49,11 @@ class Row:
     loss: float | None = None
     seconds: float = 0.0
     evaluations: int = 0
+
+    @property
+    def notes(self) -> str:
+        """What is to be known of a painting, but for the optimiser's status."""
+        return self.reason.partition("; ")[2]
 
 
 @dataclass
@@ -74,11 +90,13 @@ class Outcome:
 
     def __str__(self) -> str:
         painted = self.count(PhotoOutcome.PAINTED)
-        spent = sum(row.seconds for row in self.rows)
-        seconds = spent if self.seconds is None else self.seconds
         parts = [f"{painted} painted", f"{self.count(PhotoOutcome.FAILED)} failed"]
         parts += [f"{self.count(o)} {o.value}" for o in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT) if self.count(o)]
         parts += [f"{self.left} left ({self.stopped.value})"] if self.stopped else []
-        text = f"{', '.join(parts)} in {seconds:.0f} s"
+        text = ", ".join(parts)
+        if not painted:
+            return text
+        spent = sum(row.seconds for row in self.rows)
+        seconds = spent if self.seconds is None else self.seconds
         each = sum(row.seconds for row in self.rows if row.outcome is PhotoOutcome.PAINTED)
-        return text + f" ({seconds * each / (spent or 1) / painted:.1f} s a picture)" if painted else text
+        return f"{text} in {duration(seconds)} ({duration(seconds * each / (spent or 1) / painted)} a picture)"

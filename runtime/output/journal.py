@@ -40,7 +40,7 @@ class Entry:
         target: output, relative to the output folder, with ``/`` between folders.
         source: the photo, an absolute path.
         outcome: `PAINTED` or `FAILED`.
-        reason: the optimiser's status, or why it failed.
+        reason: the optimiser's status, and after ``; `` what else is to be known; or why it failed.
         finished: when, ISO 8601, UTC. For people; nothing depends on it.
         nstbatch: version of the program.
         fingerprint: of what was painted, see `Recipe`.

@@ -137,7 +137,7 @@ def test_the_lines_for_python_run(vgg19: Bundle, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "'style_wieght' is not an option; did you mean 'style_weight'?"
-    assert re.fullmatch(r"1 painted, 0 failed in \d+ s \(\d+\.\d s a picture\)", lines[1])
+    assert re.fullmatch(r"1 painted, 0 failed in [\d.]+ s \([\d.]+ s a picture\)", lines[1])
     assert lines[2] == "holiday/b.jpg painted all iterations done"
     assert lines[-1].startswith("2 painted, 0 failed")
     paintings = ("painting.jpg", "holiday-starry/b.jpg", "paintings/b.jpg", "paintings/deep/a.jpg")

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstbatch.cli.watchers.pace import Pace
-from nstbatch.runtime.batch.outcome import PhotoOutcome
 from nstbatch.runtime.planning.placement import Item
 from nstbatch.runtime.planning.plan import Plan, Task, TaskState
 from nstbatch.runtime.recipe.settings import Settings
@@ -44,15 +43,31 @@ def test_where_work_costs_the_same_the_time_left_is_exact(sizes: list[tuple[int,
                 end = now + rate * (sum(work.values()) - amount / 4)
             else:
                 assert pace.seconds_left == pytest.approx(end - now, abs=1e-6 * end)
-        pace.finished(item, PhotoOutcome.PAINTED)
+                assert pace.per_hour == pytest.approx(3600 * len(work) / (rate * sum(work.values())), rel=1e-6)
+        pace.finished(item)
     assert pace.fraction == pytest.approx(1)
-    assert pace.per_hour is not None
 
 
 def test_what_was_refused_before_the_run_is_no_work() -> None:
     plan = plan_of([(100, 100)])
     refused = Task(Item(Path("x.jpg"), Path("o/x.jpg"), Path("o")), TaskState.REFUSED, "damaged")
     pace = Pace(Plan((*plan.tasks, refused)), Settings())
-    pace.finished(refused.item, PhotoOutcome.FAILED)
+    pace.finished(refused.item)
     assert pace.fraction == 0
     assert pace.seconds_left is None
+
+
+def test_a_photo_has_a_pace_of_its_own() -> None:
+    plan, now = plan_of([(100, 100), (200, 200)]), 0.0
+    pace = Pace(plan, Settings(), clock=lambda: now)
+    first, second = (task.item for task in plan.tasks)
+    pace.started(first)
+    pace.started(second)
+    assert pace.seconds_left_of(first) is None
+    for tenth in range(1, 6):
+        now += 1
+        pace.progress(first, tenth / 10)
+        pace.progress(second, tenth / 20)
+    assert (pace.share(first), pace.share(second)) == (0.5, 0.25)
+    assert pace.seconds_left_of(first) == pytest.approx(5)
+    assert pace.seconds_left_of(second) == pytest.approx(15)

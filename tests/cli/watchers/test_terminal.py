@@ -71,8 +71,9 @@ def test_the_bar_on_a_terminal(arguments: list[object], tmp_path: Path) -> None:
     text = on_a_terminal(*arguments, NSTBATCH_CACHE_DIR=str(tmp_path / "cache"))
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert "0/2" in plain
-    assert re.search(r"1/2, [\d.,]+ an hour, 0:00:\d\d left", plain)
-    assert re.search(r"0\.png .* 40 px, loss [\d.e+]+ [▁▂▃▄▅▆▇█]+", plain)
+    assert re.search(r"1/2, [\d,]+ an hour, \d+ s left", plain)
+    assert re.search(r"0\.png .* +\d+% \d+ s left, 40 px", plain)
+    assert "loss" not in plain
     assert re.search(r"\x1b\[[\d;]*3\dm", text), "in colours"
 
 
