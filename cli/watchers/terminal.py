@@ -61,12 +61,19 @@ def _unless_closed(action: Callable[[], object]) -> bool:
     return True
 
 
-def describe(row: Row, *, verbose: bool = True) -> str:
-    """A photo's line; how its loss ended, for those who ask."""
-    source = printable(str(row.item.source))
+def describe(row: Row, *, verbose: bool = True, brief: bool = False) -> str:
+    """A photo's line.
+
+    Args:
+        row: what became of it.
+        verbose: say how the optimisation ended, too.
+        brief: without folders, which may be as wide as a terminal.
+    """
+    source = printable(row.item.source.name if brief else str(row.item.source))
     if row.outcome is not PhotoOutcome.PAINTED:
         return f"{source}: {row.outcome.value}: {printable(row.reason)}"
-    line = f"{source} -> {printable(str(row.item.target))} in {duration(row.seconds)}"
+    line = f"{source} painted" if brief else f"{source} -> {printable(str(row.item.target))}"
+    line = f"{line} in {duration(row.seconds)}"
     if verbose:
         return f"{line}: loss {row.loss:.4g}, {printable(row.reason)}"
     return f"{line}: {printable(row.notes)}" if row.notes else line
@@ -162,7 +169,7 @@ class RunDisplay(CommandWatcher):
         untouched = row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT)
         failed = row.outcome is PhotoOutcome.FAILED
         if failed or self._verbosity >= untouched:
-            line = describe(row, verbose=self._verbosity > 0)
+            line = describe(row, verbose=self._verbosity > 0, brief=self._live is not None)
             self._print(line, err=failed or row.outcome is PhotoOutcome.DROPPED, style="bold red" if failed else "")
         if self._show is not None and row.outcome is PhotoOutcome.PAINTED:
             self._show(row.item.target)
@@ -199,7 +206,7 @@ class RunDisplay(CommandWatcher):
         table.add_column(width=name, no_wrap=True, overflow="ellipsis")
         table.add_column(width=bar)
         table.add_column(width=4, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(width=max(1, width - name - bar - 4 - 4), no_wrap=True, overflow="ellipsis")
 
         def add(title: str, fraction: float, parts: Sequence[str]) -> None:
             meter = ProgressBar(total=1, completed=fraction, width=bar)
@@ -221,10 +228,8 @@ class RunDisplay(CommandWatcher):
     def _print(self, line: str, err: bool = False, style: str = "") -> None:
         if self._json and not err:
             return
-        if (self._live is not None and self._live.is_started) or (err and style and self._console.is_terminal):
-            text = Text(line, style=style)
-            if not _unless_closed(lambda: self._console.print(text, soft_wrap=True)):
-                self._live = None
+        if (self._live is not None and self._live.is_started) or (err and self._console.is_terminal):
+            self._draw(lambda: self._console.print(Text(line, style=style)))
         else:
             print_line(line, err)
 
