@@ -18,16 +18,19 @@ def report(output: Location) -> None:
     \b
       nstbatch report holiday-starry/
 
-    A run writes it by itself, unless -q or --no-report is given.
+    A run writes it by itself, unless -q or --no-report is given. For a folder with several outputs in it, each gets its
+    report, and report.html in that folder links to them.
     """
     from ...runtime.output.outputs import Outputs
     from ...runtime.output.remote import RemoteOutput
     from ...runtime.output.shard import Shard
+    from ..report.index import is_output, rebuild_all
     from ..report.page import CURVES, rebuild
 
     try:
         if not is_remote(output):
-            click.echo(str(rebuild(output)))
+            for page in [rebuild(output)] if is_output(output) else rebuild_all(output):
+                click.echo(str(page))
             return
         outputs = Outputs(cache_dir())
         root = outputs.mirror(output)
@@ -50,13 +53,17 @@ def serve(output: Path, port: int) -> None:
       nstbatch serve holiday-starry/
 
     It prints the address, which nobody else can guess. From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then the same
-    address here. Ctrl-C ends it.
+    address here. Ctrl-C ends it. Of a folder with several outputs in it, it serves them all.
     """
+    from ..report.index import is_output, require_outputs
     from ..report.page import read_journal
     from ..report.server import Server
 
     try:
-        read_journal(output)
+        if is_output(output):
+            read_journal(output)
+        else:
+            require_outputs(output)
         server = Server(output, port)
     except OSError as error:
         raise click.ClickException(f"port {port}: {first_line(error)}; choose another with --port") from None

@@ -3,6 +3,7 @@
   const PAGE = 48;
   const SLOW = 2;
   const POLL = 2000;
+  const DRAG = 4;
   let data = JSON.parse(document.getElementById("data").textContent);
   let shown = [];
   let page = 0;
@@ -27,13 +28,21 @@
     return made;
   }
 
+  // As the terminal has it.
   function duration(seconds) {
-    if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-    const minutes = Math.round(seconds / 60);
-    return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+    const rest = Math.round(seconds);
+    for (const [name, size, smaller, parts] of [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]]) {
+      if (rest >= size) return `${Math.floor(rest / size)} ${name} ${Math.floor((rest % size) / parts)} ${smaller}`;
+    }
+    return `${rest} s`;
   }
 
-  const when = (text) => (text ? text.replace("T", " ").replace(/\+00:00$/, " UTC") : "");
+  // In the time and the manner of the place where the page is read.
+  function when(text) {
+    const date = new Date(text || NaN);
+    return isNaN(date) ? text || "" : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
 
   function median(values) {
     const sorted = [...values].sort((a, b) => a - b);
@@ -73,9 +82,14 @@
     const label = `border between photo and painting of ${row.name}`;
     const slider = element("input", { class: "slider", type: "range", min: 0, max: 100, value: 50, "aria-label": label });
     slider.addEventListener("input", () => box.style.setProperty("--at", `${slider.value}%`));
-    box.addEventListener("pointerdown", () => { box.dataset.dragged = ""; });
+    box.addEventListener("pointerdown", (event) => {
+      box.dataset.dragged = "";
+      box.dataset.from = event.clientX;
+      // So that the border follows a finger that leaves the picture.
+      box.setPointerCapture(event.pointerId);
+    });
     box.addEventListener("pointermove", (event) => {
-      if (event.buttons !== 1) return;
+      if (event.buttons !== 1 || (!box.dataset.dragged && Math.abs(event.clientX - box.dataset.from) < DRAG)) return;
       box.dataset.dragged = "yes";
       const place = box.getBoundingClientRect();
       slider.value = (100 * (event.clientX - place.left)) / place.width;
@@ -97,8 +111,8 @@
     const x = (p) => (width * (p[0] - points[0][0])) / (points[points.length - 1][0] - points[0][0]);
     const y = (value) => 2 + (height - 4) * (1 - (Math.log10(value) - low) / (high - low));
     const svg = shape("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
-    const first = lines.total[0].toPrecision(3), last = lines.total[points.length - 1].toPrecision(3);
-    svg.setAttribute("aria-label", `loss over ${points[points.length - 1][0]} evaluations, from ${first} to ${last}, log scale`);
+    const left = (100 * lines.total[points.length - 1]) / lines.total[0];
+    svg.setAttribute("aria-label", `loss over ${points[points.length - 1][0]} evaluations on a log scale, down to ${left.toPrecision(2)} %`);
     points.forEach((p, i) => {
       if (i && p[1] !== points[i - 1][1]) svg.append(shape("line", { x1: x(p), x2: x(p), y1: 0, y2: height }));
     });
@@ -116,9 +130,15 @@
     if (row.photoThumbnail || row.paintingThumbnail) box.append(...pair(row, row.photoThumbnail, row.paintingThumbnail, true));
     box.append(element("h2", {}, row.name));
     const facts = [row.style, row.seconds ? duration(row.seconds) : "", row.evaluations ? `${row.evaluations} evaluations` : "",
-      row.loss === null ? "" : `loss ${row.loss.toPrecision(4)}`, when(row.finished)];
+      when(row.finished)];
     box.append(element("p", { class: "meta" }, facts.filter(Boolean).join(" · ")));
-    box.append(element("p", { class: "reason" }, (row.failed ? "failed: " : "") + row.reason));
+    const said = row.failed ? `failed: ${row.reason}` : row.notes;
+    if (said) box.append(element("p", { class: "reason" }, said));
+    if (row.failed) {
+      const left = `--exclude '${row.photoName.replaceAll("'", "'\\''")}'`;
+      box.append(element("p", { class: "advice" }, "The next run tries it again: mend or replace the file until then, or leave it out with ",
+        element("code", {}, left), "."));
+    }
     box.append(...curve(row));
     if (row.painting) {
       const zoom = element("button", { type: "button", "aria-label": `${row.name} in full size` }, "full size");
@@ -147,9 +167,10 @@
       slider.dispatchEvent(new Event("input"));
     }
     if (focus) [...document.querySelectorAll(".card [aria-label]")].find((e) => e.getAttribute("aria-label") === focus)?.focus();
+    $("nothing").hidden = shown.length > 0;
     for (const nav of document.querySelectorAll(".pages")) {
-      nav.querySelector(".place").textContent =
-        shown.length ? `${from + 1} to ${Math.min(from + PAGE, shown.length)} of ${shown.length}` : "nothing to show";
+      nav.hidden = pages === 1;
+      nav.querySelector(".place").textContent = `${from + 1} to ${Math.min(from + PAGE, shown.length)} of ${shown.length}`;
       for (const name of ["first", "previous"]) nav.querySelector(`[data-page=${name}]`).disabled = page === 0;
       for (const name of ["next", "last"]) nav.querySelector(`[data-page=${name}]`).disabled = page === pages - 1;
     }
@@ -159,6 +180,7 @@
     const last = Math.ceil(shown.length / PAGE) - 1;
     page = Math.max(0, Math.min(last, { first: 0, previous: page - 1, next: page + 1, last }[where]));
     render();
+    remember();
     window.scrollTo(0, 0);
   }
 
@@ -178,6 +200,36 @@
     const style = $("style"), before = style.value;
     style.replaceChildren(element("option", { value: "" }, "any"), ...names.map((n) => element("option", { value: n }, n)));
     style.value = names.includes(before) ? before : "";
+    $("styles").replaceChildren(...data.styles.map((each) => {
+      const figure = element("button", { type: "button", title: `what is painted in the style of ${each.name}` },
+        element("img", { src: each.thumbnail, alt: "", loading: "lazy" }), element("span", {}, each.name));
+      figure.addEventListener("click", () => {
+        const same = names.includes(each.name) ? each.name : names.find((name) => name.split("+").includes(each.name));
+        style.value = style.value === same ? "" : same;
+        style.dispatchEvent(new Event("input"));
+      });
+      return figure;
+    }));
+  }
+
+  // What is chosen is in the address, so that it can be kept and sent.
+  const CHOICES = { show: "all", style: "", order: "failed", query: "" };
+
+  function remember() {
+    const said = new URLSearchParams();
+    for (const [id, usual] of Object.entries(CHOICES)) if ($(id).value !== usual) said.set(id, $(id).value);
+    if (page) said.set("page", page + 1);
+    history.replaceState(null, "", `#${said}`);
+  }
+
+  function recall() {
+    const said = new URLSearchParams(location.hash.slice(1));
+    for (const [id, usual] of Object.entries(CHOICES)) {
+      $(id).value = said.get(id) ?? usual;
+      // A select that lacks what was asked for.
+      if ($(id).value === "" && usual) $(id).value = usual;
+    }
+    page = Math.max(0, (parseInt(said.get("page"), 10) || 1) - 1);
   }
 
   function show(index) {
@@ -208,7 +260,7 @@
         render();
       }
     } catch {
-      $("easel-text").textContent = "nstbatch watch has ended";
+      $("easel-text").textContent = "nstbatch serve has ended";
     }
     setTimeout(poll, POLL);
   }
@@ -230,7 +282,7 @@
   }
 
   for (const id of ["show", "style", "order", "query"]) {
-    $(id).addEventListener("input", () => { page = 0; render(); });
+    $(id).addEventListener("input", () => { page = 0; render(); remember(); });
   }
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("[data-page]")) {
@@ -245,7 +297,15 @@
     if (event.key === "[") turn("previous");
     if (event.key === "]") turn("next");
   });
+  $("full").addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by || event.target.matches("input")) return;
+    event.preventDefault();
+    step(by);
+  });
+  window.addEventListener("hashchange", () => { recall(); render(); });
   head();
+  recall();
   render();
   if (data.live) poll();
 })();

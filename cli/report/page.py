@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import asdict
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -20,13 +20,13 @@ from ...runtime.errors import LockedError, UsageError, first_line
 from ...runtime.files.location import exists, is_folder
 from ...runtime.files.own import delete_files
 from ...runtime.output.folder import FolderOutput
-from ...runtime.output.journal import Entry, Journal, journal_files
+from ...runtime.output.journal import Entry, Journal, journal_files, notes_of
 from ...runtime.output.lock import hold
 from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS
-from ...runtime.output.runs import read_runs, run_files
+from ...runtime.output.runs import Run, read_runs, run_files
 from ..text import printable
 from .files import GENERATOR, discard_temporary, is_ours, page_file, thumbnail_file
-from .thumbnails import make_thumbnails, thumbnail_names
+from .thumbnails import make_style_thumbnail, make_thumbnails, style_thumbnail_name, thumbnail_names
 
 _ROWS = CURVES = 5000
 """Pictures of a page; of more, those that failed and the newest."""
@@ -64,11 +64,15 @@ def rebuild(root: Path, journal: Journal | None = None) -> Path:
         UsageError, OSError: see there.
     """
     journal = journal or read_journal(root)
-    for entry in _entries(journal):
+    for entry in sorted_entries(journal):
         make_thumbnails(journal.output, entry)
+    styles = {style for run in read_runs(root) for style in run.styles}
+    for style in styles:
+        make_style_thumbnail(root, style)
     # A run that goes on has its thumbnails, and would miss them.
     with contextlib.suppress(LockedError), hold([root]):
-        known = {name for entry in _entries(journal.again()) for name in thumbnail_names(entry)}
+        known = {name for entry in sorted_entries(journal.again()) for name in thumbnail_names(entry)}
+        known |= {style_thumbnail_name(style) for style in styles}
         delete_files(root, REPORT_FILES, THUMBNAILS, kept=known)
         discard_temporary(root)
     return write_page(root, journal)
@@ -97,16 +101,18 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
         version: for a page that is served, and asks for more: `data_version` from before the journal was read.
     """
     live = version is not None
-    entries = _entries(journal)
+    entries, found = sorted_entries(journal), read_runs(root)
     runs = []
-    for run in read_runs(root):
+    for run in found:
         rate = 3600 * run.painted / max(run.seconds, _SHORTEST) if run.painted and run.seconds else None
-        runs.append({**asdict(run), "command": _shown(run.command), "bundle": _shown(run.bundle), "rate": rate})
+        shown = {name: value for name, value in asdict(run).items() if name != "styles"}
+        runs.append({**shown, "command": _shown(run.command), "bundle": _shown(run.bundle), "rate": rate})
     return {
         "live": live,
         "version": version,
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "runs": runs,
+        "styles": _styles(root, found, {entry.style for entry in entries}),
         "failed": len(journal.failed),
         "painted": len(entries) - len(journal.failed),
         "rows": [_row(journal, entry, live) for entry in entries[:_ROWS]],
@@ -127,23 +133,32 @@ def data_version(root: Path) -> str:
 
 def render(root: Path, data: dict[str, Any]) -> str:
     """The page as text."""
-    source = files(__package__)
-    style, script, page = (source.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js", "html.jinja"))
     # Nothing that a file's name can hold may end the script element, or begin another one.
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return render_page("page", root, data=Markup(text), script=_resource("page.js"))
+
+
+def render_page(kind: str, root: Path, *, script: str = "", **values: object) -> str:
+    """A page of a folder as text: what is in it, and what a browser may do with it.
+
+    Args:
+        kind: of the template.
+        root: the folder, whose name is the title.
+        script: of the page.
+        values: for the template.
+    """
+    style = _resource("page.css")
     policy = (
         "default-src 'none'; img-src 'self' file: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         + "; ".join(f"{kind}-src 'sha256-{_digest(content)}'" for kind, content in (("style", style), ("script", script)))
     )
-    template = Environment(autoescape=True).from_string(page)
-    return template.render(
-        title=printable(root.absolute().name),
-        generator=GENERATOR,
-        policy=policy,
-        style=Markup(style),
-        script=Markup(script),
-        data=Markup(text),
-    )
+    template = Environment(autoescape=True, trim_blocks=True).from_string(_resource(f"{kind}.html.jinja"))
+    common = {"title": printable(root.absolute().name), "generator": GENERATOR, "policy": policy}
+    return template.render(**common, style=Markup(style), script=Markup(script), **values)
+
+
+def _resource(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 _SHORTEST = 0.1
@@ -162,10 +177,25 @@ def _digest(content: str) -> str:
     return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _entries(journal: Journal) -> list[Entry]:
+def sorted_entries(journal: Journal) -> list[Entry]:
     """The newest line of each target, failures first and then the newest; a failure after a painting goes before it."""
     painted = (entry for key, entry in journal.painted.items() if key not in journal.failed)
     return [*journal.failed.values(), *sorted(painted, key=lambda entry: entry.finished, reverse=True)]
+
+
+def _styles(root: Path, runs: list[Run], names: set[str]) -> list[dict[str, Any]]:
+    """The styles that entries name, by themselves or as parts of a mixture, with their pictures as of the newest run."""
+    parts = names | {part for name in names for part in name.split("+")}
+    found: dict[str, str] = {}
+    for run in runs:
+        for style in run.styles:
+            found.setdefault(PurePath(style).stem, style_thumbnail_name(style))
+    shown = {name: thumbnail for name, thumbnail in found.items() if name in parts}
+    return [
+        {"name": printable(name), "thumbnail": f"{REPORT_FILES}/{thumbnail}"}
+        for name, thumbnail in sorted(shown.items())
+        if thumbnail_file(root, thumbnail).is_there()
+    ]
 
 
 def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
@@ -181,16 +211,18 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
     source = f"{PHOTOS}/{entry.target}" if live else os.path.relpath(entry.source or ".", os.path.abspath(root))  # noqa: PTH100
     return {
         "name": printable(entry.target),
+        "photoName": printable(PurePath(entry.source).name),
         "failed": entry.outcome != "painted",
         "reason": _shown(entry.reason),
+        "notes": _shown(notes_of(entry.reason)),
         "style": printable(entry.style),
         "finished": entry.finished,
         "seconds": entry.seconds,
         "evaluations": entry.evaluations,
         "loss": entry.loss,
         "curve": entry.curve,
-        "photo": _url(source) if _can_be_shown(journal, entry) and not unseen else None,
-        "painting": _url(target) if painted else None,
+        "photo": relative_url(source) if _can_be_shown(journal, entry) and not unseen else None,
+        "painting": relative_url(target) if painted else None,
         "photoThumbnail": photo_thumbnail,
         "paintingThumbnail": painting_thumbnail if painted else None,
     }
@@ -214,6 +246,6 @@ def _can_be_shown(journal: Journal, entry: Entry) -> bool:
     )
 
 
-def _url(path: str) -> str:
+def relative_url(path: str) -> str:
     """A relative URL of a path; by ``./``, so that no name is taken for a scheme."""
     return "./" + quote_from_bytes(os.fsencode(path))

@@ -26,9 +26,10 @@ from ...runtime.files.own import OwnFile, own_files
 from ...runtime.files.reading import open_source
 from ...runtime.files.records import Whole, decode
 from ...runtime.output.journal import Journal
-from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS, Key
+from ...runtime.output.names import REPORT, REPORT_FILES, STATE, THUMBNAILS, Key
 from ...runtime.pictures.photo import open_image
 from .files import EASEL, STATUS, thumbnail_file
+from .index import find_outputs, is_output, render_index
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 
 LOOPBACK = "127.0.0.1"
@@ -59,7 +60,7 @@ class Server(ThreadingHTTPServer):
     """Serves an output folder's report, under a path that nobody can guess: other users of this host reach loopback, too.
 
     Args:
-        root: the output folder.
+        root: the output folder, or one in which several are, whose index is served then.
         port: 0 for any that is free.
 
     Attributes:
@@ -76,7 +77,7 @@ class Server(ThreadingHTTPServer):
         token = secrets.token_urlsafe(12)
         self._lock = threading.Lock()
         self._open: dict[socket.socket, _Visit] = {}
-        super().__init__((LOOPBACK, port), partial(_Handler, _Folder(root), f"/{token}/"))
+        super().__init__((LOOPBACK, port), partial(_Handler, _Shelf(root), f"/{token}/"))
         self.url = f"http://{LOOPBACK}:{self.server_port}/{token}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -156,6 +157,30 @@ class _Status:
         return True
 
 
+class _Shelf:
+    """What is served: an output folder, or several in one.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.alone = is_output(root)
+        self._lock = threading.Lock()
+        self._folders: dict[str, _Folder] = {}
+
+    def find(self, name: str) -> "tuple[_Folder, str] | None":
+        """The output folder that a URL's path is in, and its path there; None for no output's."""
+        first, slash, rest = ("", "/", name) if self.alone else name.partition("/")
+        with self._lock:
+            if first not in self._folders:
+                if not slash or not (self.alone or any(output.name == first for output in find_outputs(self.root))):
+                    return None
+                self._folders[first] = _Folder(self.root / first)
+            return self._folders[first], rest
+
+
 class _Folder:
     """An output folder, for any number of threads."""
 
@@ -219,8 +244,8 @@ class _Folder:
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET."""
 
-    def __init__(self, folder: _Folder, prefix: str, *arguments: Any) -> None:
-        self._folder = folder
+    def __init__(self, shelf: _Shelf, prefix: str, *arguments: Any) -> None:
+        self._shelf = shelf
         self._prefix = prefix
         super().__init__(*arguments)
 
@@ -247,12 +272,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send_error(HTTPStatus.FORBIDDEN)
         name = os.fsdecode(unquote_to_bytes(urlsplit(self.path).path.removeprefix(self._prefix)))
         try:
-            if name in ("", "report.html"):
-                return self._send(render(self._folder.root, self._folder.data()).encode(), "text/html; charset=utf-8")
+            if not self._shelf.alone and name in ("", REPORT):
+                return self._send(render_index(self._shelf.root, served=True).encode(), "text/html; charset=utf-8")
+            if (found := self._shelf.find(name)) is None:
+                return self.send_error(HTTPStatus.NOT_FOUND)
+            folder, name = found
+            if name in ("", REPORT):
+                return self._send(render(folder.root, folder.data()).encode(), "text/html; charset=utf-8")
             if name in ("data.json", "status.json"):
-                value = self._folder.data() if name == "data.json" else self._folder.status()
+                value = folder.data() if name == "data.json" else folder.status()
                 return self._send(json.dumps(value).encode(), "application/json")
-            opened = self._folder.file(name)
+            opened = folder.file(name)
         except (NstbatchError, OSError, ValueError):  # the folder has gone, or its journal; or nobody foresaw what is in it
             return self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
         return self.send_error(HTTPStatus.NOT_FOUND) if opened is None else self._send_picture(opened)

@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
@@ -31,6 +32,25 @@ def thumbnail_names(entry: Entry) -> tuple[str, str]:
     painting = f"{entry.target}\n{entry.output_sha256}"
     first, second = (hashlib.sha256(os.fsencode(text)).hexdigest()[:24] for text in (photo, painting))
     return f"{first}.jpg", f"{second}.jpg"
+
+
+def style_thumbnail_name(style: str) -> str:
+    """Name of the thumbnail of a style's picture, by its path or URL."""
+    return f"{hashlib.sha256(b'style ' + os.fsencode(style)).hexdigest()[:24]}.jpg"
+
+
+def make_style_thumbnail(root: Path, style: str, guard: Callable[[], None] = lambda: None) -> None:
+    """Make the thumbnail of a style's picture anew, since another one may have its name; none of what cannot be read.
+
+    Args:
+        root: the output folder.
+        style: path or URL.
+        guard: see `make_thumbnails`.
+    """
+    with contextlib.suppress(OSError, NstbatchError):
+        small = jpeg(read_thumbnail(to_location(style), _SIDE))
+        guard()
+        thumbnail_file(root, style_thumbnail_name(style)).write(small)
 
 
 def make_thumbnails(output: Output, entry: Entry, guard: Callable[[], None] = lambda: None) -> None:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ...runtime.batch.outcome import Outcome, PhotoOutcome, Row
 from ...runtime.errors import ExitCode, ImageError, NstbatchError, UsageError, first_line
 from ...runtime.files.own import OwnFile
+from ...runtime.output.folder import FolderOutput
 from ...runtime.output.journal import Journal
 from ...runtime.output.names import state
 from ...runtime.output.remote import RemoteOutput
@@ -22,8 +24,9 @@ from ...runtime.planning.placement import Item
 from ...runtime.planning.plan import Plan, Task
 from ...runtime.recipe.settings import Settings
 from ..report.files import EASEL, discard_temporary
+from ..report.index import renew_index
 from ..report.page import CURVES, write_page
-from ..report.thumbnails import jpeg, make_thumbnails
+from ..report.thumbnails import jpeg, make_style_thumbnail, make_thumbnails
 from .status_file import StatusFile
 from .watcher import CommandWatcher
 
@@ -68,6 +71,8 @@ class ReportWatcher(CommandWatcher):
             if journal.shard.whole:
                 discard_temporary(root)
             run.append(root, journal.shard.suffix)
+            for style in run.styles:
+                self._submit(partial(make_style_thumbnail, root, style, journal.guard))
             with contextlib.suppress(UsageError):
                 file = OwnFile(root, state(f"status{journal.shard.suffix}.json"))
                 status = StatusFile(file, self._clock, journal.guard)
@@ -131,6 +136,8 @@ class ReportWatcher(CommandWatcher):
         for status in self._status:
             status.ended(outcome, code, error)
         self._submit(lambda: self._write(list(self._journals)))
+        folders = [root for root, journal in self._journals.items() if isinstance(journal.output, FolderOutput)]
+        self._submit(lambda: renew_index([root for root in folders if self._journals[root].apart is None]))
         for journal in self._journals.values():
             if isinstance(journal.output, RemoteOutput):
                 self._submit(journal.output.push)

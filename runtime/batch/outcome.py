@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ..errors import ExitCode
-from ..output.journal import FAILED, PAINTED
+from ..output.journal import FAILED, PAINTED, notes_of
 from ..planning.placement import Item
 from ..stop import StopReason
 
@@ -53,7 +53,7 @@ class Row:
     @property
     def notes(self) -> str:
         """What is to be known of a painting, but for the optimiser's status."""
-        return self.reason.partition("; ")[2]
+        return notes_of(self.reason)
 
 
 @dataclass

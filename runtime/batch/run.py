@@ -18,6 +18,7 @@ from ..engine.host import Host
 from ..engine.tensorrt import SECONDS
 from ..errors import UsageError
 from ..files.cache import cache_dir
+from ..files.location import Location, absolute
 from ..output.journal import Journal
 from ..output.lock import hold
 from ..output.outputs import Outputs
@@ -140,7 +141,8 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
             plan, masks = prepared.plan(job, journals, facts, painters.sharing)
             if isinstance(painters, LocalPainters) and isinstance(painters.stylizer, Stylizer):
                 _announce_builds(plan, painters.stylizer, watcher)
-            record = Run.begin(facts.provider, facts.settings.precision, prepared.bundle, job.command)
+            styles = tuple(str(absolute(path)) for path in prepared.styles)
+            record = Run.begin(facts.provider, facts.settings.precision, prepared.bundle, job.command, styles)
             watcher.opened(record, journals, outcome)
             outcome.total = len(plan.tasks)
             began = time.monotonic()
@@ -232,6 +234,7 @@ class _Prepared:
     """A job whose photos and styles are known and whose bundle is there; nothing is held or written yet."""
 
     items: list[Item]
+    styles: Sequence[Location]
     left_out: LeftOut
     outputs: Outputs
     shard: Shard
@@ -288,7 +291,7 @@ def _prepare(job: Job, watcher: Watcher) -> _Prepared | None:
     if not items:
         watcher.note("; ".join(text for text in ("nothing to do: no photos there", str(inputs.left_out)) if text))
         return None
-    return _Prepared(items, inputs.left_out, outputs, shard, _factory(job, styles, start))
+    return _Prepared(items, paths, inputs.left_out, outputs, shard, _factory(job, styles, start))
 
 
 def _start(settings: Settings) -> Photo | None:

@@ -29,6 +29,11 @@ FORMAT_VERSION = 1
 """Version of a line. Lines of another version are skipped, and their pictures painted anew."""
 
 
+def notes_of(reason: str) -> str:
+    """What there is to know of a painting, of its `Entry.reason`: that less the optimiser's status."""
+    return reason.partition("; ")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line of the journal.

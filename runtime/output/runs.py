@@ -29,6 +29,7 @@ class Run:
         versions: of what computes.
         provider: that was obtained, and the precision.
         bundle: network, and where it is.
+        styles: of the style pictures, absolute paths or URLs.
         seconds: that it took; None if it has not ended, or was killed.
         exit_code, painted, failed: how it ended.
     """
@@ -39,13 +40,14 @@ class Run:
     versions: str
     provider: str
     bundle: str
+    styles: tuple[str, ...] = ()
     seconds: float | None = None
     exit_code: Whole | None = None
     painted: Whole | None = None
     failed: Whole | None = None
 
     @classmethod
-    def begin(cls, provider: str, precision: str, bundle: Bundle, command: str) -> "Run":
+    def begin(cls, provider: str, precision: str, bundle: Bundle, command: str, styles: tuple[str, ...] = ()) -> "Run":
         """A run that begins now, of this process."""
         started = datetime.datetime.now(datetime.UTC)
         return cls(
@@ -55,6 +57,7 @@ class Run:
             versions=", ".join(_versions()),
             provider=f"{provider}, {precision}",
             bundle=f"{bundle.manifest.spec.network}, {bundle.path}",
+            styles=styles,
         )
 
     def append(self, root: Path, suffix: str = "") -> None:

@@ -20,7 +20,7 @@ def test_it_is_rebuilt_from_the_journal(painted: Path, nstbatch: Call) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, str(painted / "report.html"))
     after = data_of((painted / "report.html").read_text())
     assert before | {"generated": ""} == after | {"generated": ""}
-    assert len(list((painted / REPORT_FILES).iterdir())) == 4, "without the one that nothing shows"
+    assert len(list((painted / REPORT_FILES).iterdir())) == 5, "without the one that nothing shows"
     nowhere = nstbatch("report", painted.parent)
     assert (nowhere.returncode, "is no output folder of nstbatch" in nowhere.stderr) == (2, True)
 
