@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nstbatch.cli.report.index import write_index
 from nstbatch.cli.report.page import write_page
 from nstbatch.cli.report.server import Server
 from nstbatch.cli.report.thumbnails import make_thumbnails
@@ -78,6 +79,14 @@ def test_the_report_of_a_run(page: "playwright.Page", painted: Path) -> None:
     assert box.locator("svg.curve path").count() == 3
     assert box.locator("svg.curve line").count() == 1, "two sizes"
     assert page.locator("img:not([alt])").count() == 0
+    assert page.locator("#styles img").evaluate_all(SIZES) == [[48, 36]], "the style is there"
+    text = page.locator("body").inner_text()
+    assert "all iterations done" not in text
+    assert "leave it out with --exclude 'broken.jpg'" in text
+    assert not page.locator(".pages").first.is_visible(), "there is one"
+    finished = json.loads(page.locator("#data").text_content() or "")["rows"][1]["finished"]
+    local = page.evaluate("t => new Date(t).toLocaleString(undefined, {dateStyle: 'medium', timeStyle: 'short'})", finished)
+    assert local in text
 
 
 def test_filters_search_and_order(page: "playwright.Page", painted: Path) -> None:
@@ -96,6 +105,103 @@ def test_filters_search_and_order(page: "playwright.Page", painted: Path) -> Non
     assert page.locator("#style").locator("option").all_inner_texts() == ["any", "starry"]
     page.locator("#style").select_option("starry")
     assert names(page) == [HOSTILE]
+
+
+def test_what_is_chosen_is_in_the_address(page: "playwright.Page", painted: Path) -> None:
+    address = (painted / "report.html").as_uri()
+    page.goto(address)
+    page.locator("#show").select_option("painted")
+    page.locator("#order").select_option("name")
+    page.locator("#query").fill("a.p")
+    assert page.evaluate("location.href") == f"{address}#show=painted&order=name&query=a.p"
+    page.reload()
+    assert names(page) == ["a.png"]
+    assert page.locator("#show").input_value() == "painted"
+    page.goto(f"{address}#show=nonsense&page=x&query=nothing+of+that")
+    assert page.locator("#nothing").is_visible()
+    page.evaluate("location.hash = 'order=name'")
+    page.locator(".card h2", has_text="a.png").last.wait_for()
+    page.get_by_role("button", name="starry", exact=True).click()
+    assert "style=starry" in page.evaluate("location.hash")
+    assert page.locator("#style").input_value() == "starry"
+
+
+@pytest.fixture
+def phone(chromium: "playwright.Browser", painted: Path) -> Iterator["playwright.Page"]:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((painted / "report.html").as_uri())
+    yield page
+    context.close()
+
+
+def test_on_a_phone(phone: "playwright.Page") -> None:
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is wider than the screen"
+    small = "all => all.filter(e => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 44).map(e => e.outerHTML)"
+    assert phone.locator("button, select, input, .bar a, summary").evaluate_all(small) == []
+    box = phone.locator(".card", has_text="a.png").last
+    pair = box.locator(".pair")
+    pair.tap()
+    phone.locator("#full").wait_for()
+    full = phone.locator("#full").bounding_box()
+    assert full is not None
+    assert full["width"] == 390
+    phone.locator("#close").tap()
+    phone.locator("#full").wait_for(state="hidden")
+    pair.scroll_into_view_if_needed()
+    place = pair.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    touch = phone.context.new_cdp_session(phone)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for by in (10, 40, 90):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + by, "y": y}]})
+    # Far below the picture: the border follows the finger.
+    touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x + 90, "y": y + 300}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    at = float(pair.evaluate("box => getComputedStyle(box).getPropertyValue('--at')").rstrip("%"))
+    assert abs(at - 100 * (place["width"] / 2 + 90) / place["width"]) <= 1
+    assert not phone.locator("#full").is_visible(), "it was no tap"
+
+
+def test_arrows_turn_pictures_in_full_size(page: "playwright.Page", painted: Path) -> None:
+    page.goto(f"{(painted / 'report.html').as_uri()}#order=name")
+    page.get_by_role("button", name=f"{HOSTILE} in full size").click()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#full-name").inner_text() == "a.png"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#full-name").inner_text() == "a.png", "it is the last painting"
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#full-name").inner_text() == HOSTILE
+    slider = page.locator("#full .slider")
+    slider.press("ArrowRight")
+    assert (slider.input_value(), page.locator("#full-name").inner_text()) == ("51", HOSTILE)
+    dark = page.locator("#full .pair").evaluate("box => getComputedStyle(box).backgroundColor")
+    assert sum(map(int, dark[4:-1].split(","))) < 90
+
+
+def test_an_index_of_several_outputs(page: "playwright.Page", painted: Path) -> None:
+    shutil.copytree(painted, painted.parent / "<b>out")
+    page.goto(write_index(painted.parent).as_uri())
+    assert names(page) == ["<b>out", "out"]
+    assert page.locator(".strip img").evaluate_all(SIZES) == [[60, 44]] * 4
+    assert "2 painted · 1 failed" in page.locator(".output").first.inner_text()
+    page.locator(".output").first.click()
+    page.locator(".card h2", has_text="a.png").last.wait_for()
+    assert "%3Cb%3Eout/report.html" in page.url
+    server = Server(painted.parent, 0)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        page.goto(server.url)
+        assert page.locator(".strip img").evaluate_all(SIZES) == [[60, 44]] * 4
+        page.locator(".output").last.click()
+        box = page.locator(".card", has_text="a.png").last
+        assert box.locator("img").evaluate_all(SIZES) == [[60, 44], [60, 44]]
+        page.get_by_role("button", name="a.png in full size").last.click()
+        assert page.locator("#full img").evaluate_all(SIZES) == [[60, 44], [60, 44]]
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_full_size_by_keyboard_and_click(page: "playwright.Page", painted: Path) -> None:
@@ -185,7 +291,7 @@ def test_two_thousand_pictures(page: "playwright.Page", tmp_path: Path, figures:
 
 def test_watch_shows_what_is_new_and_what_is_on_the_easel(page: "playwright.Page", painted: Path) -> None:
     server = Server(painted, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         page.goto(server.url)
         assert not page.locator("#easel").is_visible()
@@ -202,7 +308,7 @@ def test_watch_shows_what_is_new_and_what_is_on_the_easel(page: "playwright.Page
         picture(painted / STATE / "easel.jpg")
         (painted / STATE / "status.json").write_text(json.dumps(status | {"left": 2}))
         page.locator("#easel").wait_for(state="visible")
-        assert page.locator("#easel-text").inner_text() == "painting b.png; 2 to do, about 2 min left"
+        assert page.locator("#easel-text").inner_text() == "painting b.png; 2 to do, about 1 min 30 s left"
         page.locator("#easel-picture").wait_for(state="visible")
         journal = Journal.read(painted)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

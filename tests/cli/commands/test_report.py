@@ -21,7 +21,7 @@ def test_it_is_rebuilt_from_the_journal(painted: Path, nstbatch: Call) -> None:
     after = data_of((painted / "report.html").read_text())
     assert before | {"generated": ""} == after | {"generated": ""}
     assert len(list((painted / REPORT_FILES).iterdir())) == 5, "without the one that nothing shows"
-    nowhere = nstbatch("report", painted.parent)
+    nowhere = nstbatch("report", painted.parent / "in")
     assert (nowhere.returncode, "is no output folder of nstbatch" in nowhere.stderr) == (2, True)
 
 
@@ -33,4 +33,11 @@ def test_serve_from_the_command_line(painted: Path, nstbatch: Call) -> None:
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-    assert nstbatch("serve", painted.parent).returncode == 2
+    assert nstbatch("serve", painted.parent / "in").returncode == 2
+
+
+def test_of_a_folder_of_outputs_each_is_written_and_their_index(painted: Path, nstbatch: Call) -> None:
+    (painted / "report.html").unlink()
+    done = nstbatch("report", painted.parent)
+    assert done.stdout.splitlines() == [str(painted / "report.html"), str(painted.parent / "report.html")]
+    assert 'href="./out/report.html"' in (painted.parent / "report.html").read_text()
