@@ -9,8 +9,11 @@ from typing import Any
 import click
 
 HABITS = {
+    "--avg-decay": "--average",
     "--content": "an argument: nstbatch PHOTO --style PICTURE",
     "--content-image": "an argument: nstbatch PHOTO --style PICTURE",
+    "--end-scale": "--size",
+    "--ext": "--format",
     "--gpu": "--device, or --provider cpu for none",
     "--image-size": "--size",
     "--init-image": "--init",
@@ -19,11 +22,17 @@ HABITS = {
     "--jobs": "--overlap",
     "--max-iter": "--iterations",
     "--num-iterations": "--iterations",
+    "--num-steps": "--iterations",
+    "--original-colors": "--colors photo",
     "--output-dir": "--output",
     "--output-image": "--output",
     "--overwrite": "--force",
+    "--preserve-color": "--colors photo",
+    "--random-seed": "--seed",
+    "--size-pixels": "--size",
     "--skip-existing": "how every run works; --keep-existing spares files of yours, too",
     "--style-image": "--style",
+    "--styles": "--style, once for each",
     "--suffix": "--name '{stem}_SUFFIX{ext}'",
 }
 """What options of other programs are called here."""

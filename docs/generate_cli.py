@@ -18,6 +18,7 @@ TARGET = Path(__file__).resolve().parent / "cli.md"
 def render() -> str:
     """The text of docs/cli.md."""
     parts = ["# Command line\n\nWritten by `python docs/generate_cli.py` from `--help`.\n"]
+    parts.append("What options of other programs are called here: [other-programs.md](other-programs.md).\n")
     commands = [("nstbatch", app), *((f"nstbatch {name}", command) for name, command in sorted(app.commands.items()))]
     for name, command in commands:
         context = click.Context(

@@ -64,6 +64,19 @@ def test_the_readme_names_every_exit_code() -> None:
     assert {int(code) for code in rows} == {int(code) for code in ExitCode}
 
 
+def test_what_options_of_other_programs_are_called_here_there_is() -> None:
+    from nstbatch.cli.commands.paint import paint
+    from nstbatch.cli.help import HABITS
+
+    ours = {name for option in paint.params for name in (*option.opts, *option.secondary_opts)}
+    text = (ROOT / "docs" / "other-programs.md").read_text(encoding="utf-8")
+    here = [row.split(" | ")[-1] for row in text.splitlines() if row.startswith("| ")]
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", " ".join([*here, *HABITS.values()])))
+    assert len(named) > 40
+    assert named <= ours
+    assert not set(HABITS) & ours
+
+
 RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 
 
