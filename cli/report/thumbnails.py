@@ -40,7 +40,7 @@ def style_thumbnail_name(style: str) -> str:
 
 
 def make_style_thumbnail(root: Path, style: str, guard: Callable[[], None] = lambda: None) -> None:
-    """Make the thumbnail of a style's picture anew, since another one may have its name; none of what cannot be read.
+    """Make the thumbnail of a style's picture, again where another one has its name; none of what cannot be read.
 
     Args:
         root: the output folder.
@@ -49,8 +49,10 @@ def make_style_thumbnail(root: Path, style: str, guard: Callable[[], None] = lam
     """
     with contextlib.suppress(OSError, NstbatchError):
         small = jpeg(read_thumbnail(to_location(style), _SIDE))
-        guard()
-        thumbnail_file(root, style_thumbnail_name(style)).write(small)
+        thumbnail = thumbnail_file(root, style_thumbnail_name(style))
+        if not thumbnail.is_there() or thumbnail.read() != small:
+            guard()
+            thumbnail.write(small)
 
 
 def make_thumbnails(output: Output, entry: Entry, guard: Callable[[], None] = lambda: None) -> None:

@@ -1,5 +1,6 @@
 """RAW files of cameras, developed by LibRaw as the camera would have: its white balance, in sRGB, upright."""
 
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -46,7 +47,7 @@ class RawImageFile(ImageFile):
     Its size is that of the picture that stands upright. What is kept of EXIF is that of files that are TIFFs, as most are.
 
     Args:
-        fp: the file; it is read to its end.
+        fp: the file.
 
     Raises:
         SyntaxError: the file is none that LibRaw knows.
@@ -60,7 +61,7 @@ class RawImageFile(ImageFile):
 
         assert self.fp is not None, "Pillow has just opened it"
         try:
-            self._raw: rawpy.RawPy | None = rawpy.imread(self.fp)  # type: ignore[arg-type]
+            self._raw: rawpy.RawPy | None = rawpy.imread(_source(self.fp))
         except rawpy.LibRawError as error:
             raise SyntaxError(f"no RAW file that LibRaw knows ({error})") from None
         sizes = self._raw.sizes
@@ -100,6 +101,15 @@ class RawImageFile(ImageFile):
             developed = Image.fromarray(np.ascontiguousarray(pixels))
             self._size, self.im = developed.size, developed.im
         return super().load()
+
+
+def _source(file: Any) -> Any:
+    """What LibRaw is to read: an open file by its descriptor, of which it reads what it needs; any other whole."""
+    try:
+        path = Path(f"/dev/fd/{file.fileno()}")
+    except OSError:
+        return file
+    return str(path) if path.exists() else file
 
 
 _LYING = (5, 6)
