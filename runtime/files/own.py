@@ -34,8 +34,11 @@ _MOST_LINES = 2**34
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of temporary files, which a killed run leaves."""
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-"""How a folder on the way is opened: that takes no permission to list it."""
+_PATH: int | None = getattr(os, "O_PATH", None)
+"""Of Linux: opens without reading, and without setting anything off."""
+
+_FOLDER = (os.O_RDONLY if _PATH is None else _PATH) | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder on the way is opened: with `_PATH` that takes no permission to list it."""
 
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -415,7 +418,10 @@ def _open(name: str, flags: int, folder: int) -> int:
         handle = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
     except BlockingIOError:
         # Another process has a lease on it (fcntl's F_SETLEASE), as Samba has: that is waited for, and only of a file.
-        handle = _waited_for(name, flags, folder)
+        # Only Linux has leases.
+        if _PATH is None:
+            raise
+        handle = _waited_for(name, flags, folder, _PATH)
     try:
         refuse_others(os.fstat(handle))
     except BaseException:
@@ -424,8 +430,8 @@ def _open(name: str, flags: int, folder: int) -> int:
     return handle
 
 
-def _waited_for(name: str, flags: int, folder: int) -> int:
-    place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+def _waited_for(name: str, flags: int, folder: int, path: int) -> int:
+    place = os.open(name, path | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         refuse_others(os.fstat(place))
         return os.open(f"/proc/self/fd/{place}", (flags & ~os.O_CREAT) | os.O_CLOEXEC)

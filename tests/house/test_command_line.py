@@ -242,3 +242,14 @@ def test_a_wheel_works_as_the_editable_install_does(bundle: Bundle, samples: Pat
         assert sorted(built.namelist()) == sorted(packed.namelist())
         for name in built.namelist():
             assert sorted(packed.read(name).splitlines()) == sorted(built.read(name).splitlines()), name
+
+
+def test_it_paints_without_what_linux_alone_has(photos: Path, common: list[object], tmp_path: Path) -> None:
+    """As on macOS, but for its file system."""
+    lacks = "import os; del os.O_PATH, os.sched_getaffinity; from nstbatch.cli import main; main()"
+    env = {"PATH": "", "NSTBATCH_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", lacks, photos, *common, *QUICK, "-r", "--status-file", tmp_path / "status.json"]
+    for expected in ("3 painted", "3 up to date"):
+        done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
