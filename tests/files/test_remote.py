@@ -31,7 +31,7 @@ def test_everything_by_url_is_as_on_this_host(
     journals = [name for name in store.names() if f"{STATE}/journal" in name]
     assert len(journals) == 1, "lines were merged"
     assert "in-starry/report.html" in store.names()
-    assert sum("report_files" in name for name in store.names()) == 6
+    assert sum("report_files" in name for name in store.names()) == 7, "of photos, paintings, and the style"
 
     assert "0 painted, 0 failed, 3 up to date" in in_process(*command).output
     # Another host has nothing of this one's cache.
