@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from ...runtime.errors import UsageError
 from ...runtime.files.name import Name
 from ...runtime.files.own import TEMPORARY, OwnFile, delete_files
 from ...runtime.output.names import REPORT, REPORT_FILES, state
@@ -22,6 +24,24 @@ GENERATOR = "nstbatch"
 def page_file(root: Path) -> OwnFile:
     """The page of an output folder."""
     return OwnFile(root, Name(REPORT))
+
+
+def replace_page(root: Path, render: Callable[[], str]) -> Path:
+    """Write the page of a folder in the place of an earlier one; its path.
+
+    Args:
+        root: the folder.
+        render: gives the page.
+
+    Raises:
+        UsageError: there is a page that is not nstbatch's.
+        OSError: the folder cannot be written to.
+    """
+    page = page_file(root)
+    if not is_ours(page):
+        raise UsageError(f"{page.path}: already exists, and is not a report of nstbatch; move it away")
+    page.write(render().encode())
+    return page.path
 
 
 def thumbnail_file(root: Path, name: str) -> OwnFile:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ...runtime.errors import UsageError, first_line
 from ...runtime.files.location import is_folder
 from ...runtime.output.names import REPORT, REPORT_FILES, STATE
 from ..text import printable
-from .files import is_ours, page_file, thumbnail_file
+from .files import is_ours, page_file, replace_page, thumbnail_file
 from .page import read_journal, rebuild, relative_url, render_page, sorted_entries
 from .thumbnails import thumbnail_names
 
@@ -75,11 +76,7 @@ def write_index(parent: Path) -> Path:
         UsageError: there is a page that is not nstbatch's.
         OSError: the folder cannot be written to.
     """
-    page = page_file(parent)
-    if not is_ours(page):
-        raise UsageError(f"{page.path}: already exists, and is not a report of nstbatch; move it away")
-    page.write(render_index(parent).encode())
-    return page.path
+    return replace_page(parent, partial(render_index, parent))
 
 
 def rebuild_all(parent: Path) -> list[Path]:

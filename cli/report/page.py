@@ -25,7 +25,7 @@ from ...runtime.output.lock import hold
 from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS
 from ...runtime.output.runs import Run, read_runs, run_files
 from ..text import printable
-from .files import GENERATOR, discard_temporary, is_ours, page_file, thumbnail_file
+from .files import GENERATOR, discard_temporary, replace_page, thumbnail_file
 from .thumbnails import make_style_thumbnail, make_thumbnails, style_thumbnail_name, thumbnail_names
 
 _ROWS = CURVES = 5000
@@ -46,11 +46,7 @@ def write_page(root: Path, journal: Journal | None = None) -> Path:
         UsageError: there is no journal, or a page that is not nstbatch's.
         OSError: the folder cannot be written to.
     """
-    page = page_file(root)
-    if not is_ours(page):
-        raise UsageError(f"{page.path}: already exists, and is not a report of nstbatch; move it away")
-    page.write(render(root, page_data(root, journal or read_journal(root))).encode())
-    return page.path
+    return replace_page(root, lambda: render(root, page_data(root, journal or read_journal(root))))
 
 
 def rebuild(root: Path, journal: Journal | None = None) -> Path:
