@@ -34,7 +34,7 @@ def test_a_sparkline_by_hand() -> None:
     assert sparkline([5, 5]) == "▁▁"
 
 
-def on_a_terminal(*arguments: object, **environment: str) -> str:
+def on_a_terminal(*arguments: object, code: int = 0, **environment: str) -> str:
     """What a run writes to a terminal on stderr."""
     ours, theirs = pty.openpty()
     said: list[bytes] = []
@@ -52,7 +52,7 @@ def on_a_terminal(*arguments: object, **environment: str) -> str:
     os.close(theirs)
     reader = threading.Thread(target=read)
     reader.start()
-    assert run.wait(120) == 0
+    assert run.wait(120) == code
     reader.join()
     os.close(ours)
     return b"".join(said).decode()
@@ -75,6 +75,21 @@ def test_the_bar_on_a_terminal(arguments: list[object], tmp_path: Path) -> None:
     assert re.search(r"0\.png .* +\d+% \d+ s left, 40 px", plain)
     assert "loss" not in plain
     assert re.search(r"\x1b\[[\d;]*3\dm", text), "in colours"
+
+
+def test_nothing_is_wider_than_the_terminal(bundle: Bundle, tmp_path: Path) -> None:
+    photo = picture(tmp_path / "in" / f"{'a long name ' * 8}.png", (300, 200))
+    (tmp_path / "in" / f"{'broken ' * 16}.jpg").write_text("no picture")
+    options = ("--size", 40, "--iterations", 30, "--scales", 1, "--provider", "cpu", "-o", tmp_path / "out", "-v")
+    style = ("--style", picture(tmp_path / "s.png", seed=9), "--bundle", bundle.path)
+    environment = {"NSTBATCH_CACHE_DIR": str(tmp_path / "cache"), "COLUMNS": "80"}
+    text = on_a_terminal(photo.parent, *style, *options, code=3, **environment)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    # What names no file is nstbatch's own to fit.
+    lines = [line for line in re.split(r"[\r\n]+", plain) if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 80
+    assert any(re.search(r"a long name .*… +[━╺╸ ]+ +\d+% \d+ s left, 40 px, loss ", line) for line in lines)
+    assert re.search(r"\x1b\[1;31m[^\x1b]*broken", text), "failures stand out"
 
 
 def test_no_color_and_preview(arguments: list[object], tmp_path: Path) -> None:
