@@ -154,7 +154,8 @@ def render_page(kind: str, root: Path, *, script: str = "", **values: object) ->
 
 
 def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    source = files(__package__)
+    return source.joinpath(name).read_text("utf-8")
 
 
 _SHORTEST = 0.1
