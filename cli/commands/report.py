@@ -24,7 +24,8 @@ def report(output: Location) -> None:
     from ...runtime.output.outputs import Outputs
     from ...runtime.output.remote import RemoteOutput
     from ...runtime.output.shard import Shard
-    from ..report.index import is_output, rebuild_all
+    from ..report.files import is_output
+    from ..report.index import rebuild_all
     from ..report.page import CURVES, rebuild
 
     try:
@@ -55,7 +56,8 @@ def serve(output: Path, port: int) -> None:
     It prints the address, which nobody else can guess. From elsewhere: ssh -L 8765:127.0.0.1:8765 HOST, and then the same
     address here. Ctrl-C ends it. Of a folder with several outputs in it, it serves them all.
     """
-    from ..report.index import is_output, require_outputs
+    from ..report.files import is_output
+    from ..report.index import require_outputs
     from ..report.page import read_journal
     from ..report.server import Server
 

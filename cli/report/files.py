@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...runtime.errors import UsageError
+from ...runtime.files.location import is_folder
 from ...runtime.files.name import Name
 from ...runtime.files.own import TEMPORARY, OwnFile, delete_files
-from ...runtime.output.names import REPORT, REPORT_FILES, state
+from ...runtime.output.names import REPORT, REPORT_FILES, STATE, state
 from ...runtime.output.shard import SUFFIXES
 
 EASEL = state("easel.jpg")
@@ -19,6 +20,11 @@ STATUS = re.compile(rf"status{SUFFIXES}\.json")
 
 GENERATOR = "nstbatch"
 """Content of the page's meta element of that name: a page without it is somebody else's."""
+
+
+def is_output(root: Path) -> bool:
+    """Whether a folder is an output of nstbatch."""
+    return is_folder(root / STATE)
 
 
 def page_file(root: Path) -> OwnFile:

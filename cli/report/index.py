@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import UsageError, first_line
-from ...runtime.files.location import is_folder
-from ...runtime.output.names import REPORT, REPORT_FILES, STATE
+from ...runtime.output.names import REPORT, REPORT_FILES
 from ..text import printable
-from .files import is_ours, page_file, replace_page, thumbnail_file
+from .files import is_ours, is_output, page_file, replace_page, thumbnail_file
 from .page import read_journal, rebuild, relative_url, render_page, sorted_entries
 from .thumbnails import thumbnail_names
 
 _PICTURES = 4
 """Of an output, that stand for it."""
-
-
-def is_output(root: Path) -> bool:
-    """Whether a folder is an output of nstbatch."""
-    return is_folder(root / STATE)
 
 
 def find_outputs(parent: Path) -> list[Path]:

@@ -132,8 +132,7 @@
     const facts = [row.style, row.seconds ? duration(row.seconds) : "", row.evaluations ? `${row.evaluations} evaluations` : "",
       when(row.finished)];
     box.append(element("p", { class: "meta" }, facts.filter(Boolean).join(" · ")));
-    const said = row.failed ? `failed: ${row.reason}` : row.notes;
-    if (said) box.append(element("p", { class: "reason" }, said));
+    if (row.reason) box.append(element("p", { class: "reason" }, (row.failed ? "failed: " : "") + row.reason));
     if (row.failed) {
       const left = `--exclude '${row.photoName.replaceAll("'", "'\\''")}'`;
       box.append(element("p", { class: "advice" }, "The next run tries it again: mend or replace the file until then, or leave it out with ",

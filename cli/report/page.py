@@ -17,16 +17,16 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ...runtime.errors import LockedError, UsageError, first_line
-from ...runtime.files.location import exists, is_folder
+from ...runtime.files.location import exists
 from ...runtime.files.own import delete_files
 from ...runtime.output.folder import FolderOutput
 from ...runtime.output.journal import Entry, Journal, journal_files, notes_of
 from ...runtime.output.lock import hold
-from ...runtime.output.names import REPORT_FILES, STATE, THUMBNAILS
+from ...runtime.output.names import REPORT_FILES, THUMBNAILS
 from ...runtime.output.runs import Run, read_runs, run_files
 from ..text import printable
-from .files import GENERATOR, discard_temporary, replace_page, thumbnail_file
-from .thumbnails import make_style_thumbnail, make_thumbnails, style_thumbnail_name, thumbnail_names
+from .files import GENERATOR, discard_temporary, is_output, replace_page, thumbnail_file
+from .thumbnails import make_style_thumbnail, make_thumbnails, style_thumbnail_name, styles_of, thumbnail_names
 
 _ROWS = CURVES = 5000
 """Pictures of a page; of more, those that failed and the newest."""
@@ -60,9 +60,10 @@ def rebuild(root: Path, journal: Journal | None = None) -> Path:
         UsageError, OSError: see there.
     """
     journal = journal or read_journal(root)
-    for entry in sorted_entries(journal):
+    entries = sorted_entries(journal)
+    for entry in entries:
         make_thumbnails(journal.output, entry)
-    styles = {style for run in read_runs(root) for style in run.styles}
+    styles = [style for _, style in styles_of(read_runs(root), (entry.style for entry in entries))]
     for style in styles:
         make_style_thumbnail(root, style)
     # A run that goes on has its thumbnails, and would miss them.
@@ -80,7 +81,7 @@ def read_journal(root: Path) -> Journal:
     Raises:
         UsageError: there is none, or it cannot be read.
     """
-    if not is_folder(root / STATE):
+    if not is_output(root):
         raise UsageError(f"{root}: is no output folder of nstbatch; it has no journal")
     try:
         return Journal.read(root, curves=CURVES)
@@ -108,7 +109,7 @@ def page_data(root: Path, journal: Journal, version: str | None = None) -> dict[
         "version": version,
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "runs": runs,
-        "styles": _styles(root, found, {entry.style for entry in entries}),
+        "styles": _styles(root, found, entries),
         "failed": len(journal.failed),
         "painted": len(entries) - len(journal.failed),
         "rows": [_row(journal, entry, live) for entry in entries[:_ROWS]],
@@ -180,17 +181,12 @@ def sorted_entries(journal: Journal) -> list[Entry]:
     return [*journal.failed.values(), *sorted(painted, key=lambda entry: entry.finished, reverse=True)]
 
 
-def _styles(root: Path, runs: list[Run], names: set[str]) -> list[dict[str, Any]]:
-    """The styles that entries name, by themselves or as parts of a mixture, with their pictures as of the newest run."""
-    parts = names | {part for name in names for part in name.split("+")}
-    found: dict[str, str] = {}
-    for run in runs:
-        for style in run.styles:
-            found.setdefault(PurePath(style).stem, style_thumbnail_name(style))
-    shown = {name: thumbnail for name, thumbnail in found.items() if name in parts}
+def _styles(root: Path, runs: list[Run], entries: list[Entry]) -> list[dict[str, Any]]:
+    """The styles of entries, with their pictures."""
+    found = ((name, style_thumbnail_name(style)) for name, style in styles_of(runs, (entry.style for entry in entries)))
     return [
         {"name": printable(name), "thumbnail": f"{REPORT_FILES}/{thumbnail}"}
-        for name, thumbnail in sorted(shown.items())
+        for name, thumbnail in found
         if thumbnail_file(root, thumbnail).is_there()
     ]
 
@@ -210,13 +206,11 @@ def _row(journal: Journal, entry: Entry, live: bool) -> dict[str, Any]:
         "name": printable(entry.target),
         "photoName": printable(PurePath(entry.source).name),
         "failed": entry.outcome != "painted",
-        "reason": _shown(entry.reason),
-        "notes": _shown(notes_of(entry.reason)),
+        "reason": _shown(notes_of(entry.reason) if entry.outcome == "painted" else entry.reason),
         "style": printable(entry.style),
         "finished": entry.finished,
         "seconds": entry.seconds,
         "evaluations": entry.evaluations,
-        "loss": entry.loss,
         "curve": entry.curve,
         "photo": relative_url(source) if _can_be_shown(journal, entry) and not unseen else None,
         "painting": relative_url(target) if painted else None,

@@ -28,8 +28,8 @@ from ...runtime.files.records import Whole, decode
 from ...runtime.output.journal import Journal
 from ...runtime.output.names import REPORT, REPORT_FILES, STATE, THUMBNAILS, Key
 from ...runtime.pictures.photo import open_image
-from .files import EASEL, STATUS, thumbnail_file
-from .index import find_outputs, is_output, render_index
+from .files import EASEL, STATUS, is_output, thumbnail_file
+from .index import find_outputs, render_index
 from .page import PAINTINGS, PHOTOS, data_version, page_data, read_journal, render
 
 LOOPBACK = "127.0.0.1"

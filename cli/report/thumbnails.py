@@ -5,8 +5,8 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath
 
 from PIL import Image
 
@@ -15,6 +15,7 @@ from ...runtime.files.location import Location, to_location
 from ...runtime.files.own import NotRegularError
 from ...runtime.output.folder import Output
 from ...runtime.output.journal import Entry
+from ...runtime.output.runs import Run
 from ...runtime.pictures.photo import read_thumbnail
 from ...runtime.recipe.settings import MAX_MEGAPIXELS
 from .files import thumbnail_file
@@ -32,6 +33,21 @@ def thumbnail_names(entry: Entry) -> tuple[str, str]:
     painting = f"{entry.target}\n{entry.output_sha256}"
     first, second = (hashlib.sha256(os.fsencode(text)).hexdigest()[:24] for text in (photo, painting))
     return f"{first}.jpg", f"{second}.jpg"
+
+
+def styles_of(runs: Iterable[Run], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Name, and path or URL, of each style picture of runs that a name stands for, by itself or in a mixture (``a+b``).
+
+    Args:
+        runs: the newest first, whose pictures count where several have a name.
+        names: see `Entry.style`.
+    """
+    named = {part for name in names for part in (name, *name.split("+"))}
+    found: dict[str, str] = {}
+    for run in runs:
+        for style in run.styles:
+            found.setdefault(PurePath(style).stem, style)
+    return sorted((name, style) for name, style in found.items() if name in named)
 
 
 def style_thumbnail_name(style: str) -> str:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from ...runtime.painting.schedule import evaluation_work
 from ...runtime.planning.placement import Item
-from ...runtime.planning.plan import Plan, TaskState
+from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
+
+
+def work_of(task: Task, settings: Settings) -> float:
+    """Of an evaluation at each level of a photo that is to do; see `evaluation_work`."""
+    return sum(evaluation_work(size) for size in task.shapes(settings))
 
 
 class Pace:
@@ -26,7 +31,7 @@ class Pace:
         self._work = {}
         for task in plan.tasks:
             if task.state is TaskState.TODO:
-                self._work[task.item] = sum(evaluation_work(size) for size in task.shapes(settings))
+                self._work[task.item] = work_of(task, settings)
         self._total = sum(self._work.values())
         self._settled = 0.0
         """Work of those that are settled."""

@@ -21,12 +21,12 @@ from ...runtime.painting.painting import Progress
 from ...runtime.pictures.photo import Picture
 from ...runtime.pictures.pixels import resize
 from ...runtime.planning.placement import Item
-from ...runtime.planning.plan import Plan, Task
+from ...runtime.planning.plan import Plan, Task, TaskState
 from ...runtime.recipe.settings import Settings
 from ..report.files import EASEL, discard_temporary
 from ..report.index import renew_index
 from ..report.page import CURVES, write_page
-from ..report.thumbnails import jpeg, make_style_thumbnail, make_thumbnails
+from ..report.thumbnails import jpeg, make_style_thumbnail, make_thumbnails, styles_of
 from .status_file import StatusFile
 from .watcher import CommandWatcher
 
@@ -71,8 +71,6 @@ class ReportWatcher(CommandWatcher):
             if journal.shard.whole:
                 discard_temporary(root)
             run.append(root, journal.shard.suffix)
-            for style in run.styles:
-                self._submit(partial(make_style_thumbnail, root, style, journal.guard))
             with contextlib.suppress(UsageError):
                 file = OwnFile(root, state(f"status{journal.shard.suffix}.json"))
                 status = StatusFile(file, self._clock, journal.guard)
@@ -80,7 +78,14 @@ class ReportWatcher(CommandWatcher):
                 self._status.append(status)
 
     def planned(self, plan: Plan, settings: Settings) -> None:
-        """Begin the status files beside the journals."""
+        """Begin the status files beside the journals, and make the thumbnails of the styles of what is to do."""
+        names: dict[Path, set[str]] = {}
+        for task in plan.tasks:
+            if task.state is TaskState.TODO:
+                names.setdefault(task.item.root, set()).add(task.item.style_name)
+        for root in names.keys() & self._journals.keys():
+            for _, style in styles_of([self._run] if self._run else [], names[root]):
+                self._submit(partial(make_style_thumbnail, root, style, self._journals[root].guard))
         for status in self._status:
             status.planned(plan, settings)
 

@@ -11,7 +11,7 @@ from PIL.ImageFile import ImageFile
 
 from .jxl import jxl_size
 from .raw import EXTENSIONS as RAW_EXTENSIONS
-from .raw import open_raw
+from .raw import RAW, open_raw
 
 WRITTEN: dict[str, str] = {
     ".jpg": "JPEG",
@@ -24,9 +24,6 @@ WRITTEN: dict[str, str] = {
     ".tiff": "TIFF",
 }
 """File name extensions that are written, and Pillow's name of the format."""
-
-RAW = "RAW"
-"""The format of what is no picture yet."""
 
 _READ: dict[str, str] = {
     ".avif": "AVIF",

@@ -15,6 +15,7 @@ from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..recipe.size import Size
+from .raw import RAW
 
 IFD0, EXIF, GPS, INTEROP = 0, 0x8769, 0x8825, 0xA005
 """The directories of EXIF, by the tags that point to them; the first is where all begin."""
@@ -170,7 +171,7 @@ def orientation(image: Image.Image) -> int:
     A JPEG XL is turned by its decoder, whatever its EXIF says (ISO/IEC 18181-2); one that was made of a JPEG without loss is
     given back as that JPEG. A RAW is developed upright.
     """
-    if image.format == "RAW":
+    if image.format == RAW:
         return 1
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1

@@ -22,9 +22,10 @@ from ..files.reading import open_source, stamp_of_open
 from ..files.stamp import Stamp
 from ..recipe.settings import MAX_MEGAPIXELS
 from ..recipe.size import Size
-from .formats import EXTRA, HEAD, PLUGINS, RAW
+from .formats import EXTRA, HEAD, PLUGINS
 from .metadata import Metadata, orientation, read_metadata
 from .pixels import resize
+from .raw import RAW
 from .stored import eight_bits, named_profile, refusal
 
 _MAX_BYTES_PER_PIXEL = 16

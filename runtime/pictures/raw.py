@@ -4,8 +4,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+
+from ..errors import ImageError
+
+RAW = "RAW"
+"""The format of what is no picture yet, as Pillow would call it."""
 
 EXTENSIONS = [
     ".3fr",
@@ -41,6 +46,10 @@ _EXIF_LIES_IN = 2**20
 """Bytes from the beginning of a file."""
 
 
+_LYING = (5, 6)
+"""LibRaw's numbers for quarter turns."""
+
+
 class RawImageFile(ImageFile):
     """An image for Pillow, which is developed when it is loaded.
 
@@ -53,7 +62,7 @@ class RawImageFile(ImageFile):
         SyntaxError: the file is none that LibRaw knows.
     """
 
-    format = "RAW"
+    format = RAW
     format_description = "RAW file of a camera"
 
     def _open(self) -> None:
@@ -67,7 +76,7 @@ class RawImageFile(ImageFile):
         sizes = self._raw.sizes
         across, down = sizes.iwidth, sizes.iheight
         self._size = (down, across) if sizes.flip in _LYING else (across, down)
-        self._mode = "RGB"
+        self._mode, self._halved = "RGB", False
         self.fp.seek(0)
         head = self.fp.read(_EXIF_LIES_IN)
         if head.startswith(_TIFF):
@@ -77,8 +86,6 @@ class RawImageFile(ImageFile):
         """Halve the size where that is still enough: four times as quick."""
         if self._raw is not None and size is not None and max(self.size) >= 2 * max(size):
             self._halved = True
-
-    _halved = False
 
     def load(self) -> Any:
         """Develop the picture, once.
@@ -112,14 +119,17 @@ def _source(file: Any) -> Any:
     return str(path) if path.exists() else file
 
 
-_LYING = (5, 6)
-"""LibRaw's numbers for quarter turns."""
-
-
 def open_raw(file: BinaryIO) -> ImageFile | None:
-    """An image whose header is read; None for a file that LibRaw does not know. The file is left at its beginning then."""
+    """An image whose header is read; None for a file that begins as no RAW does, which is left at its beginning.
+
+    Raises:
+        UnidentifiedImageError: LibRaw does not know a file that is a TIFF, of which Pillow would show a thumbnail.
+    """
     try:
         return RawImageFile(file)
-    except SyntaxError:
+    except SyntaxError as error:
+        file.seek(0)
+        if file.read(len(_TIFF[0])) in _TIFF:
+            raise UnidentifiedImageError from ImageError(str(error))
         file.seek(0)
         return None

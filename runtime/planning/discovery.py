@@ -11,7 +11,8 @@ from ..errors import UsageError, first_line
 from ..files import remote
 from ..files.location import Location, absolute, exists, is_folder, is_remote, real
 from ..output.names import STATE, is_reserved
-from ..pictures.formats import RAW, format_of, is_read, why_not
+from ..pictures.formats import format_of, is_read, why_not
+from ..pictures.raw import RAW
 from .left_out import SYSTEM, LeftOut
 
 if TYPE_CHECKING:

@@ -98,3 +98,9 @@ def test_a_damaged_one_is_an_error_of_one_line(length: int, scene: np.ndarray, t
 def test_a_bomb_is_not_developed(scene: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="--max-megapixels"):
         read_photo(write_dng(tmp_path / "a.dng", scene), max_megapixels=0.005)
+
+
+def test_of_one_that_libraw_does_not_know_no_thumbnail_is_painted(tmp_path: Path) -> None:
+    Image.new("RGB", SIZE, "teal").save(tmp_path / "new_camera.nef", "TIFF")
+    with pytest.raises(ImageError, match=r"new_camera\.nef: no RAW file that LibRaw knows"):
+        read_photo(tmp_path / "new_camera.nef")

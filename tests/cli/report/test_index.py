@@ -7,6 +7,7 @@ import pytest
 
 from nstbatch.cli.report.index import find_outputs, rebuild_all, render_index, renew_index
 from nstbatch.runtime.errors import UsageError
+from pages import data_of
 from process import QUICK, Call
 from seams import picture
 
@@ -19,6 +20,9 @@ def test_a_run_in_several_styles_has_one(photos: Path, samples: Path, common: li
     text = (out / "report.html").read_text()
     assert 'href="./ember/report.html"' in text
     assert text.count("2 painted") == 2
+    for style in ("ember", "mosaic"):
+        assert [each["name"] for each in data_of((out / style / "report.html").read_text())["styles"]] == [style]
+        assert len(list((out / style / "report_files").iterdir())) == 2 + 2 + 1, "photos, paintings, and its own style"
     assert not (photos.parent / "report.html").exists(), "what else is there is not nstbatch's"
 
 
