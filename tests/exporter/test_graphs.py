@@ -1,5 +1,6 @@
 """The graphs against the contract and against autograd in float64."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,9 @@ def bundle(vgg19: Bundle) -> Bundle:
     return vgg19
 
 
+@functools.cache
 def reference(spec: BundleSpec) -> Objective:
+    """In float64."""
     weights = Weights.of(WeightsSource(spec.weights).load(spec.network)[0])
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
     network = TruncatedVGG(spec.network, spec.pooling, taps, weights.to(torch.float64), padding=spec.padding)
@@ -32,7 +35,12 @@ def reference(spec: BundleSpec) -> Objective:
 
 
 def session(bundle: Bundle, graph: str) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(bundle.graph(graph), providers=["CPUExecutionProvider"])
+    return _session(bundle.graph(graph))
+
+
+@functools.cache
+def _session(path: object) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 def plain_gradient(

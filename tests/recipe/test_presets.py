@@ -1,5 +1,6 @@
 """Each preset against its source's formula, written down again in NumPy and float64."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -127,19 +128,23 @@ FORMULAS: dict[str, Callable[[Array, list[Any], list[Any]], float]] = {
 }
 
 
-def random_network(spec: BundleSpec, seed: int = 0) -> TruncatedVGG:
-    """A network of the preset's shape whose features keep their size, in float64: a formula does not ask for weights."""
-    draw = torch.Generator().manual_seed(seed)
+def random_network(spec: BundleSpec) -> TruncatedVGG:
+    """A network of the preset's shape, in float64: a formula does not ask for weights."""
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    return TruncatedVGG(spec.network, spec.pooling, taps, random_weights(spec.network))
+
+
+@functools.cache
+def random_weights(network: str) -> Weights:
+    """Weights by which features keep their size."""
+    draw = torch.Generator().manual_seed(0)
     inputs, convolutions = 3, {}
-    for block, index in layers(spec.network):
+    for block, index in layers(network):
         outputs = CHANNELS[block - 1]
         weight = torch.randn(outputs, inputs, 3, 3, generator=draw, dtype=torch.float64) * (2 / (9 * inputs)) ** 0.5
         convolutions[block, index] = weight, torch.randn(outputs, generator=draw, dtype=torch.float64)
         inputs = outputs
-    mean = torch.tensor([120.0, 110.0, 100.0], dtype=torch.float64)
-    return TruncatedVGG(
-        spec.network, spec.pooling, dict.fromkeys((*spec.content_taps, *spec.style_taps)), Weights(convolutions, mean)
-    )
+    return Weights(convolutions, torch.tensor([120.0, 110.0, 100.0], dtype=torch.float64))
 
 
 def test_every_preset_has_a_formula_here() -> None:
@@ -158,6 +163,7 @@ def test_loss_and_gradient_are_those_of_the_source(name: str) -> None:
     with torch.no_grad():
         contents, _ = objective.encode(photo)
         _, grams = objective.encode(style)
+        there, at = network(style), network(photo)
     weights = weigh(settings, spec, Size(42, 35))
     metrics = [torch.eye(gram.shape[1], dtype=torch.float64)[None] for gram in grams]
     found, gradient = objective.losses_and_gradient(
@@ -167,7 +173,7 @@ def test_loss_and_gradient_are_those_of_the_source(name: str) -> None:
 
     def source(point: torch.Tensor) -> float:
         with torch.no_grad():
-            here, there, at = network(point), network(style), network(photo)
+            here = network(point)
         content = [(here[tap][0].numpy(), at[tap][0].numpy()) for tap in spec.content_taps]
         styles = [(here[tap][0].numpy(), there[tap][0].numpy()) for tap in spec.style_taps]
         return FORMULAS[name](point[0].numpy(), content, styles)
