@@ -21,7 +21,7 @@ from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.network import CHANNELS
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
-from nstbatch.runtime.engine.sessions import import_onnxruntime
+from nstbatch.runtime.engine.installed import import_onnxruntime
 from nstbatch.runtime.painting.lockstep import LockStep
 from nstbatch.runtime.painting.painting import Painting, Progress
 from nstbatch.runtime.recipe.presets import LossWeights

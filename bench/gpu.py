@@ -53,8 +53,9 @@ from nstbatch.runtime.engine.binding import BoundGraph
 from nstbatch.runtime.engine.engine import Engine, dimensions
 from nstbatch.runtime.engine.forms import form_for
 from nstbatch.runtime.engine.host import Host, available_cores
+from nstbatch.runtime.engine.installed import import_onnxruntime
 from nstbatch.runtime.engine.providers import OnnxRuntime
-from nstbatch.runtime.engine.sessions import PROVIDERS, import_onnxruntime, provider_chain
+from nstbatch.runtime.engine.sessions import PROVIDERS, provider_chain
 from nstbatch.runtime.optimizer.choose import RANGE
 from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
 from nstbatch.runtime.optimizer.step_vectors import StepVectors

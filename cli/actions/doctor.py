@@ -16,8 +16,9 @@ from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ...runtime.engine.engine import Engine
 from ...runtime.engine.host import Host
+from ...runtime.engine.installed import cuda_major
 from ...runtime.engine.providers import installed_providers, precisions, probe, start_provider, thread_count
-from ...runtime.engine.sessions import ON_GPU, cuda_major
+from ...runtime.engine.sessions import ON_CUDA
 from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError, WeightsError
 from ...runtime.files.cache import cache_dir
 from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
@@ -116,7 +117,7 @@ def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle 
 def _report_providers(host: Host, problems: list[NstbatchError]) -> None:
     try:
         installed = installed_providers()
-        if host.provider in ON_GPU or set(ON_GPU) & set(installed):
+        if host.provider in ON_CUDA or set(ON_CUDA) & set(installed):
             _report_gpu(host.device or 0)
         for name in installed:
             try:

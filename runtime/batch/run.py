@@ -256,7 +256,7 @@ class _Prepared:
         spec = self.bundle.manifest.spec
         if facts.free_memory is not None:
             regions = max(len(facts.regions), spec.regions)
-            budget = Budget(spec, facts.settings, facts.free_memory, sharing, regions)
+            budget = Budget(spec, facts.settings, facts.free_memory, sharing, regions, facts.largest_buffer)
         masks = replace(job.masks, regions=facts.regions, max_megapixels=job.policy.max_megapixels)
         return make_plan(self.items, journals, facts.recipe, job.policy, budget, masks), masks
 
@@ -341,7 +341,9 @@ def _note_failed_capture(painters: Painters, watcher: Watcher) -> None:
     if isinstance(painters, LocalPainters) and isinstance(painters.stylizer, Stylizer):
         why = painters.stylizer.engine.not_captured
         if why is not None:
-            watcher.note(f"CUDA graphs: none, CUDA could not capture a step ({why}); --no-cuda-graphs does not try it")
+            watcher.note(
+                f"steps are not captured: {painters.facts.provider} could not ({why}); --no-cuda-graphs does not try it"
+            )
 
 
 def _announce_builds(plan: Plan, stylizer: Stylizer, watcher: Watcher) -> None:

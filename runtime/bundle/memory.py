@@ -24,6 +24,11 @@ def evaluation_bytes(spec: BundleSpec, pixels: int, regions: int = 0) -> int:
     return round((_COPIES * _activations(spec) + taps) * pixels)
 
 
+def largest_tensor_bytes(pixels: int, regions: int = 0) -> int:
+    """Bytes of the largest tensor in an evaluation of so many pixels: the first block's output, for each region."""
+    return FLOAT * CHANNELS[0] * max(1, regions) * pixels
+
+
 def encoding_bytes(pixels: int) -> int:
     """Bytes that the features of so many pixels take while they are computed, weights not counted: an estimate.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .sessions import import_onnxruntime
+from .installed import import_onnxruntime
 from .stream import Stream
 
 Array = NDArray[np.float32]
@@ -19,12 +19,16 @@ Pending = Callable[[], list[Array]]
 """What waits for the outputs of a run that has begun, and gives them."""
 
 
+WEBGPU = "webgpu"
+"""ONNX Runtime's name of WebGPU's memory."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A device, as ONNX Runtime calls it.
 
     Attributes:
-        kind: ``cuda`` or ``cpu``.
+        kind: ``cuda``, ``webgpu`` or ``cpu``.
         number: of the GPU.
     """
 
@@ -34,7 +38,7 @@ class Place:
     def empty(self, shape: tuple[int, ...]) -> "Buffer":
         """Memory there."""
         value = import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, self.kind, self.number)
-        return Buffer(self, shape, value.data_ptr(), value)
+        return Buffer(self, shape, 0, value)
 
     def put(self, array: Array) -> "Buffer":
         """A copy of an array there; ONNX Runtime's own would take the caller's memory, where that is the device."""
@@ -50,32 +54,42 @@ class Buffer:
     Attributes:
         place: where it is.
         shape: its shape.
-        pointer: its address.
+        first: index of its first element in the whole.
+        whole: ONNX Runtime's value, which owns the memory.
     """
 
     place: Place
     shape: tuple[int, ...]
-    pointer: int
-    _whole: Any
-    """ONNX Runtime's value, which owns the memory."""
+    first: int
+    whole: Any
+
+    @property
+    def pointer(self) -> int:
+        """Its address; of WebGPU's memory it means nothing."""
+        return int(self.whole.data_ptr()) + 4 * self.first
+
+    @property
+    def bindable(self) -> bool:
+        """Whether a graph can be run on it: WebGPU's memory has no address, so that a graph takes the whole or nothing."""
+        return self.place.kind != WEBGPU or (self.first == 0 and self.shape == tuple(self.whole.shape()))
 
     def part(self, index: int) -> "Buffer":
         """The part at an index of the first dimension, in the same memory."""
         shape = self.shape[1:]
-        return Buffer(self.place, shape, self.pointer + 4 * index * prod(shape), self._whole)
+        return Buffer(self.place, shape, self.first + index * prod(shape), self.whole)
 
     def reshape(self, shape: tuple[int, ...]) -> "Buffer":
         """The same memory in another shape, of as many elements."""
-        return Buffer(self.place, shape, self.pointer, self._whole)
+        return Buffer(self.place, shape, self.first, self.whole)
 
     def read(self) -> Array:
         """A copy on the host. Of a part, too, though from a GPU the whole comes over."""
-        first = (self.pointer - self._whole.data_ptr()) // 4
-        return np.array(self._whole.numpy().reshape(-1)[first : first + prod(self.shape)]).reshape(self.shape)
+        elements = self.whole.numpy().reshape(-1)[self.first : self.first + prod(self.shape)]
+        return np.array(elements).reshape(self.shape)
 
     def write(self, array: Array) -> None:
         """Take on an array's elements; not in a part. ONNX Runtime checks their number, and not their type."""
-        self._whole.update_inplace(np.ascontiguousarray(array, np.float32))
+        self.whole.update_inplace(np.ascontiguousarray(array, np.float32))
 
 
 class BoundGraph:
@@ -86,8 +100,8 @@ class BoundGraph:
         place: where it computes.
         fixed: inputs by name that are copied there once.
         options: ONNX Runtime's RunOptions.
-        capture: number of the graph of CUDA's that is captured for it, and released with it; None for none. It is to be run
-            by one thread then, with the same buffers each time.
+        capture: number of the graph that is captured for it, and released with it; None for none. It is to be run by one
+            thread then, with the same buffers each time.
         stream: that the session computes on, so that no copy of what changes has to be waited for; None for ordinary copies.
     """
 
@@ -132,13 +146,13 @@ class BoundGraph:
         """
         for name, value in changing.items():
             if isinstance(value, Buffer):
-                self._bind(self._binding.bind_input, name, value)
+                self._bind_input(name, value)
             else:
                 self._write(name, value)
         kept = kept or {}
         read = {name: self._held_output(name, shape) for name, shape in self._outputs.items() if name not in kept}
         for name, buffer in kept.items():
-            self._bind(self._binding.bind_output, name, buffer)
+            self._bind_output(name, buffer)
         self._session.run_with_iobinding(self._binding, self._options)
         if self._stream is None or None in read.values():
             return lambda: [self._value(name) if buffer is None else buffer.read() for name, buffer in read.items()]
@@ -161,7 +175,7 @@ class BoundGraph:
             self._held[name].write(value)
         else:
             self._held[name] = held = self._place.put(value)
-            self._bind(self._binding.bind_input, name, held)
+            self._bind_input(name, held)
 
     def _held_output(self, name: str, shape: tuple[int | str, ...]) -> Buffer | None:
         """Where an output of a known shape goes; None where ONNX Runtime is to make room for it."""
@@ -171,7 +185,7 @@ class BoundGraph:
             return None
         if name not in self._held:
             self._held[name] = self._place.empty(shape)  # type: ignore[arg-type]
-        self._bind(self._binding.bind_output, name, self._held[name])
+        self._bind_output(name, self._held[name])
         return self._held[name]
 
     def _staging(self, name: str, shape: tuple[int, ...]) -> Array:
@@ -185,11 +199,22 @@ class BoundGraph:
         # A copy: what `numpy` gives of a value on the host is the value's own memory.
         return np.array(self._binding.get_outputs()[position].numpy())
 
-    def _bind(self, bind: Callable[..., None], name: str, buffer: Buffer) -> None:
-        if self._bound.get(name) is not buffer:
-            place = buffer.place
+    def _bind_input(self, name: str, buffer: Buffer) -> None:
+        self._bind(self._binding.bind_input, self._binding.bind_ortvalue_input, name, buffer)
+
+    def _bind_output(self, name: str, buffer: Buffer) -> None:
+        self._bind(self._binding.bind_output, self._binding.bind_ortvalue_output, name, buffer)
+
+    def _bind(self, bind: Callable[..., None], bind_value: Callable[..., None], name: str, buffer: Buffer) -> None:
+        if self._bound.get(name) is buffer:
+            return
+        place = buffer.place
+        if place.kind == WEBGPU:
+            assert buffer.bindable, f"a part of WebGPU's memory as '{name}'"
+            bind_value(name, buffer.whole)
+        else:
             bind(name, place.kind, place.number, np.float32, list(buffer.shape), buffer.pointer)
-            self._bound[name] = buffer
+        self._bound[name] = buffer
 
 
 def _release(session: Any, capture: int) -> None:

@@ -11,13 +11,14 @@ from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageErro
 from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.size import Size
 from ..stop import DroppedError
-from .binding import Array, BoundGraph, Buffer, Pending, Place
+from .binding import WEBGPU, Array, BoundGraph, Buffer, Pending, Place
 from .capture import Captures
 from .forms import form_for
 from .host import Host
+from .installed import import_onnxruntime
 from .providers import OnnxRuntime, shared_stream, thread_count
 from .session_cache import SessionCache
-from .sessions import ON_GPU, STATIC, import_onnxruntime
+from .sessions import BY_ENGINES, ON_CUDA, STATIC
 from .tensorrt import EngineCache, Profile, cache_options, make_profiles
 
 Feeds = Mapping[str, Array | Buffer]
@@ -59,7 +60,7 @@ class Engine:
     Raises:
         ProviderError: ONNX Runtime is not installed, or does not start the provider.
         BundleError: the bundle lacks a graph.
-        UsageError: CUDA graphs are asked for and the provider is not CUDA.
+        UsageError: the host asks for what the provider cannot do.
     """
 
     def __init__(
@@ -74,19 +75,20 @@ class Engine:
         self._onnxruntime = onnxruntime
         self.threads = thread_count(host.threads)
         self.provider = onnxruntime.start(host, precision)
-        if host.cuda_graphs and self.provider != Provider.CUDA:
-            raise UsageError(f"CUDA graphs take provider 'cuda', and not '{self.provider}'")
+        if host.cuda_graphs and self.provider not in _CAPTURING:
+            raise UsageError(f"steps are captured by provider 'cuda' or 'webgpu', and not by '{self.provider}'")
         self.device = host.device or 0
-        self.holds_vectors = host.vectors == "device" or (host.vectors == AUTO and self.provider == Provider.CUDA)
-        if host.vectors == "device" and self.provider not in (Provider.CPU, Provider.CUDA):
-            raise UsageError(f"vectors on the device take provider 'cuda' or 'cpu', and not '{self.provider}'")
+        self.holds_vectors = host.vectors == "device" or (host.vectors == AUTO and self.provider in _CAPTURING)
+        if host.vectors == "device" and self.provider not in (Provider.CPU, *_CAPTURING):
+            raise UsageError(f"vectors on the device take provider 'cuda', 'webgpu' or 'cpu', and not '{self.provider}'")
         of_bundle = bundle.manifest.spec.precision
         self.precisions = onnxruntime.precisions(self.provider) if of_bundle == Precision.FLOAT32 else (of_bundle,)
         self._profiles: list[Profile] = []
         self._tensorrt_cache: EngineCache | None = None
-        if self.provider == Provider.TENSORRT and host.cache is not None:
-            self._tensorrt_cache = EngineCache.find(host.cache, bundle.id, import_onnxruntime().__version__, self.device)
-        self.place = Place("cuda", self.device) if self.provider in ON_GPU else Place("cpu")
+        if self.provider in BY_ENGINES and host.cache is not None:
+            version = import_onnxruntime().__version__
+            self._tensorrt_cache = EngineCache.find(host.cache, self.provider, bundle.id, version, self.device)
+        self.place = Place(_MEMORY.get(self.provider, "cpu"), self.device)
         # Asked once: what is free changes from moment to moment, and a picture is to be painted by one graph.
         memory = onnxruntime.free_memory(self.provider, self.device)
         self._spare = None if memory is None else _SPARE * memory
@@ -95,7 +97,7 @@ class Engine:
         self._cancelled = False
         self._options, self._step_options = _run_options(waits=True), _run_options(waits=False)
         self._stream = shared_stream(self.device) if self.provider == Provider.CUDA else None
-        self._captures = Captures(self.provider == Provider.CUDA and self.holds_vectors and host.cuda_graphs is not False)
+        self._captures = Captures(self.provider in _CAPTURING and self.holds_vectors and host.cuda_graphs is not False)
 
     def run(self, graph: str, feeds: Mapping[str, Array], precision: str = "float32") -> list[Array]:
         """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
@@ -115,7 +117,7 @@ class Engine:
         Its inputs keep their shapes, it is to be called by one thread, and it raises what `run` raises, as does what waits.
         """
         graph, fixed = form_for(self.provider, self.bundle, graph, fixed)
-        if graph not in STEPS and self.provider not in ON_GPU:
+        if graph not in STEPS and self.provider not in _MEMORY:
             return lambda changing, kept=None: _there(self.run(graph, {**fixed, **changing}, precision))
         bound: list[BoundGraph] = []
 
@@ -184,11 +186,16 @@ class Engine:
         sizes, provider = {}, self.provider
         if graph not in _GRADIENTS:
             # Small work, or done once for a photo and size: not worth an engine, nor a compilation.
-            provider = {"tensorrt": "cuda", "openvino": "cpu" if graph != "encode" else "openvino"}.get(provider, provider)
-        elif self.static or graph in STEPS:
+            provider = {
+                Provider.TENSORRT: Provider.CUDA,
+                Provider.TENSORRT_RTX: Provider.CPU,
+                Provider.OPENVINO: Provider.CPU if graph != "encode" else Provider.OPENVINO,
+            }.get(Provider(provider), provider)
+        if provider == Provider.WEBGPU or (graph in _GRADIENTS and (self.static or graph in STEPS)):
+            # What WebGPU computes of sizes that it does not know, it leaves to the CPU.
             sizes = dimensions(feeds)
         profile = None
-        if provider == "tensorrt":
+        if provider in BY_ENGINES:
             profile = self._profile(Size(sizes["W"], sizes["H"]), precision)
             if not profile.static:
                 sizes = {name: sizes[name] for name in ("N", "gram_N", "metric_N", "R") if name in sizes}
@@ -204,8 +211,8 @@ class Engine:
                 precision=precision,
                 device=self.device,
                 dimensions=sizes,
-                tensorrt_options=self._tensorrt_options(precision, profile, regions) if profile else None,
-                cuda_graphs=captured,
+                engine_options=self._engine_options(precision, profile, regions) if profile else None,
+                captured=captured,
                 stream=None if self._stream is None else self._stream.address,
             )
 
@@ -236,8 +243,8 @@ class Engine:
         built = self._tensorrt_cache.built(precision) if self._tensorrt_cache is not None else ()
         return next((profile for profile in (*built, *self._profiles) if profile.holds(size)), Profile.of(size))
 
-    def _tensorrt_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
-        shapes = {} if profile.static else profile.options(self.bundle.manifest.spec, regions)
+    def _engine_options(self, precision: str, profile: Profile, regions: int) -> dict[str, str]:
+        shapes = {} if profile.static else profile.options(self.provider, self.bundle.manifest.spec, regions)
         if self._tensorrt_cache is None:
             return shapes
         folder = self._tensorrt_cache.of(precision, profile)
@@ -246,7 +253,7 @@ class Engine:
         except OSError:
             # A cache that cannot be written to: the engine is built for this run alone.
             return shapes
-        return shapes | cache_options(folder)
+        return shapes | cache_options(self.provider, folder)
 
     def free_memory(self) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown.
@@ -257,13 +264,18 @@ class Engine:
         return None if free is None else free - self._transformed
 
     @property
+    def largest_buffer(self) -> int | None:
+        """Bytes of the largest array that the device takes; None for no limit but memory, or if it is not known."""
+        return self._onnxruntime.largest_buffer(self.provider)
+
+    @property
     def captures(self) -> bool:
-        """Whether CUDA captures steps: all are then to be taken by one thread."""
+        """Whether CUDA or WebGPU captures steps: all are then to be taken by one thread."""
         return bool(self._captures)
 
     @property
     def not_captured(self) -> str | None:
-        """Why CUDA could not capture a step, so that steps are run without; None if nothing went wrong."""
+        """Why a step could not be captured, so that steps are run without; None if nothing went wrong."""
         return self._captures.failure
 
     @property
@@ -272,18 +284,20 @@ class Engine:
         return self.provider in STATIC
 
     def prepare(self, sizes: Mapping[Size, int], precisions: Iterable[str]) -> int:
-        """Announce what is to come, so that TensorRT builds an engine for many sizes rather than for each.
+        """Announce what is to come, so that a provider of `BY_ENGINES` builds one for many sizes rather than for each.
 
         Args:
             sizes: of images, and how many have each.
             precisions: that they are evaluated in.
 
         Returns:
-            How many engines have to be built first, each of which takes `SECONDS`.
+            How many engines TensorRT has to build first, each of which takes `SECONDS`.
         """
-        if self.provider != Provider.TENSORRT:
+        if self.provider not in BY_ENGINES:
             return 0
         self._profiles = make_profiles(sizes)
+        if self.provider == Provider.TENSORRT_RTX:
+            return 0
         cache = self._tensorrt_cache
         built = {precision: set(cache.built(precision)) if cache else set() for precision in precisions}
         needed = {(p, self._profile(size, p)) for size in sizes for p in built}
@@ -300,6 +314,12 @@ class Engine:
 
 _GRADIENTS = (GRADIENT, FOR_GPU, LEAN, *STEPS)
 """Graphs of the gradient that `_session` is asked for."""
+
+_CAPTURING = (Provider.CUDA, Provider.WEBGPU)
+"""Providers that keep the optimizer's vectors where they compute, and capture a step."""
+
+_MEMORY: Mapping[str, str] = {**dict.fromkeys(ON_CUDA, "cuda"), Provider.WEBGPU: WEBGPU}
+"""ONNX Runtime's name of the memory that a graph's inputs are kept in."""
 
 _SPARE = 0.25
 """Of the memory, for transformed kernels; and for an evaluation with them."""

@@ -12,8 +12,8 @@ from ..recipe.provider import Provider
 def form_for(provider: str, bundle: Bundle, graph: str, feeds: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The form of a graph that is quickest, and those of its inputs that it takes.
 
-    The gradient for GPUs is for CUDA. TensorRT, which has not been measured with it, takes the graph as traced; so does
-    everything that is not a GPU.
+    The gradient for GPUs is for CUDA and WebGPU. TensorRT, which has not been measured with it, takes the graph as traced;
+    so does everything that is not a GPU.
 
     Args:
         provider: that computes it.
@@ -21,7 +21,7 @@ def form_for(provider: str, bundle: Bundle, graph: str, feeds: Mapping[str, Any]
         graph: its name.
         feeds: by the name of the input.
     """
-    if graph == GRADIENT and provider == Provider.CUDA and bundle.has(FOR_GPU):
+    if graph == GRADIENT and provider in (Provider.CUDA, Provider.WEBGPU) and bundle.has(FOR_GPU):
         full, lean = FOR_GPU, LEAN
     elif graph == STEP:
         full, lean = STEPS

@@ -1,28 +1,33 @@
 """The choice among ONNX Runtime's execution providers: what is installed, what starts, and what it computes in."""
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ProviderError
+from ..errors import ProviderError, first_line
 from ..recipe.provider import AUTO, PROVIDER_CHOICES, Precision, Provider
 from .binding import Place
 from .cuda import CudaHost, free_memory, reasons
 from .host import Host, available_cores, memory_limit
-from .sessions import ON_GPU, PROVIDERS, cuda_major, import_onnxruntime, make_session, openvino_device
+from .installed import cuda_major, import_onnxruntime
+from .plugins import PLUGINS, plugin_device
+from .probe import ADD, ADD_HALF
+from .sessions import NUMBERED, PROVIDERS, make_session
 from .stream import Stream
+from .vulkan import find_adapter
+from .webgpu import buffer_limit, is_real_gpu
 
 CANDIDATES: dict[str, tuple[Provider, ...]] = {
-    AUTO: (Provider.CUDA, Provider.CPU),
-    Precision.FLOAT32: (Provider.CUDA, Provider.CPU),
+    AUTO: (Provider.CUDA, Provider.WEBGPU, Provider.OPENVINO, Provider.CPU),
+    Precision.FLOAT32: (Provider.CUDA, Provider.WEBGPU, Provider.CPU),
     Precision.TF32: (Provider.CUDA,),
-    Precision.FP16: (Provider.CUDA,),
+    Precision.FP16: (Provider.CUDA, Provider.WEBGPU),
     Precision.BFLOAT16: (Provider.OPENVINO,),
     Precision.MIXED: (Provider.CUDA, Provider.OPENVINO),
 }
-"""What the provider ``auto`` tries, in order, for each choice of precision."""
+"""What the provider ``auto`` tries, in order, for each choice of precision. TensorRT, which first builds engines for
+minutes, has to be asked for by name."""
 
 
 class OnnxRuntime:
@@ -42,7 +47,14 @@ class OnnxRuntime:
 
     def free_memory(self, provider: str, device: int) -> int | None:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
-        return free_memory(device) if provider in ON_GPU else memory_limit()
+        if provider in NUMBERED:
+            return free_memory(device)
+        adapter = find_adapter() if provider == Provider.WEBGPU else None
+        return adapter.memory if adapter is not None and adapter.memory else memory_limit()
+
+    def largest_buffer(self, provider: str) -> int | None:
+        """Bytes of the largest array that a provider's device takes; None for no limit but memory, or if it is not known."""
+        return buffer_limit() if provider == Provider.WEBGPU else None
 
 
 def start_provider(provider: str, precision: str = "float32", device: int | None = None) -> str:
@@ -61,20 +73,36 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
         raise ProviderError(f"provider '{provider}' is not known; choose one of: {known}")
     candidates: tuple[str, ...] = CANDIDATES[precision] if provider == AUTO else (provider,)
     if device is not None:
-        candidates = tuple(name for name in candidates if name in ON_GPU)
+        candidates = tuple(name for name in candidates if name in NUMBERED)
         if not candidates:
-            raise ProviderError(f"--device {device} names a GPU; provider '{provider}' in {precision} uses none")
-    # Only those of the package: ONNX Runtime writes to stderr when a provider it carries does not start.
-    names = [name for name in candidates if name in installed_providers()] if provider == AUTO else candidates
+            raise ProviderError(f"--device {device} names a GPU; provider '{provider}' in {precision} takes no number")
+    names = [name for name in candidates if is_worth_trying(name)] if provider == AUTO else candidates
     errors: list[ProviderError] = []
     for name in names or candidates[-1:]:
         try:
-            probe(name, device or 0)
+            probe(name, device or 0, half=precision == Precision.FP16 and name == Provider.WEBGPU)
         except ProviderError as error:
             errors.append(error)
         else:
             return name
     raise errors[-1]
+
+
+def is_worth_trying(name: str) -> bool:
+    """Whether ``auto`` is to try a provider: it is there, and quicker than the CPU provider.
+
+    A software adapter of WebGPU never is. OpenVINO is where the CPU has bfloat16, for which it has AMX: in float32 the CPU
+    provider's own graph is quicker, see `bench/evaluate.py`.
+    """
+    # ONNX Runtime writes to stderr when a provider that it carries does not start.
+    if name not in installed_providers():
+        return False
+    if name == Provider.WEBGPU:
+        return is_real_gpu()
+    try:
+        return name != Provider.OPENVINO or Precision.BFLOAT16 in precisions(name)
+    except ProviderError:
+        return False
 
 
 def shared_stream(device: int) -> Stream | None:
@@ -100,14 +128,24 @@ def _copies(stream: Stream, place: Place) -> bool:
     return bool(there[1] == 1)
 
 
-def probe(provider: str, device: int = 0, stream: int | None = None) -> None:
-    """Build a session on a provider, a key of `PROVIDERS`, and run it; on a stream, if one is given.
+def probe(provider: str, device: int = 0, stream: int | None = None, *, half: bool = False) -> None:
+    """Build a session on a provider, a key of `PROVIDERS`, and run it.
+
+    Args:
+        provider: to try.
+        device: number of the GPU.
+        stream: to compute on; None for any.
+        half: whether to compute in float16.
 
     Raises:
         ProviderError: it does not start or does not add.
     """
-    session = make_session(_PROBE, provider, threads=1, device=device, stream=stream)
-    (result,) = session.run(None, {"x": np.ones(1, np.float32)})
+    session = make_session(ADD_HALF if half else ADD, provider, threads=1, device=device, stream=stream)
+    try:
+        (result,) = session.run(None, {"x": np.ones(1, np.float16 if half else np.float32)})
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        advice = "; its adapter has no shader-f16: use --precision float32" if half else ""
+        raise ProviderError(f"provider '{provider}' does not compute: {first_line(error)}{advice}") from None
     if result[0] != 2:
         raise ProviderError(f"provider '{provider}' computes 1 + 1 = {result[0]}; reinstall onnxruntime")
 
@@ -120,23 +158,16 @@ def precisions(provider: str) -> tuple[str, ...]:
     if provider == "cuda":
         return ("float32", "tf32")
     if provider == "openvino":
-        capable = openvino_device().ep_metadata.get("OPTIMIZATION_CAPABILITIES", "").split()
+        capable = plugin_device(provider).ep_metadata.get("OPTIMIZATION_CAPABILITIES", "").split()
         return ("float32", "bfloat16") if "BF16" in capable else ("float32",)
     return ("float32",)
-
-
-# An ONNX model, opset 18: y = x + x for one float.
-_PROBE = (
-    b'\x08\x08\x12\x00:9\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x05probeZ\x0f\n\x01x\x12\n\n\x08\x08\x01'
-    b"\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x12"
-)
 
 
 def installed_providers() -> list[str]:
     """Names of the providers the installed onnxruntime carries; whether they start, only a session tells."""
     available: Sequence[str] = import_onnxruntime().get_available_providers()
-    plugin = importlib.util.find_spec("onnxruntime_ep_openvino") is not None
-    return [name for name, full in PROVIDERS.items() if full in available or (name == "openvino" and plugin)]
+    plugins = {name for name, plugin in PLUGINS.items() if plugin.installed}
+    return [name for name, full in PROVIDERS.items() if full in available or name in plugins]
 
 
 def all_devices() -> tuple[int, ...]:

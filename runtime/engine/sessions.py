@@ -3,33 +3,39 @@
 import contextlib
 import io
 import json
-import os
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from ..errors import BundleError, ProviderError, first_line
-from ..recipe.provider import Provider
+from ..recipe.provider import Precision, Provider
 from .cuda import preload_tensorrt, reasons
+from .installed import cuda_major, import_onnxruntime
+from .plugins import PLUGINS, plugin_device
+from .webgpu import buffer_limit, on_cpu, webgpu_options, webgpu_reasons
 
 PROVIDERS: dict[str, str] = {
     Provider.CPU: "CPUExecutionProvider",
     Provider.OPENVINO: "OpenVINOExecutionProvider",
     Provider.CUDA: "CUDAExecutionProvider",
     Provider.TENSORRT: "TensorrtExecutionProvider",
+    Provider.TENSORRT_RTX: "NvTensorRTRTXExecutionProvider",
+    Provider.WEBGPU: "WebGpuExecutionProvider",
 }
 """Names of the command line and ONNX Runtime's names for them."""
 
-ON_GPU = ("cuda", "tensorrt")
-"""Those that compute on a numbered device."""
+ON_CUDA = (Provider.CUDA, Provider.TENSORRT)
+"""Those that are part of ONNX Runtime's wheel for CUDA."""
 
-STATIC = ("openvino", *ON_GPU)
+NUMBERED = (*ON_CUDA, Provider.TENSORRT_RTX)
+"""Those that compute on a numbered device. WebGPU takes the GPU that its driver prefers."""
+
+BY_ENGINES = (Provider.TENSORRT, Provider.TENSORRT_RTX)
+"""Those that build an engine of a graph for a range of shapes."""
+
+STATIC = (Provider.OPENVINO, Provider.WEBGPU, *NUMBERED)
 """Providers that are quicker when a session knows its shape. OpenVINO by 8 % in float32 and 20 % in bfloat16 at 512 pixels;
-CUDA's convolutions keep one plan, for the last shape; TensorRT builds an engine for each. The CPU provider not at all."""
-
-
-_FATAL = 4
-"""Level of ONNX Runtime's log."""
+CUDA's convolutions keep one plan, for the last shape; TensorRT builds an engine for each; WebGPU folds what depends on sizes
+alone. The CPU provider not at all."""
 
 
 def make_session(
@@ -40,8 +46,8 @@ def make_session(
     precision: str = "float32",
     device: int = 0,
     dimensions: Mapping[str, int] | None = None,
-    tensorrt_options: Mapping[str, str] | None = None,
-    cuda_graphs: bool = False,
+    engine_options: Mapping[str, str] | None = None,
+    captured: bool = False,
     stream: int | None = None,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
@@ -53,12 +59,12 @@ def make_session(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
-        tensorrt_options: more options of TensorRT.
-        cuda_graphs: whether CUDA may capture the graph.
+        engine_options: more options of a provider of `BY_ENGINES`.
+        captured: whether CUDA or WebGPU may capture the graph.
         stream: address of a stream of CUDA's to compute on; None for one of its own.
 
     Raises:
-        ProviderError: the provider is not installed, or does not start.
+        ProviderError: the provider is not installed, does not start, or leaves a part of the graph to the CPU.
         BundleError: the graph is damaged.
     """
     ort = import_onnxruntime()
@@ -70,15 +76,24 @@ def make_session(
     options.log_severity_level = 3
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, tensorrt_options, cuda_graphs=cuda_graphs, stream=stream)
-    if provider == "openvino":
-        options.add_provider_for_devices([openvino_device()], openvino_options(precision, threads))
+    chain = provider_chain(provider, precision, device, engine_options, cuda_graphs=captured, stream=stream)
+    if provider in PLUGINS:
+        if provider == Provider.OPENVINO:
+            own = openvino_options(precision, threads)
+        elif provider == Provider.WEBGPU:
+            own = webgpu_options(captured=captured)
+            # Before the first session, which fixes it for the process.
+            buffer_limit()
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        else:
+            own = dict(engine_options or {})
+        options.add_provider_for_devices([plugin_device(provider, device)], own)
         chain = []
     elif PROVIDERS[provider] not in ort.get_available_providers():
         raise ProviderError(
             f"provider '{provider}' is not in the installed onnxruntime {ort.__version__}; {_MEND[provider]}"
         )
-    elif provider in ON_GPU and hasattr(ort, "preload_dlls"):
+    elif provider in ON_CUDA and hasattr(ort, "preload_dlls"):
         # CUDA's and cuDNN's wheels lie in site-packages, where the loader does not look by itself. What it prints is for
         # interactive use, and stdout may carry events.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -97,6 +112,11 @@ def make_session(
     if session.get_providers()[0] != PROVIDERS[provider]:
         why = "; ".join(_reasons(provider, device)) or _MEND[provider]
         raise ProviderError(f"provider '{provider}' did not start, and onnxruntime fell back; {why}")
+    if provider == Provider.WEBGPU and (left := on_cpu(session)):
+        raise ProviderError(
+            f"provider 'webgpu' leaves {left[0]} and {len(left) - 1} more operations to the CPU; update "
+            f"onnxruntime-ep-webgpu, or use --provider cpu"
+        )
     return session
 
 
@@ -125,15 +145,15 @@ def provider_chain(
     """ONNX Runtime's providers and their options, first to last.
 
     Args:
-        provider: a key of `PROVIDERS`, but for ``openvino``, which is a plugin and no part of such a list.
+        provider: a key of `PROVIDERS` that is none of `PLUGINS`, which are no part of such a list.
         precision: one of the provider's `precisions`.
         device: number of the GPU.
-        tensorrt_options: see `make_session`.
-        cuda_graphs: see there.
+        tensorrt_options: see `make_session`'s ``engine_options``.
+        cuda_graphs: whether CUDA may capture the graph.
         stream: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
-    if provider not in ON_GPU:
+    if provider not in ON_CUDA:
         return [cpu]
     number = {"device_id": str(device)}
     cuda = (
@@ -160,71 +180,20 @@ def provider_chain(
 
 def openvino_options(precision: str, threads: int) -> dict[str, str]:
     """Options of OpenVINO's plugin, which would choose bfloat16 by itself where the CPU has it."""
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    hint = "bf16" if precision == Precision.BFLOAT16 else "f32"
     hints = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": str(threads)}
     return {"load_config": json.dumps({"CPU": hints})}
 
 
-def openvino_device() -> Any:
-    """The CPU as OpenVINO's plugin for ONNX Runtime sees it.
-
-    Raises:
-        ProviderError: the plugin is not installed, does not fit this onnxruntime, or knows no CPU.
-    """
-    ort = import_onnxruntime()
-    try:
-        import onnxruntime_ep_openvino as plugin
-
-        try:
-            ort.register_execution_provider_library("openvino", plugin.get_library_path())
-        except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            if "already registered" not in str(error):
-                raise
-        found = [device for device in ort.get_ep_devices() if device.ep_name == plugin.get_ep_name()]
-    except Exception as error:
-        raise ProviderError(f"provider 'openvino' does not start ({first_line(error)}); {_MEND['openvino']}") from None
-    cpus = [device for device in found if device.device.type == ort.OrtHardwareDeviceType.CPU]
-    if not cpus:
-        raise ProviderError(
-            "provider 'openvino' knows no device on this host: it takes a CPU of Intel's; use --provider cpu"
-        )
-    return cpus[0]
-
-
-def import_onnxruntime() -> ModuleType:
-    """The module ``onnxruntime``.
-
-    Raises:
-        ProviderError: it is not installed.
-    """
-    # From 1.31 on, ONNX Runtime sends telemetry on Linux, too, keeps a device ID in the user's cache, and complains on
-    # stderr where it cannot. That is not for a cron job to do; who wants it sets the variable to 0.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderError(
-            f"onnxruntime is not installed ({error}); run `pip install 'nstbatch[cpu]'`, "
-            f"or `pip install 'nstbatch[gpu]'` on a host with an NVIDIA GPU"
-        ) from None
-    # What ends a call is raised as well. The rest is for its developers: with CUDA, a line for every convolution that
-    # cuDNN tries in vain, which cron would mail.
-    onnxruntime.set_default_logger_severity(_FATAL)
-    return onnxruntime  # type: ignore[no-any-return]
-
-
-def cuda_major() -> str:
-    """Major version of CUDA that the installed onnxruntime is built for; the newest where it does not tell."""
-    return str(getattr(import_onnxruntime(), "cuda_version", "") or "13").partition(".")[0]
-
-
 def _reasons(provider: str, device: int) -> list[str]:
-    return reasons(provider, cuda_major(), device) if provider in ON_GPU else []
+    if provider == Provider.WEBGPU:
+        return webgpu_reasons()
+    return reasons(provider, cuda_major(), device) if provider in ON_CUDA else []
 
 
 _MEND = {
     "cpu": "run `pip install 'nstbatch[cpu]'`",
-    "openvino": "run `pip install 'nstbatch[cpu,openvino]'` on a host with a CPU of Intel's, or use --provider cpu",
+    **{name: plugin.mend for name, plugin in PLUGINS.items()},
     "cuda": "install `nstbatch[gpu]` (not beside [cpu]) on a host with an NVIDIA driver of 580 or newer, "
     "or use --provider cpu",
     "tensorrt": "install `nstbatch[gpu]` and `tensorrt-cu13>=10.13,<11`, or use --provider cuda",

@@ -1,19 +1,26 @@
-"""TensorRT's engines on disk: built once for a graph, a range of shapes and a GPU, and good for no other."""
+"""Engines of TensorRT and TensorRT for RTX on disk: each is for one graph, range of shapes and GPU."""
 
 import ctypes
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..bundle.spec import BundleSpec
 from ..recipe.presets import Shapes
+from ..recipe.provider import Provider
 from ..recipe.size import Size
 from .cuda import LIBNVINFER, Load, device_name
 
 SECONDS = (20, 100)
-"""That an engine takes to build: from, to."""
+"""That TensorRT takes to build an engine: from, to."""
+
+RTX_WHEEL = "onnxruntime-ep-nv-tensorrt-rtx-cu13"
+
+_PREFIXES: Mapping[str, str] = {Provider.TENSORRT: "trt", Provider.TENSORRT_RTX: "nv"}
+"""Of options, by provider."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class Profile:
         """Whether it takes images of that size."""
         return self.low.width <= size.width <= self.high.width and self.low.height <= size.height <= self.high.height
 
-    def options(self, spec: BundleSpec, regions: int = 0) -> dict[str, str]:
-        """Of ONNX Runtime's TensorRT provider, for the gradient graph of one image at a time."""
+    def options(self, provider: str, spec: BundleSpec, regions: int = 0) -> dict[str, str]:
+        """Options of ``tensorrt`` or ``tensorrt-rtx``, for the gradient graph of one image at a time."""
 
         def shapes(size: Size) -> str:
             of = Shapes.of(spec, size)
@@ -67,7 +74,7 @@ class Profile:
             return ",".join([f"image:1x3x{size.height}x{size.width}", *contents, *masks])
 
         ends = {"min": self.low, "opt": self.usual, "max": self.high}
-        return {f"trt_profile_{end}_shapes": shapes(size) for end, size in ends.items()}
+        return {f"{_PREFIXES[provider]}_profile_{end}_shapes": shapes(size) for end, size in ends.items()}
 
 
 def make_profiles(sizes: Mapping[Size, int]) -> list[Profile]:
@@ -91,7 +98,7 @@ def make_profiles(sizes: Mapping[Size, int]) -> list[Profile]:
 
 @dataclass(frozen=True)
 class EngineCache:
-    """Where engines lie that fit one bundle, GPU, and versions of ONNX Runtime and TensorRT.
+    """Where engines lie that fit one bundle, GPU, and versions of ONNX Runtime and of TensorRT or TensorRT for RTX.
 
     Attributes:
         folder: theirs.
@@ -100,38 +107,51 @@ class EngineCache:
     folder: Path
 
     @classmethod
-    def find(cls, cache: Path, bundle: str, onnxruntime: str, device: int, load: Load = ctypes.CDLL) -> "EngineCache":
+    def find(
+        cls, cache: Path, provider: str, bundle: str, onnxruntime: str, device: int, load: Load = ctypes.CDLL
+    ) -> "EngineCache":
         """The one for this host.
 
         Args:
             cache: folder of the user's.
+            provider: ``tensorrt`` or ``tensorrt-rtx``.
             bundle: `Bundle.id`.
             onnxruntime: its version.
             device: number of the GPU.
             load: see `CudaHost.find`.
         """
-        parts = (bundle, onnxruntime, _version(load), device_name(device, load))
-        return cls(cache / "tensorrt" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24])
+        own = _version(load) if provider == Provider.TENSORRT else _wheel(RTX_WHEEL)
+        parts = (bundle, onnxruntime, own, device_name(device, load))
+        return cls(cache / provider / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24])
 
     def of(self, precision: str, profile: Profile) -> Path:
         """Folder of the engines of the gradient graph."""
         return self.folder / precision / profile.name
 
     def built(self, precision: str) -> Iterator[Profile]:
-        """Those that there are engines of, the narrowest first."""
+        """Those that TensorRT has engines of, the narrowest first."""
         folders = {path.parent for path in (self.folder / precision).glob("*/*.engine")}
         found = [profile for folder in folders if (profile := Profile.named(folder.name))]
         return iter(sorted(found, key=lambda profile: (profile.high.pixels, profile.name)))
 
 
-def cache_options(folder: Path) -> dict[str, str]:
-    """Options of ONNX Runtime's TensorRT provider that keep engines and timings in a folder."""
+def cache_options(provider: str, folder: Path) -> dict[str, str]:
+    """Options of ``tensorrt`` or ``tensorrt-rtx`` that keep what is built in a folder."""
+    if provider == Provider.TENSORRT_RTX:
+        return {"nv_runtime_cache_path": str(folder)}
     return {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(folder),
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(folder.parent),
     }
+
+
+def _wheel(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _version(load: Load) -> str:

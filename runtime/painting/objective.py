@@ -130,6 +130,9 @@ class Objective:
         """
         if isinstance(point, StepRequest):
             rows = point.vectors.rows
+            if not rows.bindable:
+                # They were in a batch, which is no more.
+                rows = point.vectors.rows = self.engine.place.put(rows.read())
             if self._step is None or self._step[0] is not rows:
                 self._step = rows, self.engine.bind(STEP, {**self.fixed, **point.vectors.constants}, self.precision)
             report = self._step[1]({"control": point.control, "rows": rows}, {"rows_written": rows})

@@ -36,7 +36,7 @@ class Facts:
         recipe: what it paints by.
         static, captures: see `Engine`.
         provider: that was obtained.
-        free_memory: see `Engine`.
+        free_memory, largest_buffer: see `Engine`.
         regions: see `find_regions`.
     """
 
@@ -46,6 +46,7 @@ class Facts:
     captures: bool
     provider: str
     free_memory: int | None
+    largest_buffer: int | None
     regions: tuple[Color, ...]
 
 
@@ -175,7 +176,14 @@ class Stylizer:
         recipe = Recipe(tuple(style.sha256 for style in self.styles), self.engine.bundle.id, self.settings, start)
         engine = self.engine
         return Facts(
-            self.settings, recipe, engine.static, engine.captures, engine.provider, engine.free_memory(), self.regions
+            self.settings,
+            recipe,
+            engine.static,
+            engine.captures,
+            engine.provider,
+            engine.free_memory(),
+            engine.largest_buffer,
+            self.regions,
         )
 
     @property

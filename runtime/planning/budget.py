@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, weights_bytes
+from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, largest_tensor_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
 from ..recipe.settings import Settings
 from ..recipe.size import Size
@@ -26,6 +26,7 @@ class Budget:
         free: bytes, what this process has already included.
         overlap: pictures that are painted at a time, taken to be as large.
         regions: of the style's masks; 0 for a bundle without.
+        largest_buffer: bytes of the largest array that the device takes; None for no limit but memory.
     """
 
     spec: BundleSpec
@@ -33,6 +34,7 @@ class Budget:
     free: int
     overlap: int = 1
     regions: int = 0
+    largest_buffer: int | None = None
 
     def need(self, size: Size, limit: int | None = None) -> int:
         """Bytes that a photo of this size takes at its largest level, ``limit`` at most.
@@ -40,8 +42,7 @@ class Budget:
         An estimate: graphs and optimiser grow with the pixels of the level, pictures with those of the photo. Before that,
         the features of the style are computed, at a level of its own.
         """
-        level = self.settings.levels(size.long_side)[-1]
-        level = level if limit is None else min(level, limit)
+        level = self._level(size, limit)
         painting = self.overlap * (_DECODED * size.pixels + size.fit(level).pixels * self._per_pixel())
         return _PROCESS + weights_bytes(self.spec) + max(painting, self._style_bytes(level))
 
@@ -50,9 +51,18 @@ class Budget:
         """Whether the size of the style that the settings ask for, whatever the photo's, leaves room for a small photo."""
         return self.settings.style_size is None or self.need(Size(MIN_SIDE, MIN_SIDE)) <= self.free
 
-    def fits(self, size: Size) -> bool:
-        """Whether a photo of this size can be painted as the settings ask."""
-        return self.need(size) <= self.free
+    def fits(self, size: Size, limit: int | None = None) -> bool:
+        """Whether a photo of this size can be painted as the settings ask, at a level of ``limit`` at most."""
+        return self.need(size, limit) <= self.free and self.binds(size, limit)
+
+    def binds(self, size: Size, limit: int | None = None) -> bool:
+        """Whether the device takes each array of a photo of this size by itself."""
+        if self.largest_buffer is None:
+            return True
+        pixels = size.fit(self._level(size, limit)).pixels
+        # All rows of an optimizer on the device are one array, see `StepVectors`.
+        rows = 3 * FLOAT * (2 * self.settings.history + 11) * pixels
+        return max(rows, largest_tensor_bytes(pixels, self.regions)) <= self.largest_buffer
 
     def largest(self, size: Size) -> int | None:
         """The largest level, in pixels of the long side, that a photo of this size can be painted at.
@@ -62,11 +72,15 @@ class Budget:
         low, high = MIN_SIDE - 1, size.long_side
         while low < high:
             middle = (low + high + 1) // 2
-            if self.need(size, middle) <= self.free:
+            if self.fits(size, middle):
                 low = middle
             else:
                 high = middle - 1
         return low if low >= MIN_SIDE else None
+
+    def _level(self, size: Size, limit: int | None) -> int:
+        level = self.settings.levels(size.long_side)[-1]
+        return level if limit is None else min(level, limit)
 
     def _style_bytes(self, level: int) -> int:
         """Of a style, which may be square, for a painting at a level."""

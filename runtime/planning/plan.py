@@ -222,6 +222,11 @@ class _Assessor:
             return Task(item, TaskState.TODO, why, header.size)
         limit = self._budget.largest(header.size)
         need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
+        if limit is not None and not self._budget.binds(header.size) and not self._policy.shrink_to_fit:
+            most = f"{(self._budget.largest_buffer or 0) / 2**20:.0f} MiB"
+            return Task(
+                item, TaskState.REFUSED, f"needs arrays larger than the {most} that the GPU binds; --size {limit} would fit"
+            )
         if not self._budget.style_fits:
             return Task(
                 item, TaskState.REFUSED, f"needs {need} of memory for the style, {free} are free; try a smaller --style-size"

@@ -10,6 +10,8 @@ class Provider(StrEnum):
     OPENVINO = "openvino"
     CUDA = "cuda"
     TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+    WEBGPU = "webgpu"
 
 
 AUTO = "auto"
@@ -33,4 +35,5 @@ PRECISIONS = (AUTO, *(precision.value for precision in Precision))
 """Choices: ``auto`` is a bundle's own precision, and of a float32 one mixed where that is quicker."""
 
 VECTORS = (AUTO, "host", "device")
-"""Where L-BFGS's vectors can be: in the memory of this process, or where the graphs are computed, as CUDA does unasked."""
+"""Where L-BFGS's vectors can be: in the memory of this process, or where the graphs are computed. With CUDA and WebGPU they
+are there unasked."""

@@ -69,7 +69,7 @@ class WorkerChoice:
     def at_once(self, spec: BundleSpec, facts: Facts) -> tuple[int, bool]:
         """How many pictures are painted at a time on this host, and whether they take each step together.
 
-        Where CUDA captures a step and has the memory, and nothing else is asked for, small ones are `_BATCH` in lock-step:
+        Where a GPU captures a step and has the memory, and nothing else is asked for, small ones are `_BATCH` in lock-step:
         one alone has too little work for a GPU's many cores. Others are two in turns: the GPU is at one while the host
         decides for the other. Elsewhere they are painted one at a time.
 

@@ -10,7 +10,7 @@ from nstbatch.runtime.engine import providers
 from nstbatch.runtime.engine.binding import Place
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.providers import CANDIDATES, precisions, probe, start_provider
-from nstbatch.runtime.engine.sessions import ON_GPU
+from nstbatch.runtime.engine.sessions import NUMBERED
 from nstbatch.runtime.engine.stream import Stream
 from nstbatch.runtime.errors import ExitCode, ProviderError
 
@@ -56,14 +56,14 @@ def test_a_provider_that_computes_nonsense_is_an_error(monkeypatch: pytest.Monke
 
 
 def test_an_unknown_provider() -> None:
-    with pytest.raises(ProviderError, match="choose one of: auto, cpu, openvino, cuda, tensorrt"):
+    with pytest.raises(ProviderError, match="choose one of: auto, cpu, openvino, cuda, tensorrt, tensorrt-rtx, webgpu"):
         start_provider("rocm")
 
 
 def test_every_precision_has_a_provider() -> None:
     for precision, candidates in CANDIDATES.items():
         assert candidates
-        assert set(candidates) <= {"cpu", "openvino", *ON_GPU}, precision
+        assert set(candidates) <= {"cpu", "openvino", "webgpu", *NUMBERED}, precision
     assert precisions("cuda")[-1] == "tf32", "the quickest last: mixed precision begins with it"
 
 

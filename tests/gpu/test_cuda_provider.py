@@ -10,8 +10,9 @@ from nstbatch.exporter.export import export_bundle
 from nstbatch.runtime.bundle.spec import FOR_GPU, Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.engine.installed import import_onnxruntime
 from nstbatch.runtime.engine.providers import start_provider
-from nstbatch.runtime.engine.sessions import PROVIDERS, import_onnxruntime, provider_chain
+from nstbatch.runtime.engine.sessions import PROVIDERS, provider_chain
 from nstbatch.runtime.errors import ProviderError
 from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode

@@ -13,8 +13,8 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.binding import Pending
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
+from nstbatch.runtime.engine.installed import import_onnxruntime
 from nstbatch.runtime.engine.providers import OnnxRuntime
-from nstbatch.runtime.engine.sessions import import_onnxruntime
 from nstbatch.runtime.errors import ProviderError
 from nstbatch.runtime.painting.agreement import check_agreement
 from nstbatch.runtime.painting.stylizer import Stylizer

@@ -4,7 +4,7 @@ from nstbatch.runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES,
 
 
 def test_names_are_what_users_write() -> None:
-    assert PROVIDER_CHOICES == (AUTO, "cpu", "openvino", "cuda", "tensorrt")
+    assert PROVIDER_CHOICES == (AUTO, "cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx", "webgpu")
     assert Provider("cuda") is Provider.CUDA
     assert f"{Precision.TF32}" == "tf32"
     assert (AUTO, *Precision) == PRECISIONS

@@ -134,7 +134,7 @@ class WithCuda(OnnxRuntime):
         return None
 
     def make_session(self, model: str, provider: str, threads: int, **options: Any) -> Any:
-        captured = options.pop("cuda_graphs")
+        captured = options.pop("captured")
         del options["stream"]
         session = super().make_session(model, "cpu", threads, **options)
         return self._step(session, captured) if Path(model).stem in STEPS else session

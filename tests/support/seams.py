@@ -126,6 +126,10 @@ class SeamEngine(Engine):
     def free_memory(self) -> int | None:
         return self._free
 
+    @property
+    def largest_buffer(self) -> int | None:
+        return None
+
 
 def picture(path: Path, size: tuple[int, int] = (48, 36), seed: int = 0) -> Path:
     """Write a small photo, different for each seed."""
