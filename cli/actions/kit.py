@@ -36,7 +36,7 @@ class KitTarget:
     """Where a kit is for.
 
     Attributes:
-        extra: of nstbatch: ``gpu`` or ``cpu``.
+        extra: of nstbatch: ``gpu``, ``cpu`` or ``webgpu``.
         python: version of Python there, such as ``3.12``.
         machine: its processor: ``x86_64`` or ``aarch64``.
         glibc: version of its C library, such as ``2.28``.

@@ -13,13 +13,16 @@ from ..options import PATH, option
 @option("--bundle", type=PATH, help="Bundle that has to be sound.  [default: from the cache]")
 @option("--device", type=click.IntRange(min=0), help="Number of the GPU.  [default: the first, if any]")
 @option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: every core]")
+@click.option("--measure", is_flag=True, help="Time an evaluation on each provider that starts.")
 @click.pass_context
-def doctor(context: click.Context, provider: str, bundle: Path | None, device: int | None, threads: int | None) -> None:
-    """Tell versions, providers that really start, threads, cache and bundle; evaluate and compare with the CPU provider.
+def doctor(
+    context: click.Context, provider: str, bundle: Path | None, device: int | None, threads: int | None, measure: bool
+) -> None:
+    """Show versions, threads, cache, bundle, and which providers start; evaluate once and compare with the CPU provider.
 
     Exit code 4 if what was asked for is not there.
     """
     from ...runtime.engine.host import Host
     from ..actions.doctor import diagnose
 
-    context.exit(diagnose(Host(provider=provider, device=device, threads=threads), bundle))
+    context.exit(diagnose(Host(provider=provider, device=device, threads=threads), bundle, measure=measure))

@@ -404,8 +404,9 @@ _DEFAULTS = Settings()
     "--precision",
     type=click.Choice(PRECISIONS),
     default=_DEFAULTS.precision,
-    help="Of the network: tf32 or fp16 with --provider cuda, bfloat16 with --provider openvino on a CPU with AMX; mixed "
-    "does the early work in tf32 or bfloat16 and ends in float32, as auto does where it can. fp16 has a bundle of its own.",
+    help="Of the network: tf32 with --provider cuda, fp16 with cuda or webgpu, bfloat16 with openvino on a CPU with AMX; "
+    "mixed does the early work in tf32 or bfloat16 and ends in float32, as auto does where it can. fp16 has a bundle of its "
+    "own.",
     group=Group.HARDWARE,
 )
 @option(
@@ -429,14 +430,14 @@ _DEFAULTS = Settings()
 @option(
     "--overlap",
     type=click.IntRange(1, 64),
-    help="Pictures painted at a time.  [default: with CUDA 4 at --size 256 and less, and 2 above; else 1]",
+    help="Pictures painted at a time.  [default: on a GPU 4 at --size 256 and less, and 2 above; else 1]",
     group=Group.HARDWARE,
     expert=True,
 )
 @option(
     "--lock-step/--no-lock-step",
     default=None,
-    help="Evaluate those of one shape as one batch, where several are painted.  [default: small ones with CUDA]",
+    help="Evaluate those of one shape as one batch, where several are painted.  [default: small ones on a GPU]",
     group=Group.HARDWARE,
     expert=True,
 )
@@ -451,7 +452,7 @@ _DEFAULTS = Settings()
 @option(
     "--cuda-graphs/--no-cuda-graphs",
     default=None,
-    help="Let CUDA capture each painting's step, and replay it.  [default: where CUDA holds the vectors]",
+    help="Let CUDA or WebGPU capture each painting's step, and replay it.  [default: where it holds the vectors]",
     group=Group.HARDWARE,
     expert=True,
 )

@@ -5,8 +5,9 @@ from types import ModuleType
 
 from ..errors import ProviderError
 
-_FATAL = 4
-"""Level of ONNX Runtime's log."""
+LOG_LEVEL = 4
+"""Of ONNX Runtime's log: fatal. What ends a call is raised as well. The rest is for its developers: with CUDA, a line for
+every convolution that cuDNN tries in vain, which cron would mail."""
 
 
 def import_onnxruntime() -> ModuleType:
@@ -25,9 +26,7 @@ def import_onnxruntime() -> ModuleType:
             f"onnxruntime is not installed ({error}); run `pip install 'nstbatch[cpu]'`, "
             f"or `pip install 'nstbatch[gpu]'` on a host with an NVIDIA GPU"
         ) from None
-    # What ends a call is raised as well. The rest is for its developers: with CUDA, a line for every convolution that
-    # cuDNN tries in vain, which cron would mail.
-    onnxruntime.set_default_logger_severity(_FATAL)
+    onnxruntime.set_default_logger_severity(LOG_LEVEL)
     return onnxruntime  # type: ignore[no-any-return]
 
 

@@ -30,7 +30,9 @@ class Plugin:
     @property
     def installed(self) -> bool:
         """Whether its module is there."""
-        return importlib.util.find_spec(self.module) is not None
+        spec = importlib.util.find_spec(self.module)
+        # A folder that was left behind is a package without an origin.
+        return spec is not None and spec.origin is not None
 
 
 PLUGINS: Mapping[str, Plugin] = {
@@ -44,7 +46,7 @@ PLUGINS: Mapping[str, Plugin] = {
     Provider.WEBGPU: Plugin(
         "onnxruntime_ep_webgpu",
         ("GPU", "CPU"),
-        "a GPU with a driver for Vulkan, Metal or D3D12",
+        "a GPU with a driver for Vulkan, Metal or D3D12, and in a container its devices (--device /dev/dri)",
         "run `pip install 'nstbatch[webgpu]'` on a host with a GPU and its driver, or use --provider cpu",
     ),
     Provider.TENSORRT_RTX: Plugin(
@@ -81,7 +83,9 @@ def plugin_device(provider: str, number: int = 0) -> Any:
     by_kind = [[device for device in found if device.device.type.name == kind] for kind in plugin.kinds]
     usable = next((devices for devices in by_kind if devices), [])
     if not usable:
-        raise ProviderError(f"provider '{provider}' knows no device on this host: it needs {plugin.needs}; {plugin.mend}")
+        raise ProviderError(
+            f"provider '{provider}' knows no device on this host: it needs {plugin.needs}; use --provider cpu"
+        )
     if number >= len(usable):
         raise ProviderError(f"provider '{provider}' knows {len(usable)} devices on this host, and no number {number}")
     return usable[number]

@@ -76,7 +76,7 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
         candidates = tuple(name for name in candidates if name in NUMBERED)
         if not candidates:
             raise ProviderError(f"--device {device} names a GPU; provider '{provider}' in {precision} takes no number")
-    names = [name for name in candidates if is_worth_trying(name)] if provider == AUTO else candidates
+    names = [name for name in candidates if why_not(name) is None] if provider == AUTO else candidates
     errors: list[ProviderError] = []
     for name in names or candidates[-1:]:
         try:
@@ -88,21 +88,23 @@ def start_provider(provider: str, precision: str = "float32", device: int | None
     raise errors[-1]
 
 
-def is_worth_trying(name: str) -> bool:
-    """Whether ``auto`` is to try a provider: it is there, and quicker than the CPU provider.
+def why_not(name: str) -> str | None:
+    """Why ``auto`` does not try a provider, in a few words; None if it does.
 
-    A software adapter of WebGPU never is. OpenVINO is where the CPU has bfloat16, for which it has AMX: in float32 the CPU
-    provider's own graph is quicker, see `bench/evaluate.py`.
+    It tries what is there and quicker than the CPU provider. Software that stands in for a GPU is not. OpenVINO is, where
+    the CPU has bfloat16; in float32 the CPU provider's own graph is quicker, see `bench/evaluate.py`.
     """
     # ONNX Runtime writes to stderr when a provider that it carries does not start.
     if name not in installed_providers():
-        return False
-    if name == Provider.WEBGPU:
-        return is_real_gpu()
+        return "not installed"
     try:
-        return name != Provider.OPENVINO or Precision.BFLOAT16 in precisions(name)
+        if name == Provider.WEBGPU and not is_real_gpu():
+            return "no GPU but software"
+        if name == Provider.OPENVINO and Precision.BFLOAT16 not in precisions(name):
+            return "this CPU has no bfloat16"
     except ProviderError:
-        return False
+        return "no device"
+    return None
 
 
 def shared_stream(device: int) -> Stream | None:
@@ -144,8 +146,12 @@ def probe(provider: str, device: int = 0, stream: int | None = None, *, half: bo
     try:
         (result,) = session.run(None, {"x": np.ones(1, np.float16 if half else np.float32)})
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        advice = "; its adapter has no shader-f16: use --precision float32" if half else ""
-        raise ProviderError(f"provider '{provider}' does not compute: {first_line(error)}{advice}") from None
+        if half:
+            raise ProviderError(
+                f"provider '{provider}' does not compute float16 here: the GPU or its driver has no shader-f16; use "
+                f"--precision float32"
+            ) from None
+        raise ProviderError(f"provider '{provider}' does not compute: {first_line(error)}") from None
     if result[0] != 2:
         raise ProviderError(f"provider '{provider}' computes 1 + 1 = {result[0]}; reinstall onnxruntime")
 

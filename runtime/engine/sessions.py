@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import BundleError, ProviderError, first_line
 from ..recipe.provider import Precision, Provider
 from .cuda import preload_tensorrt, reasons
-from .installed import cuda_major, import_onnxruntime
+from .installed import LOG_LEVEL, cuda_major, import_onnxruntime
 from .plugins import PLUGINS, plugin_device
 from .webgpu import buffer_limit, on_cpu, webgpu_options, webgpu_reasons
 
@@ -73,7 +73,7 @@ def make_session(
     # A memory pattern is one block for all of a shape's tensors, kept for each shape: at 512 x 512 it saves no time and
     # takes 0.7 GiB more.
     options.enable_mem_pattern = False
-    options.log_severity_level = 3
+    options.log_severity_level = LOG_LEVEL
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
     chain = provider_chain(provider, precision, device, engine_options, cuda_graphs=captured, stream=stream)
@@ -113,9 +113,9 @@ def make_session(
         why = "; ".join(_reasons(provider, device)) or _MEND[provider]
         raise ProviderError(f"provider '{provider}' did not start, and onnxruntime fell back; {why}")
     if provider == Provider.WEBGPU and (left := on_cpu(session)):
+        more = f", as {len(left) - 1} more" if left[1:] else ""
         raise ProviderError(
-            f"provider 'webgpu' leaves {left[0]} and {len(left) - 1} more operations to the CPU; update "
-            f"onnxruntime-ep-webgpu, or use --provider cpu"
+            f"provider 'webgpu' leaves {left[0]} to the CPU{more}; update onnxruntime-ep-webgpu, or use --provider cpu"
         )
     return session
 

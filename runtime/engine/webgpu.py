@@ -5,10 +5,9 @@ import sys
 from functools import cache
 from typing import Any
 
-from ..errors import ProviderError
 from ..recipe.provider import Provider
-from .installed import import_onnxruntime
-from .plugins import PLUGINS, plugin_device
+from .installed import LOG_LEVEL, import_onnxruntime
+from .plugins import plugin_device
 from .probe import ADD
 from .vulkan import find_adapter, has_vulkan
 
@@ -35,7 +34,7 @@ def buffer_limit() -> int | None:
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
-    options.log_severity_level = _FATAL
+    options.log_severity_level = LOG_LEVEL
     options.add_provider_for_devices([plugin_device(Provider.WEBGPU)], {"maxStorageBufferBindingSize": str(2**62)})
     try:
         ort.InferenceSession(ADD, options)
@@ -45,19 +44,13 @@ def buffer_limit() -> int | None:
     return None
 
 
-_FATAL = 4
-"""Level of ONNX Runtime's log."""
-
-
 def is_real_gpu() -> bool:
-    """Whether WebGPU's adapter is hardware, as far as the host tells."""
-    if not PLUGINS[Provider.WEBGPU].installed:
-        return False
-    try:
-        device = plugin_device(Provider.WEBGPU)
-    except ProviderError:
-        return False
-    adapter = find_adapter()
+    """Whether WebGPU's adapter is hardware, as far as the host tells.
+
+    Raises:
+        ProviderError: the plugin is not installed, or has no device.
+    """
+    device, adapter = plugin_device(Provider.WEBGPU), find_adapter()
     return device.device.type.name == "GPU" and (adapter is None or adapter.kind != "software")
 
 

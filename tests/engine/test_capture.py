@@ -91,7 +91,7 @@ def test_where_capture_fails_it_is_done_without_and_said_why(when: str, bundle: 
 
 
 def test_what_does_not_go_together(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="CUDA graphs take provider 'cuda'"):
+    with pytest.raises(UsageError, match="steps are captured by provider 'cuda' or 'webgpu'"):
         Engine(bundle, Host(provider="cpu", cuda_graphs=True))
     with pytest.raises(UsageError, match="leave out --vectors host"):
         Host(vectors="host", cuda_graphs=True)

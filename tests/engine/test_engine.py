@@ -146,7 +146,7 @@ def test_the_memory_of_a_device(bundle: Bundle) -> None:
 
 def test_a_device_that_no_gpu_provider_serves(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ProviderError, match="--device 0 names a GPU; provider 'cpu' in float32 uses none"):
+    with pytest.raises(ProviderError, match="--device 0 names a GPU; provider 'cpu' in float32 takes no number"):
         Engine(bundle, Host(provider="cpu", device=0))
     with pytest.raises(ProviderError, match="'cuda' is not in the installed onnxruntime"):
         Engine(bundle, Host(provider="auto", device=0))

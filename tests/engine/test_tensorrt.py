@@ -29,10 +29,17 @@ def loader(version: int, name: bytes) -> Any:
 
 
 def test_engines_are_kept_apart_by_all_that_they_depend_on(tmp_path: Path) -> None:
-    parts: dict[str, Any] = {"bundle": "b", "onnxruntime": "1.31", "device": 0, "load": loader(101300, b"H200")}
+    parts: dict[str, Any] = {
+        "provider": "tensorrt",
+        "bundle": "b",
+        "onnxruntime": "1.31",
+        "device": 0,
+        "load": loader(101300, b"H200"),
+    }
     folder = EngineCache.find(tmp_path, **parts).folder
     assert EngineCache.find(tmp_path, **parts).folder == folder
     for other in (
+        {"provider": "tensorrt-rtx"},
         {"bundle": "c"},
         {"onnxruntime": "1.32"},
         {"load": loader(101400, b"H200")},
@@ -73,7 +80,9 @@ def test_every_shape_of_a_plan_is_in_a_profile(pairs: dict[tuple[int, int], int]
 
 
 def test_a_profile_in_tensorrts_words() -> None:
-    options = Profile(Size(48, 36), Size(64, 48), Size(64, 65)).options(BundleSpec(content_taps=("relu4_2", "conv1_1")))
+    options = Profile(Size(48, 36), Size(64, 48), Size(64, 65)).options(
+        "tensorrt", BundleSpec(content_taps=("relu4_2", "conv1_1"))
+    )
     assert options == {
         "trt_profile_min_shapes": "image:1x3x36x48,content.relu4_2:1x512x4x6,content.conv1_1:1x64x36x48",
         "trt_profile_opt_shapes": "image:1x3x48x64,content.relu4_2:1x512x6x8,content.conv1_1:1x64x48x64",
@@ -83,7 +92,9 @@ def test_a_profile_in_tensorrts_words() -> None:
 
 
 def test_onnxruntime_is_told_where(tmp_path: Path) -> None:
-    (name, options), *rest = provider_chain("tensorrt", "float32", 2, cache_options(tmp_path / "float32" / "engines"))
+    (name, options), *rest = provider_chain(
+        "tensorrt", "float32", 2, cache_options("tensorrt", tmp_path / "float32" / "engines")
+    )
     assert name == "TensorrtExecutionProvider"
     assert options["device_id"] == "2"
     assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"

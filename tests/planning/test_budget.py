@@ -1,6 +1,7 @@
 """What a picture needs of memory."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ def test_what_does_not_fit_is_refused_with_the_size_that_would(bench: Bench, tmp
     assert tight.need(Size(1200, 900), size) <= tight.free < tight.need(Size(1200, 900), size + 1)
     ((state, reason),) = states(bench, large, budget=budget(bench, 1000)).values()
     assert (state, reason.rpartition("; ")[2]) == ("refused", "no --size would fit")
+
+
+def test_arrays_that_the_gpu_does_not_bind_are_refused_with_the_size_that_would(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"size": 1000, "scales": "auto", "iterations": 1, "history": 10}
+    large = picture(tmp_path / "in" / "large.png", (1000, 750))
+    # All rows of the optimizer: 31 of 3 floats for each pixel.
+    rows = 1000 * 750 * 31 * 3 * 4
+    plenty, exact, tight = (replace(budget(bench, 1 << 40), largest_buffer=limit) for limit in (None, rows, rows - 1))
+    for enough in (plenty, exact):
+        assert states(bench, large, budget=enough)["large.png"] == ("to do", "new")
+    ((state, reason),) = states(bench, large, budget=tight).values()
+    assert (state, reason) == ("refused", "needs arrays larger than the 266 MiB that the GPU binds; --size 999 would fit")
+    ((state, _),) = states(bench, large, budget=tight, shrink_to_fit=True).values()
+    assert state == "to do"
+    masked = replace(exact, regions=9)
+    assert not masked.fits(Size(1000, 750)), "features of each region are one array"
 
 
 def test_shrink_to_fit_paints_smaller_and_is_then_done(bench: Bench, tmp_path: Path) -> None:
