@@ -1,10 +1,16 @@
 """A request to end a run early, made from any thread: by a signal, by a deadline, by a program."""
 
+import signal
 import threading
 from collections.abc import Callable
 from enum import Enum
 
 from .errors import ExitCode
+
+SIGNALS = tuple(
+    signal.Signals(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+"""Signals that ask a run to stop: Windows has no SIGHUP, and a SIGBREAK instead."""
 
 
 class StopReason(Enum):

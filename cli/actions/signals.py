@@ -1,16 +1,16 @@
-"""SIGINT, SIGTERM and SIGHUP: the first asks a run to stop, the second leaves at once."""
+"""Signals that ask a run to stop: the first asks a run to stop, the second leaves at once."""
 
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...runtime.errors import ExitCode
-from ...runtime.stop import Stop, StopReason
+from ...runtime.stop import SIGNALS, Stop, StopReason
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLOSE = b"\0"
 
 
@@ -50,7 +50,7 @@ def interruptible() -> Iterator[Interruption]:
 
 def _handled() -> list[signal.Signals]:
     """Those that are not ignored, as nohup and shells have it for what is to outlive them."""
-    return [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -66,12 +66,13 @@ def stopping(stop: Stop, *, drop: bool, note: Callable[[str], None]) -> Iterator
         note: is called with what happens, for the user.
     """
     handled = _handled()
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    # A pair of sockets: of Windows' pipes nobody can be told when to read.
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
     thread = threading.Thread(target=_take, args=(reading, stop, drop, note), name="signals", daemon=True)
-    # Python writes a signal's number to the pipe at once; the handlers only keep it from doing what it would by default.
+    # Python sends a signal's number at once; the handlers only keep it from doing what it would by default.
     before = {number: signal.signal(number, lambda *_: None) for number in handled}
-    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     thread.start()
     try:
         yield
@@ -80,10 +81,10 @@ def stopping(stop: Stop, *, drop: bool, note: Callable[[str], None]) -> Iterator
         for number, handler in before.items():
             # On the way out a second signal still leaves at once.
             signal.signal(number, _leave if stop.reason is StopReason.INTERRUPTED else handler)
-        os.write(writing, _CLOSE)
+        writing.send(_CLOSE)
         thread.join()
-        os.close(reading)
-        os.close(writing)
+        reading.close()
+        writing.close()
 
 
 def _leave(*_: object) -> None:
@@ -95,10 +96,10 @@ def _leave(*_: object) -> None:
     os._exit(ExitCode.INTERRUPTED)
 
 
-def _take(reading: int, stop: Stop, drop: bool, note: Callable[[str], None]) -> None:
+def _take(reading: socket.socket, stop: Stop, drop: bool, note: Callable[[str], None]) -> None:
     taken = 0
-    while (byte := os.read(reading, 1)) != _CLOSE:
-        if byte[0] not in _SIGNALS:
+    while (byte := reading.recv(1)) != _CLOSE:
+        if byte[0] not in SIGNALS:
             continue
         taken += 1
         if taken > 1:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from ...runtime.engine.host import is_running
 from ...runtime.errors import NstbatchError
 from ...runtime.files.own import OwnFile, own_files
 from ...runtime.files.reading import open_source
@@ -148,13 +149,7 @@ class _Status:
         age = time.time() - self.updated.timestamp()
         if self.state == "ended" or age > _SILENCE or self.host != platform.node():
             return self.state != "ended" and age <= _SILENCE
-        try:
-            os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except OSError:
-            return True
-        return True
+        return is_running(self.pid)
 
 
 class _Shelf:

@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from ...runtime.errors import NstbatchError
+from ...runtime.files.folders import NotRegularError
 from ...runtime.files.location import Location, to_location
-from ...runtime.files.own import NotRegularError
 from ...runtime.output.folder import Output
 from ...runtime.output.journal import Entry
 from ...runtime.output.runs import Run

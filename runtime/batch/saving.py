@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -98,10 +99,9 @@ def _advice(number: int, root: Path) -> str:
     if number == errno.EROFS:
         return "; the file system has become read-only: look for its errors, and run again, it goes on from here"
     with contextlib.suppress(OSError):
-        free = os.statvfs(root)
-        if free.f_files and not free.f_favail:
+        if hasattr(os, "statvfs") and (files := os.statvfs(root)).f_files and not files.f_favail:
             return "; there is no room for another file, whatever its size; delete some and run again, it goes on from here"
-        return f", {free.f_bavail * free.f_frsize:,} are free; make room and run again, it goes on from here"
+        return f", {shutil.disk_usage(root).free:,} are free; make room and run again, it goes on from here"
     return "; make room and run again, it goes on from here"
 
 

@@ -1,11 +1,13 @@
 """What the host grants this process, and what of it a run is to use."""
 
 import math
+import mmap
 import os
-import resource
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError
 from ..recipe.provider import AUTO, VECTORS
@@ -72,8 +74,7 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
 def memory_limit(root: Path = _ROOT) -> int | None:
     """Bytes this process may come to use: what it can still take, and what it has. None where the host does not tell."""
     available = available_memory(root)
-    resident = _words(root / "proc/self/statm")[1:2]
-    return None if available is None else available + sum(map(int, resident)) * resource.getpagesize()
+    return None if available is None else available + _resident(root)
 
 
 def available_memory(root: Path = _ROOT) -> int | None:
@@ -85,10 +86,43 @@ def available_memory(root: Path = _ROOT) -> int | None:
     return max(0, min(grants)) if grants else None
 
 
+def is_running(pid: int) -> bool:
+    """Whether this host has a process of that number."""
+    psutil = _psutil()
+    if psutil is not None:
+        return bool(psutil.pid_exists(pid))
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _psutil() -> Any:
+    """What tells of other systems what Linux has files for; None on Linux."""
+    if sys.platform == "linux":
+        return None
+    import psutil
+
+    return psutil
+
+
 def _host_memory(root: Path) -> Iterator[int]:
+    psutil = _psutil()
+    if psutil is not None:
+        yield psutil.virtual_memory().available
     for line in _lines(root / "proc/meminfo"):
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) * 1024
+
+
+def _resident(root: Path) -> int:
+    psutil = _psutil()
+    if psutil is not None:
+        return int(psutil.Process().memory_info().rss)
+    return sum(map(int, _words(root / "proc/self/statm")[1:2])) * mmap.PAGESIZE
 
 
 def _group_memory(root: Path) -> Iterator[int]:
@@ -106,10 +140,15 @@ def _group_memory(root: Path) -> Iterator[int]:
 
 
 def _address_space(root: Path) -> Iterator[int]:
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     pages = _words(root / "proc/self/statm")
-    if limit != resource.RLIM_INFINITY and pages:
-        yield int((limit - int(pages[0]) * resource.getpagesize()) / _ADDRESSES_PER_BYTE)
+    if not pages:
+        return
+    # Here, since Windows has no such module; nor the file.
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        yield int((limit - int(pages[0]) * mmap.PAGESIZE) / _ADDRESSES_PER_BYTE)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

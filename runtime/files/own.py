@@ -1,8 +1,8 @@
 """nstbatch's own files in the folders of users: made, opened and deleted here, and nowhere else.
 
-They lie in folders of the user, where anything may have taken their places since. So a file is reached through descriptors
-of its folders; of links, only those in the path of the folder that the user named are followed; nothing but a regular file
-is opened, and none is waited for. A file is either whole or not there, by the recipe of restic's local backend.
+They lie in folders of the user, where anything may have taken their places since. So a file is reached through its open
+folders, see `folders`; of links, only those in the path of the folder that the user named are followed; nothing but a
+regular file is opened, and none is waited for. A file is either whole or not there, by the recipe of restic's local backend.
 
 Every call that changes a disk is one of `os`, and unbuffered: so tests can stop the process after each of them.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .folders import FILE, PATH, UNWAITED, Folder, NotRegularError, open_folder
 from .name import Name
 
 MOST = 64 * 2**20
@@ -33,18 +34,6 @@ _MOST_LINES = 2**34
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of temporary files, which a killed run leaves."""
-
-_PATH: int | None = getattr(os, "O_PATH", None)
-"""Of Linux: opens without reading, and without setting anything off."""
-
-_FOLDER = (os.O_RDONLY if _PATH is None else _PATH) | os.O_DIRECTORY | os.O_CLOEXEC
-"""How a folder on the way is opened: with `_PATH` that takes no permission to list it."""
-
-_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-
-class NotRegularError(OSError):
-    """A link, a FIFO, a device, a socket or a folder where a file was expected; or a link in place of a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,7 @@ class OwnFile:
         """
         try:
             with self._folder() as folder:
-                return os.stat(self._leaf, dir_fd=folder, follow_symlinks=False)
+                return folder.stat(self._leaf)
         except FileNotFoundError:
             return None
 
@@ -159,7 +148,7 @@ class OwnFile:
         if os.fstat(handle).st_nlink == 1:
             return handle
         os.close(handle)
-        with self.reading() as old, self.writing() as new:
+        with self.writing() as new, self.reading() as old:
             shutil.copyfileobj(old, new)
         return self.opened()
 
@@ -172,7 +161,7 @@ class OwnFile:
         with self._folder(make=True) as folder:
             handle = _open(self._leaf, os.O_RDWR | os.O_CREAT | os.O_APPEND, folder)
             # The file may be new: without this, what is in it outlives a power failure, and its name does not.
-            _sync(folder)
+            folder.sync()
         return handle
 
     def check(self, opened: os.stat_result) -> None:
@@ -234,7 +223,7 @@ class OwnFile:
         with self._made() as handle:
             write_all(handle, data)
             if mtime_ns is not None:
-                os.utime(handle, ns=(mtime_ns, mtime_ns))
+                os.utime(handle if os.utime in os.supports_fd else self.path, ns=(mtime_ns, mtime_ns))
             status = os.fstat(handle)
             if status.st_size != len(data):
                 raise OSError(errno.EIO, f"{status.st_size} of {len(data)} bytes arrived")
@@ -249,11 +238,11 @@ class OwnFile:
         """
         with self._folder() as folder:
             try:
-                os.replace(self._leaf, OwnFile(self.root, name)._leaf, src_dir_fd=folder, dst_dir_fd=folder)
+                folder.replace(self._leaf, OwnFile(self.root, name)._leaf)
             except BaseException:
                 _remove(self._leaf, folder)
                 raise
-            _sync(folder)
+            folder.sync()
 
     def delete(self) -> None:
         """Delete it, if it is there; a link is deleted, and not what it leads to.
@@ -262,7 +251,7 @@ class OwnFile:
             OSError: it cannot be deleted, or a link or a file is in the place of a folder.
         """
         with contextlib.suppress(FileNotFoundError), self._folder() as folder:
-            os.unlink(self._leaf, dir_fd=folder)
+            folder.unlink(self._leaf)
 
     @property
     def _leaf(self) -> str:
@@ -271,15 +260,15 @@ class OwnFile:
     @contextlib.contextmanager
     def _made(self) -> Iterator[int]:
         """A descriptor of this file, new and empty; an error removes it."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | FILE
         with self._folder(make=True) as folder:
             try:
                 try:
-                    handle = os.open(self._leaf, flags, 0o666, dir_fd=folder)
+                    handle = folder.open(self._leaf, flags)
                 except FileExistsError:
                     # Left by a run that was killed; or anything else, which is not to be opened.
-                    os.unlink(self._leaf, dir_fd=folder)
-                    handle = os.open(self._leaf, flags, 0o666, dir_fd=folder)
+                    folder.unlink(self._leaf)
+                    handle = folder.open(self._leaf, flags)
                 try:
                     yield handle
                 finally:
@@ -289,15 +278,15 @@ class OwnFile:
                 raise
 
     @contextlib.contextmanager
-    def _folder(self, *, make: bool = False) -> Iterator[int]:
-        """A descriptor of its folder."""
+    def _folder(self, *, make: bool = False) -> Iterator[Folder]:
+        """Its folder."""
         with contextlib.ExitStack() as opened:
-            handle = os.open(self.root, _FOLDER)
-            opened.callback(os.close, handle)
+            folder = open_folder(self.root)
+            opened.callback(folder.close)
             for part in self.name.split("/")[:-1]:
-                handle = _enter(handle, part, make)
-                opened.callback(os.close, handle)
-            yield handle
+                folder = folder.enter(part, make=make)
+                opened.callback(folder.close)
+            yield folder
 
 
 def own_files(root: Path, folder: str, pattern: re.Pattern[str]) -> list[OwnFile]:
@@ -309,10 +298,8 @@ def own_files(root: Path, folder: str, pattern: re.Pattern[str]) -> list[OwnFile
         pattern: of the names that nstbatch gives.
     """
     prefix = f"{folder}/" if folder else ""
-    with contextlib.suppress(OSError), OwnFile(root, Name(f"{prefix}x"))._folder() as handle:
-        with _readable(handle) as listed:
-            names = sorted(os.listdir(listed))  # noqa: PTH208 - of a descriptor
-        return [OwnFile(root, Name(prefix + name)) for name in names if pattern.fullmatch(name)]
+    with contextlib.suppress(OSError), OwnFile(root, Name(f"{prefix}x"))._folder() as opened:
+        return [OwnFile(root, Name(prefix + name)) for name in opened.names() if pattern.fullmatch(name)]
     return []
 
 
@@ -358,7 +345,7 @@ def open_log(path: Path) -> int:
     Raises:
         OSError: it cannot be opened.
     """
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | (_FILE & ~os.O_NOFOLLOW), 0o666)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | UNWAITED, 0o666)
 
 
 def write_all(handle: int, data: bytes | memoryview) -> None:
@@ -390,12 +377,8 @@ def make_folder(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the renames in ``folder`` durable, where the file system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, _FOLDER)
-        try:
-            _sync(handle)
-        finally:
-            os.close(handle)
+    with contextlib.suppress(OSError), contextlib.closing(open_folder(folder)) as opened:
+        opened.sync()
 
 
 def refuse_others(status: os.stat_result) -> None:
@@ -410,18 +393,18 @@ def _temporary_name() -> str:
     return f".{secrets.token_hex(8)}.tmp"
 
 
-def _open(name: str, flags: int, folder: int) -> int:
+def _open(name: str, flags: int, folder: Folder) -> int:
     # Not opened to find out: that alone can set a device off.
     with contextlib.suppress(FileNotFoundError):
-        refuse_others(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        refuse_others(folder.stat(name))
     try:
-        handle = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
+        handle = folder.open(name, flags | FILE)
     except BlockingIOError:
         # Another process has a lease on it (fcntl's F_SETLEASE), as Samba has: that is waited for, and only of a file.
         # Only Linux has leases.
-        if _PATH is None:
+        if PATH is None:
             raise
-        handle = _waited_for(name, flags, folder, _PATH)
+        handle = _waited_for(name, flags, folder, PATH)
     try:
         refuse_others(os.fstat(handle))
     except BaseException:
@@ -430,8 +413,8 @@ def _open(name: str, flags: int, folder: int) -> int:
     return handle
 
 
-def _waited_for(name: str, flags: int, folder: int, path: int) -> int:
-    place = os.open(name, path | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+def _waited_for(name: str, flags: int, folder: Folder, path: int) -> int:
+    place = folder.open(name, path | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         refuse_others(os.fstat(place))
         return os.open(f"/proc/self/fd/{place}", (flags & ~os.O_CREAT) | os.O_CLOEXEC)
@@ -439,40 +422,6 @@ def _waited_for(name: str, flags: int, folder: int, path: int) -> int:
         os.close(place)
 
 
-def _enter(folder: int, name: str, make: bool) -> int:
-    """A descriptor of a folder in a folder."""
-    flags = _FOLDER | os.O_NOFOLLOW
-    try:
-        try:
-            return os.open(name, flags, dir_fd=folder)
-        except FileNotFoundError:
-            if not make:
-                raise
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=folder)
-                _sync(folder)
-            return os.open(name, flags, dir_fd=folder)
-    except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise NotRegularError(error.errno, f"'{name}' is a link or a file where a folder is expected") from None
-        raise
-
-
-def _remove(name: str, folder: int) -> None:
+def _remove(name: str, folder: Folder) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(name, dir_fd=folder)
-
-
-def _sync(folder: int) -> None:
-    with contextlib.suppress(OSError), _readable(folder) as handle:
-        os.fsync(handle)
-
-
-@contextlib.contextmanager
-def _readable(folder: int) -> Iterator[int]:
-    """A descriptor of a folder that can be listed and made durable."""
-    handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+        folder.unlink(name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import remote
+from .folders import UNWAITED
 from .location import Location, is_remote
 from .own import refuse_others
 from .stamp import Stamp
@@ -41,7 +42,7 @@ def open_source(path: Location, head: int | None = None) -> Iterator[BinaryIO]:
     assert isinstance(path, Path), "it is of this host"
     refuse_others(path.stat())
     # Should it have become a FIFO since then, O_NONBLOCK keeps the open from waiting for a writer.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | UNWAITED)
     with os.fdopen(handle, "rb") as file:
         refuse_others(os.fstat(handle))
         yield file

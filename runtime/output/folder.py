@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..files.folders import NotRegularError
 from ..files.location import Location
 from ..files.name import Name
-from ..files.own import NotRegularError, OwnFile, make_folder
+from ..files.own import OwnFile, make_folder
 from .names import Key
 
 

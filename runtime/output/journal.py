@@ -262,8 +262,10 @@ class Journal:
     @staticmethod
     def _line_break(handle: int) -> bytes:
         """What ends a torn last line, so that the next does not become part of it."""
-        size = os.fstat(handle).st_size
-        return b"" if size == 0 or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
+        if os.fstat(handle).st_size == 0:
+            return b""
+        os.lseek(handle, -1, os.SEEK_END)
+        return b"" if os.read(handle, 1) == b"\n" else b"\n"
 
 
 def journal_files(root: Path) -> list[OwnFile]:

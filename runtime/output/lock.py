@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import platform
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LockedError, UsageError, first_line
+from ..files.locking import lock_file
 from ..files.own import OwnFile, make_folder, own_files
 from ..files.records import Whole, decode
 from .names import STATE, state
@@ -68,9 +68,9 @@ def hold(
 
 @contextlib.contextmanager
 def _hold_one(root: Path, wait: bool, note: Callable[[str], None], shard: Shard) -> Iterator[list["_Lock"]]:
-    locks = [_Lock(root, "lock", fcntl.LOCK_EX)]
+    locks = [_Lock(root, "lock")]
     if not shard.whole:
-        locks = [_Lock(root, "lock", fcntl.LOCK_SH), _Lock(root, f"lock{shard.suffix}", fcntl.LOCK_EX)]
+        locks = [_Lock(root, "lock", shared=True), _Lock(root, f"lock{shard.suffix}")]
     holder = OwnFile(root, state(f"holder{shard.suffix}.json"))
     with contextlib.ExitStack() as taken:
         try:
@@ -99,17 +99,17 @@ def _hold_one(root: Path, wait: bool, note: Callable[[str], None], shard: Shard)
 
 
 class _Lock:
-    """The lock of a file, which one process holds, or several share (flock). It is the kernel's to release.
+    """The lock of a file, which one process holds, or several share. It is the kernel's to release.
 
     Args:
         root: the output folder.
         name: of the file.
-        kind: ``LOCK_EX`` or ``LOCK_SH``.
+        shared: whether several may have it.
     """
 
-    def __init__(self, root: Path, name: str, kind: int) -> None:
+    def __init__(self, root: Path, name: str, *, shared: bool = False) -> None:
         self._file = OwnFile(root, state(name))
-        self._kind = kind
+        self._shared = shared
         self._handle: int | None = None
         self._opened: os.stat_result | None = None
 
@@ -122,7 +122,7 @@ class _Lock:
         """
         handle = self._file.opened()
         try:
-            fcntl.flock(handle, self._kind | (0 if wait else fcntl.LOCK_NB))
+            lock_file(handle, shared=self._shared, wait=wait)
             self._opened = os.fstat(handle)
             # Whoever held it may have gone, and the folder with it.
             self.check()

@@ -275,7 +275,7 @@ def refuse_unwritable(folders: Sequence[Path], access: Callable[[Path, int], boo
         existing = next(path for path in (folder, *absolute(folder).parents) if exists(path))
         if not is_folder(existing):
             raise UsageError(f"{folder}: cannot be an output folder, {existing} is a file; name another with -o")
-        if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        if hasattr(os, "statvfs") and os.statvfs(existing).f_flag & os.ST_RDONLY:
             raise UsageError(
                 f"{folder}: cannot be written to, the file system of {existing} is read-only; name another with -o"
             )

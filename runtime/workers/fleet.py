@@ -20,6 +20,7 @@ from ..errors import LostWorkerError, NstbatchError
 from ..painting.painting import PhotoJob, Progress, Result
 from ..painting.stylizer import Facts
 from ..pictures.photo import Picture
+from ..stop import SIGNALS
 from .interface import MakeStylizer
 
 
@@ -209,7 +210,7 @@ class _Worker:
 def _serve(line: Connection, make: MakeStylizer, device: int, cancelled: Any) -> None:
     """What a worker does: as it is asked, until the line is closed."""
     # A terminal and systemd send their signals to all processes of a run; it is the first that decides what is done.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     try:
         stylizer = make(device=device)
