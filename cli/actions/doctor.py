@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +18,7 @@ from ...runtime.assembly.sources import WeightsSource
 from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ...runtime.engine.engine import Engine
-from ...runtime.engine.host import Host
+from ...runtime.engine.host import Host, tells_by_files
 from ...runtime.engine.installed import cuda_major
 from ...runtime.engine.providers import (
     CANDIDATES,
@@ -34,6 +35,8 @@ from ...runtime.engine.vulkan import find_adapter
 from ...runtime.engine.webgpu import buffer_limit
 from ...runtime.errors import BundleError, ExitCode, NstbatchError, ProviderError, WeightsError
 from ...runtime.files.cache import cache_dir
+from ...runtime.files.folders import BY_DESCRIPTOR
+from ...runtime.files.locking import HAS_FLOCK
 from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
@@ -76,6 +79,7 @@ def diagnose(host: Host, bundle: Path | None, *, measure: bool = False) -> ExitC
         _print(name, _version(name))
     if overwritten():
         problems.append(ProviderError(OVERWRITTEN))
+    _print("platform", "; ".join(_lacking()) or "lacks nothing that nstbatch uses")
     _print("threads", f"{thread_count(host.threads)} of {os.cpu_count()}")
     _print("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
@@ -112,6 +116,16 @@ def _cache_state(folder: Path) -> str:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     writable = "" if os.access(folder, os.W_OK) else ", not writable"
     return f"{size / 2**20:.0f} MiB{writable}"
+
+
+def _lacking() -> Iterator[str]:
+    """What this system does not have, and what that means."""
+    if not BY_DESCRIPTOR:
+        yield "lacks open folders: let no program put links into output folders during a run"
+    if not HAS_FLOCK:
+        yield "lacks locks of whole files: over a network, two runs for one output folder may not see each other"
+    if not tells_by_files():
+        yield "lacks control groups: memory is what psutil says is free"
 
 
 def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle | None:

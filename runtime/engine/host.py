@@ -3,7 +3,6 @@
 import math
 import mmap
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +87,7 @@ def available_memory(root: Path = _ROOT) -> int | None:
 
 def is_running(pid: int) -> bool:
     """Whether this host has a process of that number."""
-    psutil = _psutil()
+    psutil = _psutil(_ROOT)
     if psutil is not None:
         return bool(psutil.pid_exists(pid))
     try:
@@ -100,9 +99,14 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def _psutil() -> Any:
+def tells_by_files(root: Path = _ROOT) -> bool:
+    """Whether the system has Linux's files on memory and processes."""
+    return bool(_words(root / "proc/self/statm"))
+
+
+def _psutil(root: Path) -> Any:
     """What tells of other systems what Linux has files for; None on Linux."""
-    if sys.platform == "linux":
+    if root != _ROOT or tells_by_files(root):
         return None
     import psutil
 
@@ -110,7 +114,7 @@ def _psutil() -> Any:
 
 
 def _host_memory(root: Path) -> Iterator[int]:
-    psutil = _psutil()
+    psutil = _psutil(root)
     if psutil is not None:
         yield psutil.virtual_memory().available
     for line in _lines(root / "proc/meminfo"):
@@ -119,7 +123,7 @@ def _host_memory(root: Path) -> Iterator[int]:
 
 
 def _resident(root: Path) -> int:
-    psutil = _psutil()
+    psutil = _psutil(root)
     if psutil is not None:
         return int(psutil.Process().memory_info().rss)
     return sum(map(int, _words(root / "proc/self/statm")[1:2])) * mmap.PAGESIZE

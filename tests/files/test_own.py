@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from nstbatch.runtime.errors import ImageError
+from nstbatch.runtime.files import folders
+from nstbatch.runtime.files.folders import NotRegularError
 from nstbatch.runtime.files.name import Name
 from nstbatch.runtime.files.own import (
     LONGEST_LINE,
     TEMPORARY,
-    NotRegularError,
     OwnFile,
     delete_files,
     open_log,
@@ -106,8 +107,9 @@ def victim(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnFile:
+@pytest.fixture(params=[True, False], ids=["by descriptor", "by path"])
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> OwnFile:
+    monkeypatch.setattr(folders, "BY_DESCRIPTOR", request.param)
     (tmp_path / "root").mkdir()
     monkeypatch.chdir(tmp_path)
     return OwnFile(tmp_path / "root", Name("sub/file"))

@@ -1,9 +1,12 @@
 """The command line, through a process of its own."""
 
+import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from PIL import Image
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.output.names import REPORT, REPORT_FILES, STATE
 from places import ROOT
-from process import MAIN, Call
+from process import LONG, MAIN, Call
 
 QUICK = ("--size", "48", "--iterations", "3")
 
@@ -254,3 +257,51 @@ def test_it_paints_without_what_linux_alone_has(photos: Path, common: list[objec
         done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
+
+
+HIDDEN = f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'support')!r}); import elsewhere; elsewhere.hide(); "
+"""Begins a program on a host that lacks what POSIX has, as Windows does."""
+
+
+def test_every_module_imports_without_what_posix_alone_has() -> None:
+    walk = (
+        "import importlib, pkgutil, nstbatch.cli, nstbatch.runtime; "
+        "found = [m.name for p in (nstbatch.cli, nstbatch.runtime) "
+        "for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.')]; "
+        "[importlib.import_module(name) for name in found]; print(len(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", HIDDEN + walk], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
+def test_a_run_without_what_posix_alone_has(photos: Path, common: list[object], tmp_path: Path) -> None:
+    """As on Windows, but for its paths, and for files that nobody can delete while they are open."""
+    env = {"HOME": str(tmp_path), "NSTBATCH_CACHE_DIR": str(tmp_path / "cache")}
+    start = [sys.executable, "-c", HIDDEN + "from nstbatch.cli import main; main()"]
+
+    def command(*arguments: object) -> list[str]:
+        return [*map(str, [*start, photos, *common, "-r", *arguments])]
+
+    status = tmp_path / "status.json"
+    with subprocess.Popen(command(*LONG, "--status-file", status), env=env, stderr=subprocess.PIPE, text=True) as first:
+        while not (status.exists() and json.loads(status.read_text())["current"]):
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        second = subprocess.run(command(*QUICK), env=env, capture_output=True, text=True, check=False)
+        assert second.returncode == 11, second.stderr
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=60)
+    assert first.returncode == 130, errors
+    assert "interrupted" in errors
+    for expected in ("3 painted", "3 up to date"):
+        done = subprocess.run(command(*QUICK, "--keep-times"), env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+    assert outputs(tmp_path / "out") == {"a.jpg", "b.png", "deep"}
+    assert (tmp_path / "out" / "b.png").stat().st_mtime_ns == (photos / "b.png").stat().st_mtime_ns
+    doctor = [*start, "doctor", "--bundle", str(common[3])]
+    done = subprocess.run([*map(str, doctor)], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for lack in ("lacks open folders", "lacks locks of whole files", "lacks control groups"):
+        assert lack in done.stdout
