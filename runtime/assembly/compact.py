@@ -43,8 +43,8 @@ def compact(bundle: Bundle) -> bytes | None:
     if template is None:
         return None
     packed = PackedBundle.of(bundle)
-    arrays = _arrays(template, packed)
-    if _digests(template.fill(_parameters(arrays))) != bundle.manifest.files:
+    arrays = arrays_of(template, packed)
+    if digests(template.fill(parameters_of(arrays))) != bundle.manifest.files:
         return None
     parts: dict[str, NDArray[Any]] = {MANIFEST: packed.files[MANIFEST]}
     for name, array in arrays.items():
@@ -74,13 +74,13 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
         for name in [name for name in arrays if name.endswith(_INDEX)]:
             plain = name.removesuffix(_INDEX)
             arrays[plain] = arrays[plain + _VALUES][arrays[name]]
-        parameters = _parameters(arrays)
+        parameters = parameters_of(arrays)
     except Exception as error:
         # Any error: a damaged zip or array raises what it likes.
         raise BundleError(f"{path}: not a packed bundle, or damaged ({first_line(error)}); copy it again") from None
     template = find_template(manifest.spec)
     files = {} if template is None else template.fill(parameters)
-    if _digests(files) != manifest.files:
+    if digests(files) != manifest.files:
         raise BundleError(
             f"{path}: this nstbatch does not have its graphs, which are those of nstbatch {manifest.nstbatch}; "
             f"install that version, or run `nstbatch pack` with this one"
@@ -89,7 +89,7 @@ def open_bundle(path: Path, cache: Path) -> Bundle:
     return PackedBundle(path, {Name(name): np.frombuffer(data, np.uint8) for name, data in files.items()}).unpack(cache)
 
 
-def _arrays(template: Template, packed: PackedBundle) -> dict[str, Values]:
+def arrays_of(template: Template, packed: PackedBundle) -> dict[str, Values]:
     """The arrays of a bundle by the names that a `Slot` has for them, each from the first place that has it."""
     shapes: dict[str, tuple[int, ...]] = {MEAN: (3,)}
     for (block, index), kernel in kernel_shapes(template.spec.network).items():
@@ -103,12 +103,13 @@ def _arrays(template: Template, packed: PackedBundle) -> dict[str, Values]:
     return arrays
 
 
-def _parameters(arrays: Mapping[str, Values]) -> Parameters:
+def parameters_of(arrays: Mapping[str, Values]) -> Parameters:
     """Inverse of `array_of`, for the layers whose arrays there are."""
     names = [name.removesuffix(".bias") for name in arrays if name.endswith(".bias")]
     convolutions = {(int(name[4]), int(name[6])): (arrays[f"{name}.kernel"], arrays[f"{name}.bias"]) for name in names}
     return Parameters(convolutions, arrays[MEAN])
 
 
-def _digests(files: Mapping[str, bytes | bytearray]) -> dict[str, str]:
+def digests(files: Mapping[str, bytes | bytearray]) -> dict[str, str]:
+    """Hexadecimal sha256 of contents, by name, as a manifest has them."""
     return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

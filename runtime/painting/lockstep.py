@@ -52,7 +52,9 @@ class LockStep:
             except BaseException as error:
                 step.set_exception(error)
             else:
-                groups[point.shape, objective.precision, objective.damping].append(_Asked(painting, step, objective, point))
+                alone = None if objective.joins else id(objective)
+                kind = point.shape, objective.precision, objective.damping, alone
+                groups[kind].append(_Asked(painting, step, objective, point))
         for group in groups.values():
             self._evaluate(group)
 

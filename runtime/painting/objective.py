@@ -73,6 +73,33 @@ class Evaluated(NamedTuple):
     terms: NDArray[np.float64]
 
 
+class Weighing:
+    """The weights of the graph's terms.
+
+    Args:
+        weights: of each term.
+
+    Attributes:
+        weights: all of them, ``[k + l + 1]``.
+        unit: the largest.
+        content, style, tv: the graph's inputs: divided by the unit, ``[k]``, ``[l]`` and a number.
+    """
+
+    def __init__(self, weights: TermWeights) -> None:
+        content, style = np.array(weights.content, np.float64), np.array(weights.style, np.float64)
+        self.weights = np.concatenate([content, style, [weights.tv]])
+        # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
+        self.unit = float(self.weights.max()) or 1.0
+        self.content = (content / self.unit).astype(np.float32)
+        self.style = (style / self.unit).astype(np.float32)
+        self.tv = np.array(weights.tv / self.unit, np.float32)
+
+    def weigh(self, losses: NDArray[np.floating], gradient: Any) -> Evaluated:
+        """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
+        terms = self.weights * losses.astype(np.float64, copy=False)
+        return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
+
+
 class Objective:
     """Loss and gradient of a picture against its targets.
 
@@ -85,8 +112,12 @@ class Objective:
 
     Attributes:
         fixed: every input of the gradient graph but the image, by name.
-        weights: all of them, ``[k + l + 1]``; ``unit`` is the largest.
+        weighing: the weights.
+        unit: what loss and gradient are divided by, see `Weighing`.
+        joins: whether it can be evaluated together with others, see `LockStep`.
     """
+
+    joins = True
 
     def __init__(
         self,
@@ -96,21 +127,19 @@ class Objective:
         damping: float | None = None,
         precision: str = "float32",
     ) -> None:
-        content, style = np.array(weights.content, np.float64), np.array(weights.style, np.float64)
         self.engine = engine
         self.precision = precision
         self.damping = damping
-        self.weights = np.concatenate([content, style, [weights.tv]])
-        # The graph sums in float32: scaled to about 1, weights of any size neither overflow nor vanish there.
-        self.unit = float(self.weights.max()) or 1.0
+        self.weighing = weighing = Weighing(weights)
+        self.unit = weighing.unit
         self.fixed: dict[str, Array] = {
             **targets.contents,
             **targets.grams,
             **targets.metrics(damping),
             **targets.masks,
-            "content_weight": (content / self.unit).astype(np.float32),
-            "style_weight": (style / self.unit).astype(np.float32),
-            TV_WEIGHT: np.array(weights.tv / self.unit, np.float32),
+            "content_weight": weighing.content,
+            "style_weight": weighing.style,
+            TV_WEIGHT: weighing.tv,
         }
         self._evaluate = engine.bind(GRADIENT, self.fixed, precision)
         self._step: tuple[Buffer, Evaluate] | None = None
@@ -152,8 +181,7 @@ class Objective:
 
     def weigh(self, losses: NDArray[np.floating], gradient: Any) -> Evaluated:
         """What an evaluation gives, of the graph's unweighted losses ``[k + l + 1]``."""
-        terms = self.weights * losses.astype(np.float64, copy=False)
-        return Evaluated(float(terms.sum()) / self.unit, gradient, terms)
+        return self.weighing.weigh(losses, gradient)
 
     def weigh_report(self, numbers: Array, rows: int) -> Evaluated:
         """The same of what a step reports on an image with so many rows."""

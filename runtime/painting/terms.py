@@ -75,5 +75,5 @@ def compare(stylizer: Stylizer, photo: Picture, painting: Picture, guidance: Gui
     weights = weigh(settings, spec, size)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])
     names = [*(("content", tap) for tap in spec.content_taps), *(("style", tap) for tap in spec.style_taps), ("tv", "")]
-    found = zip(names, objective.losses(image), objective.weights, strict=True)
+    found = zip(names, objective.losses(image), objective.weighing.weights, strict=True)
     return Comparison(size, [Term(kind, tap, float(value), float(weight)) for (kind, tap), value, weight in found])
