@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from click.core import ParameterSource
 
 from ..runtime.assembly.preprocessing import PREPROCESSINGS
 from ..runtime.recipe.keywords import Options
+from ..runtime.recipe.provider import AUTO, TILE_OFF
+from ..runtime.recipe.settings import ORIGINAL
 from .help import Option
 
 PREFIX = "NSTBATCH_"
@@ -123,6 +125,30 @@ class _Every(click.ParamType[int]):
 
 
 EVERY = _Every()
+
+
+class _WholeOr(click.ParamType[Any]):
+    """A whole number, or one of some words, each of which stands for something.
+
+    Args:
+        name: of the type.
+        words: that stand for values.
+    """
+
+    def __init__(self, name: str, words: Mapping[str, Any]) -> None:
+        self.name = name
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, int) or value in self._words:
+            return self._words.get(value, value)
+        if not re.fullmatch(r"\d{1,9}", str(value)):
+            self.fail(f"'{value}' is neither a number of pixels nor {' nor '.join(self._words)}", param, ctx)
+        return int(value)
+
+
+SIZE = _WholeOr("size", {"original": ORIGINAL})
+TILE = _WholeOr("tile", {AUTO: AUTO, TILE_OFF: TILE_OFF})
 
 
 class _Duration(click.ParamType[float]):

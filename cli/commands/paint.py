@@ -31,6 +31,8 @@ from ..options import (
     MINUTES,
     PATH,
     SHARD,
+    SIZE,
+    TILE,
     explicit,
     option,
     preprocessing_option,
@@ -104,7 +106,14 @@ _DEFAULTS = Settings()
     "what is chosen here.",
     group=Group.STRENGTH,
 )
-@option("--size", type=int, default=_DEFAULTS.size, help="Long side, in pixels, that is optimised.", group=Group.STRENGTH)
+@option(
+    "--size",
+    type=SIZE,
+    metavar="INTEGER|original",
+    default=_DEFAULTS.size,
+    help="Long side, in pixels, that is optimised; original for the photo's own.",
+    group=Group.STRENGTH,
+)
 @option(
     "--iterations",
     type=int,
@@ -419,6 +428,15 @@ _DEFAULTS = Settings()
     "--shrink-to-fit",
     is_flag=True,
     help="Paint smaller what does not fit into memory, instead of refusing it.",
+    group=Group.HARDWARE,
+)
+@option(
+    "--tile",
+    type=TILE,
+    metavar="auto|off|PIXELS",
+    default=AUTO,
+    help="Evaluate in tiles what memory does not hold in one piece; or every picture that is larger than so many pixels. "
+    "The painting is the same, but for rounding.",
     group=Group.HARDWARE,
 )
 @option(

@@ -35,7 +35,7 @@ def estimate(
     """
     measure = measure or evaluation_seconds
     tasks = [task for task in plan.tasks if task.state is TaskState.TODO]
-    shapes = sorted({_shapes(stylizer, task)[-1] for task in tasks}, key=lambda size: size.pixels)
+    shapes = sorted({_measured(stylizer, task) for task in tasks}, key=lambda size: size.pixels)
     chosen = {shapes[round(i)] for i in np.linspace(0, len(shapes) - 1, _SHAPES)} if shapes else set()
     rates = {}
     for size in sorted(chosen):
@@ -44,15 +44,38 @@ def estimate(
             rates[size.pixels, precision] = measure(stylizer, size, precision) / size.pixels
 
     def seconds(task: Task) -> float:
-        pixels = [size.pixels for size in _shapes(stylizer, task)]
+        pixels = [_work(stylizer, task, size) for size in _shapes(stylizer, task)]
         nearest = min((measured for measured, _ in rates), key=lambda measured: abs(measured - pixels[-1]))
         return sum(
             float(rates[nearest, phase.precision] * size * phase.evaluations)
-            for size in pixels
-            for phase in make_schedule(stylizer.settings, stylizer.precisions, last=size == pixels[-1])
+            for i, size in enumerate(pixels)
+            for phase in make_schedule(stylizer.settings, stylizer.precisions, last=i + 1 == len(pixels))
         )
 
     return [seconds(task) for task in tasks]
+
+
+def _measured(stylizer: Stylizer, task: Task) -> Size:
+    """The size that stands for a task: of its last level, or of a tile that is all of a picture."""
+    size, tile = _shapes(stylizer, task)[-1], stylizer.tiling.size
+    return Size(tile.side, tile.side) if tile is not None and _in_tiles(stylizer, task, size) else size
+
+
+def _work(stylizer: Stylizer, task: Task, size: Size) -> float:
+    """Pixels of one piece that take as long to evaluate as a task's level of a size."""
+    tile = stylizer.tiling.size
+    if tile is None or not _in_tiles(stylizer, task, size):
+        return size.pixels
+    return size.pixels * tile.pixels / tile.side**2 * _TILED
+
+
+def _in_tiles(stylizer: Stylizer, task: Task, size: Size) -> bool:
+    tile = stylizer.tiling.size
+    return tile is not None and size.long_side > tile.side and bool(task.tiled)
+
+
+_TILED = 1.65
+"""Times as long as a pixel of one piece takes one that a tile sees, as its features are computed once more."""
 
 
 def _shapes(stylizer: Stylizer, task: Task) -> list[Size]:
@@ -62,7 +85,10 @@ def _shapes(stylizer: Stylizer, task: Task) -> list[Size]:
 
 def warm_up(plan: Plan, stylizer: Stylizer, step: Callable[[str], None] = lambda _: None) -> None:
     """Evaluate once in every shape and precision that a plan takes, so that what is built for one is built now."""
+    tile = stylizer.tiling.size
     for size in plan.shapes(stylizer.settings):
+        if tile is not None and stylizer.tiling.takes(size):
+            continue
         for precision in stylizer.precisions:
             step(f"{size} in {precision}")
             _begun(stylizer, size, precision)

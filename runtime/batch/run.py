@@ -256,7 +256,7 @@ class _Prepared:
         spec = self.bundle.manifest.spec
         if facts.free_memory is not None:
             regions = max(len(facts.regions), spec.regions)
-            budget = Budget(spec, facts.settings, facts.free_memory, sharing, regions, facts.largest_buffer)
+            budget = Budget(spec, facts.settings, facts.free_memory, sharing, regions, facts.largest_buffer, facts.tile)
         masks = replace(job.masks, regions=facts.regions, max_megapixels=job.policy.max_megapixels)
         return make_plan(self.items, journals, facts.recipe, job.policy, budget, masks), masks
 

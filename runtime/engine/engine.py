@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from typing import Any, Protocol
 
@@ -303,6 +304,11 @@ class Engine:
         needed = {(p, self._profile(size, p)) for size in sizes for p in built}
         return sum(profile not in built[precision] for precision, profile in needed)
 
+    def of(self, bundle: Bundle) -> "Engine":
+        """Another engine for another bundle, on the same provider."""
+        host = replace(self.host, provider=self.provider, vectors=_VECTORS_OF_TILES, cuda_graphs=None)
+        return type(self)(bundle, host, self.precisions[-1], self._onnxruntime)
+
     def cancel(self) -> None:
         """From another thread: end an evaluation that is under way, and every later one at once.
 
@@ -320,6 +326,8 @@ _CAPTURING = (Provider.CUDA, Provider.WEBGPU)
 
 _MEMORY: Mapping[str, str] = {**dict.fromkeys(ON_CUDA, "cuda"), Provider.WEBGPU: WEBGPU}
 """ONNX Runtime's name of the memory that a graph's inputs are kept in."""
+
+_VECTORS_OF_TILES = "host"
 
 _SPARE = 0.25
 """Of the memory, for transformed kernels; and for an evaluation with them."""

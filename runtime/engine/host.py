@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..recipe.provider import AUTO, VECTORS
+from ..recipe.provider import AUTO, TILE_OFF, VECTORS
 
 _ROOT = Path("/")
 
@@ -25,10 +25,12 @@ class Host:
         device: number of the GPU; None for the first, or none.
         vectors: one of `VECTORS`: where L-BFGS's vectors are to be.
         cuda_graphs: whether CUDA captures each painting's step once and replays it; None where it can.
+        tile: ``auto`` for tiles where memory does not hold a picture in one piece, `TILE_OFF` for none, or most pixels of a
+            tile's side, for every picture that is larger.
         cache: folder for style sets and TensorRT's engines; None keeps them in memory, or not at all.
 
     Raises:
-        UsageError: ``vectors`` is none of `VECTORS`.
+        UsageError: ``vectors`` is none of `VECTORS`, or the tile is none.
     """
 
     provider: str = AUTO
@@ -36,14 +38,19 @@ class Host:
     device: int | None = None
     vectors: str = VECTORS[0]
     cuda_graphs: bool | None = None
+    tile: str | int = AUTO
     cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.vectors not in VECTORS:
             raise UsageError(f"vectors '{self.vectors}' is not known; choose one of: {', '.join(VECTORS)}")
+        if self.tile not in (AUTO, TILE_OFF) and not (isinstance(self.tile, int) and self.tile >= _LEAST_TILE):
+            raise UsageError(f"tile '{self.tile}' is not known; choose auto, off, or at least {_LEAST_TILE} pixels")
         if self.cuda_graphs and self.vectors == "host":
             raise UsageError("CUDA graphs are captured of steps with vectors on the device; leave out --vectors host")
 
+
+_LEAST_TILE = 16
 
 _ADDRESSES_PER_BYTE = 1.7
 """What an allocator of ONNX Runtime reserves for a byte that is used: measured on the CPU, 256 to 1024 pixels."""

@@ -10,6 +10,20 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
+def mapped(folder: Path | None, shape: tuple[int, ...]) -> Array:
+    """An array of zeros in a file, of which the system keeps as much in memory as there is room for.
+
+    Args:
+        folder: see `Scratch`.
+        shape: of the array.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with tempfile.TemporaryFile(dir=folder, prefix=".nstbatch-") as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
+
+
 class Scratch:
     """Arrays of float32 by number, in memory as long as they are few, and else in a file.
 

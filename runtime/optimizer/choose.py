@@ -1,5 +1,6 @@
 """Choose and make the optimizer that the settings ask for."""
 
+from collections.abc import Callable
 from functools import partial
 
 from ..engine.engine import Engine
@@ -12,12 +13,15 @@ from .interface import Optimizer, Rate
 from .lbfgs import LBFGS
 from .preconditioner import FrequencyPreconditioner
 from .step_vectors import StepVectors
+from .vectors import Vectors
 
 RANGE = (0.0, 255.0)
 """Of pixels. An optimum without bounds lies far outside of it, and loses most of what was gained when it is cut off."""
 
 
-def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: float) -> Optimizer:
+def make_optimizer(
+    engine: Engine, settings: Settings, start: Pixels, unit: float, vectors: Callable[..., Vectors] | None = None
+) -> Optimizer:
     """Make the optimizer that the settings ask for.
 
     Args:
@@ -25,6 +29,7 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
         settings: of the optimisation.
         start: the first iterate, ``[1, 3, H, W]``.
         unit: what losses and gradients are divided by, see `Objective`.
+        vectors: holds those of L-BFGS; None for the engine's choice.
     """
     if settings.optimizer != "lbfgs":
         rate = Rate(settings.learning_rate, settings.decay, settings.decay_every, settings.staircase)
@@ -32,5 +37,5 @@ def make_optimizer(engine: Engine, settings: Settings, start: Pixels, unit: floa
     preconditioner = FrequencyPreconditioner((3, *start.shape[2:]))
     # An average reads every iterate, with which all vectors come over: where nobody asked for it, they stay here.
     there = engine.holds_vectors and not (settings.average and engine.host.vectors == AUTO)
-    vectors = partial(StepVectors, engine.place) if there else HostVectors
+    vectors = vectors or (partial(StepVectors, engine.place) if there else HostVectors)
     return LBFGS(start, history=settings.history, precondition=preconditioner, bounds=RANGE, vectors=vectors)

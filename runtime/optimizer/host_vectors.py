@@ -1,7 +1,7 @@
 """The vectors of L-BFGS in this process's memory, by NumPy."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,11 @@ _CHUNK = 1 << 15
 chunks are taken in float64."""
 
 
+def zeros(shape: tuple[int, ...]) -> Vector:
+    """An array of zeros in memory."""
+    return np.zeros(shape, np.float32)
+
+
 class HostVectors:
     """`Vectors` of NumPy.
 
@@ -25,6 +30,7 @@ class HostVectors:
         history: m, pairs that there is room for.
         precondition: P; None for the identity.
         bounds: lowest and highest value of every element; None for no bounds.
+        empty: makes an array of zeros, of a shape.
     """
 
     def __init__(
@@ -33,22 +39,26 @@ class HostVectors:
         history: int = 10,
         precondition: Preconditioner | None = None,
         bounds: tuple[float, float] | None = None,
+        empty: Callable[[tuple[int, ...]], Vector] = zeros,
     ) -> None:
-        self.x: Vector = np.array(x0, np.float32).reshape(-1)
+        start = np.asarray(x0, np.float32).reshape(-1)
+        self.x: Vector = empty(start.shape)
+        self.x[:] = start
         self._bounds = None if bounds is None else (np.float32(bounds[0]), np.float32(bounds[1]))
         if self._bounds is not None:
             np.clip(self.x, *self._bounds, out=self.x)
         self._precondition = precondition
         # What a checkpoint holds that is taken before the first evaluation has to be finite.
-        self._gradient: Vector = np.zeros_like(self.x)
-        self._conditioned: Vector = self._gradient if precondition is None else np.zeros_like(self.x)
+        self._gradient: Vector = empty(start.shape)
+        self._conditioned: Vector = self._gradient if precondition is None else empty(start.shape)
         """P times the gradient."""
-        self._difference: Vector = np.empty_like(self.x)
-        self._step: Vector = np.zeros_like(self.x)
-        self._trial: Vector = self.x.copy()
+        self._difference: Vector = empty(start.shape)
+        self._step: Vector = empty(start.shape)
+        self._trial: Vector = empty(start.shape)
+        self._trial[:] = self.x
         self._part = 1.0
         # The filled part is one contiguous block for BLAS.
-        self._rows = np.zeros((2 * history, self.x.size), np.float32)
+        self._rows = empty((2 * history, self.x.size))
 
     @property
     def trial(self) -> Vector:
@@ -197,3 +207,8 @@ def inner(a: Vector, b: Vector) -> float:
 def chunks(size: int) -> list[slice]:
     """Slices of at most `_CHUNK` elements that cover a vector of ``size``."""
     return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
+
+
+def vectors_bytes(size: int, history: int) -> int:
+    """Bytes that `HostVectors` of ``size`` elements takes."""
+    return 4 * (2 * history + 6) * size

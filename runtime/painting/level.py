@@ -1,7 +1,7 @@
 """The optimisation of one photo at one size."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,16 @@ from ..optimizer.choose import make_optimizer
 from ..optimizer.step_vectors import StepRequest
 from ..pictures.pixels import Pixels
 from ..pictures.regions import Guidance
+from ..recipe.presets import TermWeights
 from ..recipe.settings import Settings
 from ..recipe.size import Size
 from .objective import Evaluated, Objective, encode, weigh
-from .schedule import make_schedule, precisions_of
+from .schedule import Phase, make_schedule, precisions_of
 from .style import Grams
+from .tiled import TiledObjective
+from .tiling import Tiling
+
+AnyObjective = Objective | TiledObjective
 
 _WINDOW = 10
 """Evaluations over which progress is measured."""
@@ -33,6 +38,7 @@ class Canvas:
         grams: of the style, at the size for this level.
         cost: of an evaluation, in those at the last level's size; 1 for the last.
         guidance: where the photo's regions are, see `encode`.
+        tiling: evaluates it in tiles; None for one piece.
     """
 
     content: Pixels
@@ -40,6 +46,7 @@ class Canvas:
     grams: Grams
     cost: float
     guidance: Guidance | None = None
+    tiling: Tiling | None = None
 
 
 class Level:
@@ -72,7 +79,7 @@ class Level:
         self.made = 0
         began = time.perf_counter()
         self._engine = engine
-        self._targets = replace(encode(engine, canvas.content, canvas.guidance), grams=canvas.grams)
+        self._aim = self._make_aim(canvas)
         self.evaluation_seconds = time.perf_counter() - began
         start = canvas.start
         self._weights = weigh(settings, engine.bundle.manifest.spec, Size.of_array(start.shape))
@@ -81,12 +88,13 @@ class Level:
         self._lowest: list[float] = []
         """Lowest loss after each evaluation of this phase."""
         self._objective = self._make_objective()
-        self._optimiser = make_optimizer(engine, settings, start, self._objective.unit)
+        vectors = None if canvas.tiling is None else canvas.tiling.vectors(start.size, settings.history)
+        self._optimiser = make_optimizer(engine, settings, start, self._objective.unit, vectors)
         self._average = settings.average
         self._mean = np.zeros(start.size, np.float32) if settings.average else None
         """Moving average of the iterates, from nothing: too small at first, see `image` (Kingma, Ba 2015, section 3)."""
 
-    def ask(self) -> tuple[Objective, Any]:
+    def ask(self) -> tuple[AnyObjective, Any]:
         """What to evaluate next, and where."""
         if self._phase_over:
             before = self._phases[self._index]
@@ -158,9 +166,16 @@ class Level:
         if self._mean is not None:
             self._mean[:] = state["mean_of_iterates"]
 
-    def _make_objective(self) -> Objective:
-        phase = self._phases[self._index]
-        return Objective(self._engine, self._targets, self._weights, phase.damping, phase.precision)
+    def _make_aim(self, canvas: Canvas) -> Callable[[TermWeights, Phase], AnyObjective]:
+        """What makes objectives of the photo and the style."""
+        if canvas.tiling is not None:
+            tiled = canvas.tiling.targets(canvas.content, canvas.guidance, canvas.grams)
+            return lambda weights, phase: TiledObjective(tiled, weights, phase.damping, phase.precision)
+        whole = replace(encode(self._engine, canvas.content, canvas.guidance), grams=canvas.grams)
+        return lambda weights, phase: Objective(self._engine, whole, weights, phase.damping, phase.precision)
+
+    def _make_objective(self) -> AnyObjective:
+        return self._aim(self._weights, self._phases[self._index])
 
     @property
     def _phase_over(self) -> bool:

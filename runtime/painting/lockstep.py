@@ -24,7 +24,7 @@ class _Asked:
 
     painting: Painting
     step: "Future[Progress]"
-    objective: Objective
+    objective: Any
     point: Any
 
 

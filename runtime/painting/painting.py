@@ -19,10 +19,11 @@ from ..pictures.pixels import Pixels, enlarge, from_pixels, resize, to_pixels
 from ..pictures.regions import Guidance
 from ..recipe.settings import Settings, chroma_share
 from ..recipe.size import Size
-from .level import Canvas, Level
-from .objective import Evaluated, Objective
+from .level import AnyObjective, Canvas, Level
+from .objective import Evaluated
 from .schedule import evaluation_work
 from .style import StyleTargets
+from .tiling import Tiling
 
 _NOISE = 20.0
 """Standard deviation, in 0..255, of the noise that ``init="noise"`` adds to the photo's mean colour."""
@@ -141,12 +142,14 @@ class PhotoJob:
         limit: long side, in pixels, above which there is to be no level; None for no limit.
         guidance: where its regions are, and what is kept of it; None for a photo without masks.
         style: number of its style, see `Stylizer.styles`.
+        tiled: whether it is evaluated in tiles; None where `Tiling` decides.
     """
 
     picture: Picture
     limit: int | None = None
     guidance: Guidance | None = None
     style: int = 0
+    tiled: bool | None = None
 
 
 class Painting:
@@ -158,13 +161,20 @@ class Painting:
         job: the photo.
         style: what it is to be painted in.
         start: the picture that ``init`` names.
+        tiling: evaluates what memory does not hold in one piece; None for nothing.
 
     Attributes:
         settings: those it is painted by, with no level above the job's limit.
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, job: PhotoJob, style: StyleTargets, start: Picture | None = None
+        self,
+        engine: Engine,
+        settings: Settings,
+        job: PhotoJob,
+        style: StyleTargets,
+        start: Picture | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
         self._began = time.perf_counter()
         self.settings = settings if job.limit is None else settings.at_most(job.limit)
@@ -173,6 +183,8 @@ class Painting:
         self._guidance = job.guidance
         self._style = style
         self._start_picture = start
+        self._tiling = tiling
+        self._tiled = job.tiled
         self._levels = self.settings.levels(job.picture.size.long_side)
         self._shapes = [job.picture.size.fit(level) for level in self._levels]
         self._rows: list[NDArray[np.float64]] = []
@@ -195,7 +207,7 @@ class Painting:
         evaluated = objective(point)
         return self.tell(evaluated, time.perf_counter() - began)
 
-    def ask(self) -> tuple[Objective, Any]:
+    def ask(self) -> tuple[AnyObjective, Any]:
         """What to evaluate next, and where: the first half of a step, for who evaluates several at a time.
 
         Raises:
@@ -347,7 +359,14 @@ class Painting:
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
         grams = self._style.grams(self.settings.style_levels(self._levels)[index])
         cost = self._shapes[index].pixels / self._shapes[-1].pixels
-        return Level(self._engine, self.settings, Canvas(content, start, grams, cost, self._guidance))
+        tiling = self._tiling if self._in_tiles(self._shapes[index]) else None
+        return Level(self._engine, self.settings, Canvas(content, start, grams, cost, self._guidance, tiling))
+
+    def _in_tiles(self, size: Size) -> bool:
+        """Whether a level of that size is evaluated in tiles."""
+        if self._tiling is None or self._tiling.size is None or size.long_side <= self._tiling.size.side:
+            return False
+        return self._tiling.takes(size) if self._tiled is None else self._tiled
 
     def _content(self, index: int) -> Pixels:
         """The photo at a level's shape."""

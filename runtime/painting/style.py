@@ -20,7 +20,9 @@ from ..pictures.colors import MATCHERS
 from ..pictures.photo import Photo, Picture
 from ..pictures.pixels import resize, to_pixels
 from ..pictures.regions import Color, Guidance, Mask, assign
+from ..recipe.size import Size
 from .objective import encode
+from .tiling import Tiling
 
 Grams = dict[str, NDArray[np.float32]]
 
@@ -109,6 +111,7 @@ class Style:
         cache: folder for style sets; None keeps them in memory only.
         mask: says by the colours of ``regions`` where they are, for a bundle that has regions.
         regions: see `find_regions`.
+        tiling: computes the matrices of what memory does not hold in one piece; None for nothing.
 
     Raises:
         ImageError: the mask has other proportions than the picture.
@@ -121,7 +124,9 @@ class Style:
         cache: Path | None = None,
         mask: Mask | None = None,
         regions: Sequence[Color] = (),
+        tiling: Tiling | None = None,
     ) -> None:
+        self._tiling = tiling
         self.sha256 = photo.sha256
         self._guidance: Guidance | None = None
         if mask is not None:
@@ -148,7 +153,8 @@ class Style:
     def matched(self, photo: Picture, how: str) -> "Style":
         """The same style in a photo's colours; its matrices are kept for as long as it is."""
         recolored = Picture(MATCHERS[how](self.image.rgb, photo.rgb))
-        return Style(replace(self._photo, picture=recolored), self._engine, None, self._mask, self._regions)
+        style = replace(self._photo, picture=recolored)
+        return Style(style, self._engine, None, self._mask, self._regions, self._tiling)
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -172,7 +178,10 @@ class Style:
 
     def _compute(self, size: int) -> Grams:
         image = resize(self.image.rgb, self.image.size.fit(size))
-        grams = dict(encode(self._engine, to_pixels(image), self._guidance).grams)
+        if self._tiling is not None and self._tiling.encodes(Size(*image.size)):
+            grams = self._tiling.grams(to_pixels(image), self._guidance)
+        else:
+            grams = dict(encode(self._engine, to_pixels(image), self._guidance).grams)
         if self._cache is not None:
             # A cache that cannot be written costs time, not pictures.
             with contextlib.suppress(OSError):

@@ -18,10 +18,12 @@ from ..recipe.keywords import names_of, refuse_unknown, take
 from ..recipe.presets import DEFAULT, PRESETS
 from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.settings import FEATHER, INITS, MATCHES, Settings
+from ..recipe.size import TileSize
 from .agreement import TRIAL, check_agreement
 from .painting import Painting, PhotoJob, Progress, Result
 from .schedule import precisions_of
 from .style import Blend, Style, StyleTargets
+from .tiling import Tiling
 
 START = "picture to start from"
 """What errors call the picture that ``init`` names."""
@@ -37,6 +39,7 @@ class Facts:
         static, captures: see `Engine`.
         provider: that was obtained.
         free_memory, largest_buffer: see `Engine`.
+        tile: of pictures that memory does not hold in one piece, see `Tiling`.
         regions: see `find_regions`.
     """
 
@@ -47,6 +50,7 @@ class Facts:
     provider: str
     free_memory: int | None
     largest_buffer: int | None
+    tile: TileSize | None
     regions: tuple[Color, ...]
 
 
@@ -62,6 +66,7 @@ class Stylizer:
 
     Attributes:
         settings: those that the engine can follow.
+        tiling: evaluates pictures that memory does not hold in one piece.
         styles: what photos are painted in, by number; one, unless each of several is a style by itself.
         regions: their colours; none without masks.
 
@@ -81,6 +86,7 @@ class Stylizer:
         self.settings = _possible(settings, engine)
         self._check_agreement = check
         self._agreed = engine.provider == Provider.CPU
+        self.tiling = Tiling(engine)
         self.regions: tuple[Color, ...] = ()
         self.styles: tuple[StyleTargets, ...] = self._targets(styles)
         if start is None and self.settings.init not in INITS:
@@ -183,6 +189,7 @@ class Stylizer:
             engine.provider,
             engine.free_memory(),
             engine.largest_buffer,
+            self.tiling.size,
             self.regions,
         )
 
@@ -199,6 +206,7 @@ class Stylizer:
     def cancel(self) -> None:
         """End an evaluation that is under way, from another thread, and every later one at once."""
         self.engine.cancel()
+        self.tiling.cancel()
 
     def begin(self, job: PhotoJob) -> Painting:
         """A painting with nothing done yet.
@@ -210,7 +218,7 @@ class Stylizer:
         self.check(job.guidance)
         self.agree()
         start = None if self.start is None else self.start.picture
-        return Painting(self.engine, self.settings, job, self.style_for(job.picture, job.style), start)
+        return Painting(self.engine, self.settings, job, self.style_for(job.picture, job.style), start, self.tiling)
 
     def agree(self, trial: tuple[int, int] = TRIAL) -> None:
         """Compare the provider with the CPU provider, unless it is that, or that was done; see `check_agreement`.
@@ -245,7 +253,7 @@ class Stylizer:
         try:
             self.regions = find_regions(styles.masks)
             pairs = zip(styles.pictures, masks, strict=True)
-            targets = [Style(photo, self.engine, cache, mask, self.regions) for photo, mask in pairs]
+            targets = [Style(photo, self.engine, cache, mask, self.regions, self.tiling) for photo, mask in pairs]
         except ImageError as error:
             raise StyleError(f"style mask: {error}") from None
         return tuple(targets) if styles.each or len(targets) == 1 else (Blend(targets, styles.shares),)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, largest_tensor_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
+from ..optimizer.host_vectors import vectors_bytes
 from ..recipe.settings import Settings
-from ..recipe.size import Size
+from ..recipe.size import Size, TileSize
 
 _PROCESS = 180 * 2**20
 """Interpreter, libraries and ONNX Runtime, in bytes."""
@@ -14,6 +15,13 @@ _PROCESS = 180 * 2**20
 _DECODED = 30
 """Bytes for each pixel of the photo itself, decoded, turned, converted, enlarged, encoded; and of those before and after it,
 taken to be as large, which are encoded and decoded meanwhile."""
+
+
+_FOR_VECTORS = 0.4
+"""Share of the memory that vectors may have before they are in a file."""
+
+_PIECES = 6
+"""Arrays of the level's size in float32 besides the vectors, where it is in tiles: the photo, its gradient and copies."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Budget:
         overlap: pictures that are painted at a time, taken to be as large.
         regions: of the style's masks; 0 for a bundle without.
         largest_buffer: bytes of the largest array that the device takes; None for no limit but memory.
+        tile: of what memory does not hold in one piece; None for no tiles.
     """
 
     spec: BundleSpec
@@ -35,6 +44,7 @@ class Budget:
     overlap: int = 1
     regions: int = 0
     largest_buffer: int | None = None
+    tile: TileSize | None = None
 
     def need(self, size: Size, limit: int | None = None) -> int:
         """Bytes that a photo of this size takes at its largest level, ``limit`` at most.
@@ -46,6 +56,27 @@ class Budget:
         painting = self.overlap * (_DECODED * size.pixels + size.fit(level).pixels * self._per_pixel())
         return _PROCESS + weights_bytes(self.spec) + max(painting, self._style_bytes(level))
 
+    def tiled_need(self, size: Size, limit: int | None = None) -> int:
+        """The same where it is evaluated in tiles; the optimiser's vectors are in a file if they take too much."""
+        assert self.tile is not None, "there are tiles"
+        level = self._level(size, limit)
+        pixels = size.fit(level).pixels
+        kept = 0 if self.keeps_in_file(size, limit) else vectors_bytes(3 * pixels, self.settings.history)
+        evaluation = evaluation_bytes(self.spec, self.tile.pixels, max(1, self.regions))
+        painting = self.overlap * (_DECODED * size.pixels + _PIECES * 3 * FLOAT * pixels + kept + evaluation)
+        return _PROCESS + 2 * weights_bytes(self.spec) + max(painting, self._style_bytes(level))
+
+    def keeps_in_file(self, size: Size, limit: int | None = None) -> bool:
+        """Whether the optimiser's vectors of a photo in tiles take too much to be kept in memory."""
+        pixels = size.fit(self._level(size, limit)).pixels
+        return vectors_bytes(3 * pixels, self.settings.history) > _FOR_VECTORS * self.free
+
+    def tiles(self, size: Size, limit: int | None = None) -> bool:
+        """Whether a photo of this size is evaluated in tiles at its largest level, of ``limit`` at most."""
+        if self.tile is None or size.fit(self._level(size, limit)).long_side <= self.tile.side:
+            return False
+        return self.tile.always or not (self.need(size, limit) <= self.free and self.binds(size, limit))
+
     @property
     def style_fits(self) -> bool:
         """Whether the size of the style that the settings ask for, whatever the photo's, leaves room for a small photo."""
@@ -53,6 +84,8 @@ class Budget:
 
     def fits(self, size: Size, limit: int | None = None) -> bool:
         """Whether a photo of this size can be painted as the settings ask, at a level of ``limit`` at most."""
+        if self.tiles(size, limit):
+            return self.tiled_need(size, limit) <= self.free
         return self.need(size, limit) <= self.free and self.binds(size, limit)
 
     def binds(self, size: Size, limit: int | None = None) -> bool:
@@ -85,7 +118,8 @@ class Budget:
     def _style_bytes(self, level: int) -> int:
         """Of a style, which may be square, for a painting at a level."""
         pixels = self.settings.style_levels([level])[-1] ** 2
-        return encoding_bytes(pixels) + _DECODED * pixels
+        encoded = pixels if self.tile is None else min(pixels, self.tile.pixels)
+        return encoding_bytes(encoded) + _DECODED * pixels
 
     def _per_pixel(self) -> int:
         # 2m + 6 vectors of the optimiser, see `HostVectors`; the image, its gradient and the photo besides.

@@ -42,6 +42,7 @@ class Task:
         reason: why.
         size: of the photo as it is stored, for what is to do.
         limit: largest level, in pixels, where memory does not suffice for what was asked.
+        tiled: whether it is evaluated in tiles; None where that is not known.
     """
 
     item: Item
@@ -49,6 +50,7 @@ class Task:
     reason: str
     size: Size = Size(0, 0)  # noqa: RUF009 - a named tuple
     limit: int | None = None
+    tiled: bool | None = None
 
     def pixels(self, settings: Settings) -> int:
         """Of the last level that is asked for, for a photo that is to do."""
@@ -218,11 +220,19 @@ class _Assessor:
         header = probe_photo(item.source, self._policy.max_megapixels)
         if (unwritable := rehearse(header, item.target.suffix)) is not None:
             return Task(item, TaskState.REFUSED, unwritable)
-        if self._budget is None or self._budget.fits(header.size):
+        if self._budget is None:
             return Task(item, TaskState.TODO, why, header.size)
+        if self._budget.fits(header.size):
+            tiled = self._budget.tiles(header.size)
+            return Task(item, TaskState.TODO, why + _in_tiles(self._budget, header.size), header.size, None, tiled)
         limit = self._budget.largest(header.size)
         need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
-        if limit is not None and not self._budget.binds(header.size) and not self._policy.shrink_to_fit:
+        if (
+            limit is not None
+            and self._budget.tile is None
+            and not self._budget.binds(header.size)
+            and not self._policy.shrink_to_fit
+        ):
             most = f"{(self._budget.largest_buffer or 0) / 2**20:.0f} MiB"
             return Task(
                 item, TaskState.REFUSED, f"needs arrays larger than the {most} that the GPU binds; --size {limit} would fit"
@@ -235,7 +245,16 @@ class _Assessor:
             return Task(item, TaskState.REFUSED, f"needs {need} of memory, {free} are free; no --size would fit")
         if not self._policy.shrink_to_fit:
             return Task(item, TaskState.REFUSED, f"needs {need} of memory, {free} are free; --size {limit} would fit")
-        return Task(item, TaskState.TODO, f"{why}; {limit} px, since memory does not suffice for more", header.size, limit)
+        tiled = self._budget.tiles(header.size, limit)
+        more = f"{limit} px, since memory does not suffice for more{_in_tiles(self._budget, header.size, limit)}"
+        return Task(item, TaskState.TODO, f"{why}; {more}", header.size, limit, tiled)
+
+
+def _in_tiles(budget: Budget, size: Size, limit: int | None = None) -> str:
+    """What a plan says of a photo in tiles; nothing of another."""
+    if not budget.tiles(size, limit):
+        return ""
+    return "; in tiles, vectors in a file" if budget.keeps_in_file(size, limit) else "; in tiles"
 
 
 _NAME_MAX = 255

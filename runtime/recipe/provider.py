@@ -37,3 +37,6 @@ PRECISIONS = (AUTO, *(precision.value for precision in Precision))
 VECTORS = (AUTO, "host", "device")
 """Where L-BFGS's vectors can be: in the memory of this process, or where the graphs are computed. With CUDA and WebGPU they
 are there unasked."""
+
+TILE_OFF = "off"
+"""The choice of no tiles."""

@@ -41,6 +41,9 @@ _WHITENING_PAYS = 300
 """Style weight over content weight from which ``whitening="auto"`` is on: about where it begins to lower the loss that 60
 evaluations reach, of one pair at 192 pixels."""
 
+ORIGINAL = 2**20
+"""A long side that no photo has: each is painted at its own size."""
+
 LARGEST_STYLE = 16384
 """Long side of a style, in pixels, at most."""
 
@@ -53,7 +56,8 @@ class Settings:
     """Options that decide what an output holds.
 
     Attributes:
-        size: long side, in pixels, at which the last level optimises. A smaller photo is not enlarged for it.
+        size: long side, in pixels, at which the last level optimises. A smaller photo is not enlarged for it;
+            so `ORIGINAL` is every photo's own.
         iterations: evaluations of loss and gradient at each level of size.
         preset: a key of `PRESETS`: whose normalisation of the terms the weights are of.
         content_weight, style_weight, tv_weight: see there.

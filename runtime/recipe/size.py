@@ -1,5 +1,6 @@
 """The size of a picture, with names for its two numbers."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..bundle.spec import MIN_SIDE
@@ -33,3 +34,23 @@ class Size(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width} x {self.height}"
+
+
+@dataclass(frozen=True)
+class TileSize:
+    """Of the tiles that pictures are evaluated in.
+
+    Attributes:
+        side: most pixels of a tile's own, in each direction.
+        halo: pixels that it sees beyond, to each side.
+        always: whether a picture that is larger is in tiles though memory holds it.
+    """
+
+    side: int
+    halo: int
+    always: bool
+
+    @property
+    def pixels(self) -> int:
+        """That the largest tile sees."""
+        return (self.side + 2 * self.halo) ** 2

@@ -243,7 +243,7 @@ class Studio:
         made = asked if limit is None else recipe.at_most(limit).fingerprint(subject)
         checkpoint = Checkpoint(item.root, item.key, made, self.procedure.checkpoint, self.clock)
         notes = list(photo.notes)
-        job = PhotoJob(photo.picture, limit, guidance, item.style)
+        job = PhotoJob(photo.picture, limit, guidance, item.style, task.tiled)
         with contextlib.closing(self._begin(job, checkpoint)) as painting:
             # The folder of this host: a run with snapshots takes no other.
             snapshots = Snapshots(item.root, item.key, self.procedure.snapshots)

@@ -1,5 +1,6 @@
 """How long a plan will take."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,5 +39,16 @@ def test_the_estimate_is_the_work_at_the_rate_of_the_nearest_shape(bench: Bench,
     mixed = estimate(plan, stylizer, measure=seconds)
     last = [task.size.fit(100).pixels for task in plan.tasks]
     assert mixed == pytest.approx([(7 * a - b) / 5000 + b / 1000 for a, b in zip(work, last, strict=True)])
+    # In tiles, a tile stands for all, and a pixel takes longer.
+    engine = bench.engine()
+    engine.host = replace(engine.host, tile=60)
+    measured.clear()
+    stylizer = Stylizer.open(engine, bench.style, **bench.settings)
+    in_tiles = replace(plan, tasks=tuple(replace(task, tiled=True) for task in plan.tasks))
+    found = estimate(in_tiles, stylizer, measure=seconds)
+    assert measured == [Size(60, 60)]
+    once, more = ([task.size.fit(side).pixels for task in plan.tasks] for side in (50, 100))
+    factor = 1.65 * (60 + 2 * 32) ** 2 / 60**2
+    assert found == pytest.approx([7 * (a + factor * b) / 1000 for a, b in zip(once, more, strict=True)])
     bench.run(tmp_path / "many")
     assert estimate(bench.plan(tmp_path / "many"), stylizer) == []

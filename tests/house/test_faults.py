@@ -381,19 +381,19 @@ def test_under_a_limit_of_memory(bundle: Bundle, samples: Path, tmp_path: Path, 
     common = [photos, "--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out"]
     common += ["--size", "1600", "--iterations", "1", "--threads", "1", "--provider", "cpu"]
     limit = 2_500_000
-    refused = limited(limit, *common, cache=tmp_path / "cache")
+    refused = limited(limit, *common, "--tile", "off", cache=tmp_path / "cache")
     assert refused.returncode == 3, refused.stderr
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if "large.jpg" in line]
     match = re.search(r"needs [\d.]+ GiB of memory, [\d.]+ GiB are free; --size (\d+) would fit", line)
     assert match is not None, line
     assert set(files(tmp_path / "out")) == {"small.jpg"}
-    # And it does fit: the estimate is none too small.
-    shrunk = limited(limit, *common, "--shrink-to-fit", "-v", cache=tmp_path / "cache")
-    assert shrunk.returncode == 0, shrunk.stderr
-    assert re.search(r"large\.jpg -> .* at \d+ px, since memory did not suffice for more", shrunk.stdout)
+    # And it does fit, in tiles: the estimate is none too small.
+    tiled = limited(limit, *common, "-v", cache=tmp_path / "cache")
+    assert tiled.returncode == 0, tiled.stderr
+    assert "large.jpg: begun (new; in tiles)" in tiled.stdout
     assert Image.open(tmp_path / "out" / "large.jpg").size == (1600, 1200)
-    figures["a photo too large for ulimit -v"] = f"refused with --size {match[1]}; painted under --shrink-to-fit"
+    figures["a photo too large for ulimit -v"] = f"in one piece refused with --size {match[1]}; painted in tiles"
 
 
 @pytest.mark.slow

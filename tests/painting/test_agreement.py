@@ -114,7 +114,7 @@ def test_auto_is_mixed_where_the_provider_has_a_quicker_precision(
 @pytest.mark.skipif(INTEL or not PLUGIN, reason="needs nstbatch[openvino] and a CPU of another maker")
 def test_openvino_says_which_cpus_it_takes(bundle: Bundle) -> None:
     for _ in range(2):
-        with pytest.raises(ProviderError, match="'openvino' knows no device on this host: it takes a CPU of Intel's"):
+        with pytest.raises(ProviderError, match="'openvino' knows no device on this host: it needs a CPU of Intel's"):
             Engine(bundle, Host(provider="openvino"))
 
 

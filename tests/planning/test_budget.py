@@ -13,7 +13,7 @@ from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.planning.budget import Budget
 from nstbatch.runtime.planning.plan import Policy
 from nstbatch.runtime.recipe.settings import Settings
-from nstbatch.runtime.recipe.size import Size
+from nstbatch.runtime.recipe.size import Size, TileSize
 from seams import ONE_LAYER, Bench, outcomes, picture, states
 
 
@@ -87,6 +87,34 @@ def test_the_largest_size_is_the_largest(width: int, height: int, size: int, fre
     else:
         assert tight.need(photo, largest) <= free
         assert largest == max(width, height) or tight.need(photo, largest + 1) > free or largest >= size
+
+
+def test_what_memory_does_not_hold_is_in_tiles(bench: Bench, tmp_path: Path) -> None:
+    bench.settings |= {"size": 3000, "scales": "auto", "iterations": 1}
+    large = picture(tmp_path / "in" / "large.png", (3000, 2250))
+    size, tile = Size(3000, 2250), TileSize(256, 32, always=False)
+    whole = budget(bench, 0).need(size)
+    enough, tight = (replace(budget(bench, free), tile=tile) for free in (whole, whole - 1))
+    assert (enough.tiles(size), tight.tiles(size)) == (False, True)
+    assert tight.tiled_need(size) < tight.free
+    assert states(bench, large, budget=enough)["large.png"] == ("to do", "new")
+    assert states(bench, large, budget=tight)["large.png"] == ("to do", "new; in tiles")
+    # Vectors that take too much are in a file.
+    filed = replace(tight, free=whole // 3)
+    assert (filed.keeps_in_file(size), tight.keeps_in_file(size)) == (True, False)
+    assert filed.tiled_need(size) < tight.tiled_need(size)
+    assert states(bench, large, budget=filed)["large.png"] == ("to do", "new; in tiles, vectors in a file")
+    none = replace(tight, free=tight.tiled_need(size) // 4)
+    ((state, reason),) = states(bench, large, budget=none).values()
+    assert state == "refused"
+    smaller = int(reason.rpartition("--size ")[2].split()[0])
+    assert none.fits(size, smaller)
+    assert not none.fits(size, smaller + 1)
+    always = replace(enough, tile=replace(tile, always=True))
+    assert always.tiles(size)
+    assert not always.tiles(Size(256, 200)), "it is one tile"
+    # Arrays that the GPU does not bind are in tiles, too.
+    assert replace(enough, largest_buffer=2**20).tiles(size)
 
 
 def test_a_large_style_counts() -> None:

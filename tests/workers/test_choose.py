@@ -53,5 +53,5 @@ def test_where_steps_are_captured_small_pictures_are_a_batch_and_others_take_tur
     choice: WorkerChoice, size: int, captures: bool, free: int | None, expected: tuple[int, bool]
 ) -> None:
     settings = Settings(size=size)
-    facts = Facts(settings, Recipe(("0",), "0", settings), False, captures, "cuda", free, None, ())
+    facts = Facts(settings, Recipe(("0",), "0", settings), False, captures, "cuda", free, None, None, ())
     assert choice.at_once(BundleSpec(), facts) == expected

@@ -1,0 +1,117 @@
+"""Which pictures are evaluated in tiles, and by what."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..assembly.regional import with_regions
+from ..bundle.memory import encoding_bytes, evaluation_bytes
+from ..bundle.spec import Bundle
+from ..engine.binding import Array
+from ..engine.engine import Engine
+from ..engine.host import memory_limit
+from ..files.cache import cache_dir
+from ..files.scratch import Scratch, mapped
+from ..optimizer.host_vectors import HostVectors, vectors_bytes
+from ..pictures.regions import Guidance
+from ..recipe.provider import AUTO, TILE_OFF
+from ..recipe.size import Size, TileSize
+from .tiled import Mosaic, TiledTargets
+from .tiles import halo_of, step_of
+
+_LARGEST = 1024
+"""Most pixels of a tile's side that is chosen here: above, the halo is a small part of it, see `bench/tiling.py`."""
+
+_SHARE = 0.4
+"""Of the memory, for the evaluation of a tile."""
+
+_FOR_VECTORS = 0.4
+"""Of this host's memory, for the optimizer's vectors; more are kept in a file."""
+
+
+class Tiling:
+    """How an engine's pictures are evaluated that memory does not hold in one piece.
+
+    Args:
+        engine: that evaluates those that it holds.
+
+    Attributes:
+        size: of tiles; None where there are to be none.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._free = engine.free_memory()
+        self.size = self._size()
+
+    def _size(self) -> TileSize | None:
+        chosen = self._engine.host.tile
+        if chosen == TILE_OFF or (chosen == AUTO and self._free is None):
+            return None
+        spec = self._engine.bundle.manifest.spec
+        step = step_of(spec)
+        if chosen != AUTO:
+            return TileSize(max(step, int(chosen) // step * step), halo_of(spec), always=True)
+        sides = range(_LARGEST, step, -step)
+        fits = (side for side in sides if self._tile_bytes(side) <= _SHARE * (self._free or 0))
+        return TileSize(next(fits, step), halo_of(spec), always=False)
+
+    def _tile_bytes(self, side: int) -> int:
+        spec = self._engine.bundle.manifest.spec
+        return evaluation_bytes(spec, (side + 2 * halo_of(spec)) ** 2, max(1, spec.regions))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What evaluates tiles: the same engine, or one of the same weights with regions.
+
+        Raises:
+            BundleError: the package has no such graphs.
+        """
+        engine = self._engine
+        bundle: Bundle = with_regions(engine.bundle, engine.host.cache or cache_dir())
+        return engine if bundle is engine.bundle else engine.of(bundle)
+
+    def takes(self, size: Size) -> bool:
+        """Whether a picture is evaluated in tiles, by who knows of no plan."""
+        tile = self.size
+        if tile is None or size.long_side <= tile.side:
+            return False
+        spec = self._engine.bundle.manifest.spec
+        whole = evaluation_bytes(spec, size.pixels, spec.regions)
+        return tile.always or (self._free is not None and whole > self._free)
+
+    def encodes(self, size: Size) -> bool:
+        """Whether the Gram matrices of a style of that size are computed in tiles."""
+        tile = self.size
+        if tile is None or size.long_side <= tile.side:
+            return False
+        return tile.always or encoding_bytes(size.pixels) > _SHARE * (self._free or 0)
+
+    def grams(self, image: Array, guidance: Guidance | None) -> dict[str, NDArray[np.float32]]:
+        """Gram matrices of a style, as `encode` gives them: ``[1, C, C]``, or of regions."""
+        grams = self._mosaic(image, guidance).grams(image)
+        if self._engine.bundle.manifest.spec.regions:
+            return grams
+        return {name: gram[:, 0] for name, gram in grams.items()}
+
+    def targets(self, content: Array, guidance: Guidance | None, grams: dict[str, Array]) -> TiledTargets:
+        """What a photo in tiles is compared with, see `TiledTargets.of`."""
+        return TiledTargets.of(self._mosaic(content, guidance), content, grams, Scratch(self._engine.host.cache))
+
+    def vectors(self, count: int, history: int) -> Callable[..., HostVectors]:
+        """What holds an optimizer's vectors of so many elements: memory, or a file where that has not the room."""
+        memory = memory_limit()
+        if memory is None or vectors_bytes(count, history) <= _FOR_VECTORS * memory:
+            return HostVectors
+        return partial(HostVectors, empty=partial(mapped, self._engine.host.cache))
+
+    def _mosaic(self, image: Array, guidance: Guidance | None) -> Mosaic:
+        assert self.size is not None, "there are tiles"
+        return Mosaic.of(self.engine, Size.of_array(image.shape), self.size.side, guidance)
+
+    def cancel(self) -> None:
+        """End an evaluation that is under way, see `Engine.cancel`."""
+        if "engine" in self.__dict__:
+            self.engine.cancel()
