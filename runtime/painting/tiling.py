@@ -14,7 +14,7 @@ from ..engine.engine import Engine
 from ..engine.host import memory_limit
 from ..files.cache import cache_dir
 from ..files.scratch import Scratch, mapped
-from ..optimizer.host_vectors import HostVectors, vectors_bytes
+from ..optimizer.host_vectors import HostVectors, too_large
 from ..pictures.regions import Guidance
 from ..recipe.provider import AUTO, TILE_OFF
 from ..recipe.size import Size, TileSize
@@ -26,9 +26,6 @@ _LARGEST = 1024
 
 _SHARE = 0.4
 """Of the memory, for the evaluation of a tile."""
-
-_FOR_VECTORS = 0.4
-"""Of this host's memory, for the optimizer's vectors; more are kept in a file."""
 
 
 class Tiling:
@@ -103,7 +100,7 @@ class Tiling:
     def vectors(self, count: int, history: int) -> Callable[..., HostVectors]:
         """What holds an optimizer's vectors of so many elements: memory, or a file where that has not the room."""
         memory = memory_limit()
-        if memory is None or vectors_bytes(count, history) <= _FOR_VECTORS * memory:
+        if memory is None or not too_large(count, history, memory):
             return HostVectors
         return partial(HostVectors, empty=partial(mapped, self._engine.host.cache))
 

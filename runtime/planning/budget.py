@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, largest_tensor_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
-from ..optimizer.host_vectors import vectors_bytes
+from ..optimizer.host_vectors import too_large, vectors_bytes
 from ..recipe.settings import Settings
 from ..recipe.size import Size, TileSize
 
@@ -16,9 +16,6 @@ _DECODED = 30
 """Bytes for each pixel of the photo itself, decoded, turned, converted, enlarged, encoded; and of those before and after it,
 taken to be as large, which are encoded and decoded meanwhile."""
 
-
-_FOR_VECTORS = 0.4
-"""Share of the memory that vectors may have before they are in a file."""
 
 _PIECES = 6
 """Arrays of the level's size in float32 besides the vectors, where it is in tiles: the photo, its gradient and copies."""
@@ -69,7 +66,7 @@ class Budget:
     def keeps_in_file(self, size: Size, limit: int | None = None) -> bool:
         """Whether the optimiser's vectors of a photo in tiles take too much to be kept in memory."""
         pixels = size.fit(self._level(size, limit)).pixels
-        return vectors_bytes(3 * pixels, self.settings.history) > _FOR_VECTORS * self.free
+        return too_large(3 * pixels, self.settings.history, self.free)
 
     def tiles(self, size: Size, limit: int | None = None) -> bool:
         """Whether a photo of this size is evaluated in tiles at its largest level, of ``limit`` at most."""

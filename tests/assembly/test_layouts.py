@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
+from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.layouts import find_layout, find_network, parameters
 from nstbatch.runtime.assembly.preprocessing import PREPROCESSINGS
 from nstbatch.runtime.errors import WeightsError
-from weights import Convolutions, assert_same, features, frossard, random_vgg
+from weights import Convolutions, assert_same, features, frossard, normalised, random_vgg
 
 MEAN = np.array([123.68, 116.779, 103.939], np.float32)
 
@@ -42,6 +44,37 @@ def test_torchvisions_own_scale_is_folded(network: str, trained: Convolutions) -
     expected = (kernel.sum((2, 3)) @ ((image / 255 - mean) / std)) + bias
     mine = found.convolutions[1, 1][0].sum((2, 3)) @ (image - found.mean) + found.convolutions[1, 1][1]
     np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_normalisation_is_folded(network: str, trained: Convolutions) -> None:
+    """The features are those of PyTorch's own modules, which compute the normalisation by itself."""
+    small = {layer: (kernel * np.float32(0.05), bias) for layer, (kernel, bias) in trained.items()}
+    arrays = normalised(small, network)
+    assert find_layout(arrays, "x").preprocessing == "torchvision"
+    assert find_network(arrays, "x") == network
+    modules: list[torch.nn.Module] = []
+    before = 1
+    for (block, _), (kernel, _) in small.items():
+        if block != before:
+            modules.append(torch.nn.MaxPool2d(2))
+        before = block
+        convolution = torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+        modules += [convolution, torch.nn.BatchNorm2d(kernel.shape[0]), torch.nn.ReLU()]
+    features = torch.nn.Sequential(*modules)
+    state = {name.removeprefix("features."): torch.from_numpy(value.copy()) for name, value in arrays.items()}
+    features.load_state_dict(state, strict=False)
+    features.eval().double()
+    image = torch.from_numpy(np.random.default_rng(2).uniform(0, 255, (1, 3, 32, 40)))
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64).reshape(1, 3, 1, 1)
+        for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    with torch.no_grad():
+        expected = features((image / 255 - mean) / std)
+        last = f"relu5_{[index for block, index in small if block == 5][-1]}"
+        weights = Weights.of(parameters(arrays, network, "torchvision", "x")).to(torch.float64)
+        found = TruncatedVGG(network, "max", [last], weights)(image)[last]
+    assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("template", ["{n}/{n}_W_1:0 {n}/{n}_b_1:0", "{n}/{n}/kernel:0 {n}/{n}/bias:0"])

@@ -35,6 +35,21 @@ def features(convolutions: Convolutions, network: str) -> dict[str, Values]:
     return state
 
 
+def normalised(convolutions: Convolutions, network: str, seed: int = 1) -> dict[str, Values]:
+    """In the layout of torchvision's networks with batch normalisation, whose statistics are random."""
+    generator = np.random.default_rng(seed)
+    state: dict[str, Values] = {}
+    position, before = 0, 1
+    for (block, _), (kernel, bias) in convolutions.items():
+        # A pooling stands between blocks.
+        position, before = position + block - before, block
+        state[f"features.{position}.weight"], state[f"features.{position}.bias"] = kernel, bias
+        for name, low, high in (("weight", 0.5, 2), ("bias", -1, 1), ("running_mean", -1, 1), ("running_var", 0.1, 3)):
+            state[f"features.{position + 1}.{name}"] = generator.uniform(low, high, len(bias)).astype(np.float32)
+        position += 3
+    return state
+
+
 def frossard(convolutions: Convolutions) -> dict[str, Values]:
     """In the layout of Frossard's file, which has other layers besides."""
     arrays: dict[str, Values] = {"fc8_W": np.zeros((2, 2), np.float32)}
