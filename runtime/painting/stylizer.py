@@ -86,7 +86,7 @@ class Stylizer:
         self.settings = _possible(settings, engine)
         self._check_agreement = check
         self._agreed = engine.provider == Provider.CPU
-        self.tiling = Tiling(engine)
+        self.tiling = Tiling(engine, self._check_tiles)
         self.regions: tuple[Color, ...] = ()
         self.styles: tuple[StyleTargets, ...] = self._targets(styles)
         if start is None and self.settings.init not in INITS:
@@ -229,6 +229,10 @@ class Stylizer:
         if not self._agreed:
             self._check_agreement(self.engine, self.precisions, trial)
             self._agreed = True
+
+    def _check_tiles(self, engine: Engine) -> None:
+        if engine.provider != Provider.CPU:
+            self._check_agreement(engine, self.precisions, TRIAL)
 
     def check(self, guidance: Guidance | None) -> None:
         """Refuse masks of a photo that do not go with the style's.

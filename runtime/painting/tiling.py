@@ -33,13 +33,15 @@ class Tiling:
 
     Args:
         engine: that evaluates those that it holds.
+        check: raises a ProviderError where another engine, of the same provider, computes something else.
 
     Attributes:
         size: of tiles; None where there are to be none.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, check: Callable[[Engine], None] = lambda _: None) -> None:
         self._engine = engine
+        self._check = check
         self._free = engine.free_memory()
         self.size = self._size()
 
@@ -65,10 +67,15 @@ class Tiling:
 
         Raises:
             BundleError: the package has no such graphs.
+            ProviderError: see ``check``.
         """
         engine = self._engine
         bundle: Bundle = with_regions(engine.bundle, engine.host.cache or cache_dir())
-        return engine if bundle is engine.bundle else engine.of(bundle)
+        if bundle is engine.bundle:
+            return engine
+        other = engine.of(bundle)
+        self._check(other)
+        return other
 
     def takes(self, size: Size) -> bool:
         """Whether a picture is evaluated in tiles, by who knows of no plan."""

@@ -112,6 +112,17 @@ def test_a_painting_in_tiles_is_taken_up_again(bundle: Bundle, samples: Path, tm
     np.testing.assert_array_equal(np.asarray(first.result().image), np.asarray(second.result().image))
 
 
+def test_what_computes_tiles_is_compared_with_the_cpu_provider(bundle: Bundle, tmp_path: Path) -> None:
+    checked: list[object] = []
+    made = Tiling(Engine(bundle, Host(provider="cpu", tile=32, cache=tmp_path)), checked.append)
+    assert checked == []
+    assert made.engine.bundle.manifest.spec.regions
+    assert checked == [made.engine], "once"
+    again = Tiling(made.engine, checked.append)
+    assert again.engine is made.engine
+    assert len(checked) == 1, "a bundle with regions is what paints otherwise, too"
+
+
 def test_a_style_in_tiles_has_the_same_gram_matrices(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
     engines: list[Callable[[], Engine]] = [
         lambda: Engine(bundle, Host(provider="cpu")),
