@@ -438,6 +438,7 @@ _DEFAULTS = Settings()
     help="Evaluate in tiles what memory does not hold in one piece; or every picture that is larger than so many pixels. "
     "The painting is the same, but for rounding.",
     group=Group.HARDWARE,
+    expert=True,
 )
 @option(
     "--bundle",

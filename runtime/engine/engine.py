@@ -304,6 +304,10 @@ class Engine:
         needed = {(p, self._profile(size, p)) for size in sizes for p in built}
         return sum(profile not in built[precision] for precision, profile in needed)
 
+    def release(self) -> None:
+        """Drop its sessions, with the memory that they keep; they are made anew when they are needed."""
+        self._sessions.clear()
+
     def of(self, bundle: Bundle) -> "Engine":
         """Another engine for another bundle, on the same provider."""
         host = replace(self.host, provider=self.provider, vectors=_VECTORS_OF_TILES, cuda_graphs=None)

@@ -92,6 +92,11 @@ def available_memory(root: Path = _ROOT) -> int | None:
     return max(0, min(grants)) if grants else None
 
 
+def maps_freely() -> bool:
+    """Whether a file that is mapped takes no memory that is needed elsewhere: not under ``ulimit -v``, which counts it."""
+    return not list(_address_space(_ROOT))
+
+
 def is_running(pid: int) -> bool:
     """Whether this host has a process of that number."""
     psutil = _psutil(_ROOT)

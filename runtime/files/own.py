@@ -108,7 +108,8 @@ class OwnFile:
             OSError: see `reading`; or it has more than ``most`` bytes.
         """
         with self.reading() as file:
-            data = file.read(most + 1)
+            # What is asked for is taken from memory at once, however little there is to read.
+            data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
         if len(data) > most:
             raise OSError(errno.EFBIG, f"larger than {most:,} bytes")
         return data

@@ -171,8 +171,10 @@ class Level:
         if canvas.tiling is not None:
             tiled = canvas.tiling.targets(canvas.content, canvas.guidance, canvas.grams)
             return lambda weights, phase: TiledObjective(tiled, weights, phase.damping, phase.precision)
-        whole = replace(encode(self._engine, canvas.content, canvas.guidance), grams=canvas.grams)
-        return lambda weights, phase: Objective(self._engine, whole, weights, phase.damping, phase.precision)
+        # Not by way of this level: it would then refer to itself, and keep its vectors until somebody looks for circles.
+        engine = self._engine
+        whole = replace(encode(engine, canvas.content, canvas.guidance), grams=canvas.grams)
+        return lambda weights, phase: Objective(engine, whole, weights, phase.damping, phase.precision)
 
     def _make_objective(self) -> AnyObjective:
         return self._aim(self._weights, self._phases[self._index])

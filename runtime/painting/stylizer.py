@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Stylizer:
         self.settings = _possible(settings, engine)
         self._check_agreement = check
         self._agreed = engine.provider == Provider.CPU
-        self.tiling = Tiling(engine, self._check_tiles)
+        self.tiling = Tiling(engine, partial(_agree_in_tiles, check, precisions_of(self.settings, engine.precisions)))
         self.regions: tuple[Color, ...] = ()
         self.styles: tuple[StyleTargets, ...] = self._targets(styles)
         if start is None and self.settings.init not in INITS:
@@ -230,10 +231,6 @@ class Stylizer:
             self._check_agreement(self.engine, self.precisions, trial)
             self._agreed = True
 
-    def _check_tiles(self, engine: Engine) -> None:
-        if engine.provider != Provider.CPU:
-            self._check_agreement(engine, self.precisions, TRIAL)
-
     def check(self, guidance: Guidance | None) -> None:
         """Refuse masks of a photo that do not go with the style's.
 
@@ -270,6 +267,14 @@ NO_REGIONS = "masks take a bundle with regions: leave --bundle out, or make one 
 
 def _mask(given: str | Location | Mask) -> Mask:
     return given if isinstance(given, Mask) else Mask.read(Path(given) if isinstance(given, str) else given)
+
+
+def _agree_in_tiles(
+    check: Callable[[Engine, Iterable[str], tuple[int, int]], object], precisions: Iterable[str], engine: Engine
+) -> None:
+    """Compare what evaluates tiles with the CPU provider, unless it is that."""
+    if engine.provider != Provider.CPU:
+        check(engine, precisions, TRIAL)
 
 
 def _possible(settings: Settings, engine: Engine) -> Settings:

@@ -11,7 +11,7 @@ from ..bundle.memory import encoding_bytes, evaluation_bytes
 from ..bundle.spec import Bundle
 from ..engine.binding import Array
 from ..engine.engine import Engine
-from ..engine.host import memory_limit
+from ..engine.host import maps_freely, memory_limit
 from ..files.cache import cache_dir
 from ..files.scratch import Scratch, mapped
 from ..optimizer.host_vectors import HostVectors, too_large
@@ -54,7 +54,9 @@ class Tiling:
         if chosen != AUTO:
             return TileSize(max(step, int(chosen) // step * step), halo_of(spec), always=True)
         sides = range(_LARGEST, step, -step)
-        fits = (side for side in sides if self._tile_bytes(side) <= _SHARE * (self._free or 0))
+        # Of an address space, every thread and allocator takes parts that nobody uses.
+        share = _SHARE if maps_freely() else _SHARE / 2
+        fits = (side for side in sides if self._tile_bytes(side) <= share * (self._free or 0))
         return TileSize(next(fits, step), halo_of(spec), always=False)
 
     def _tile_bytes(self, side: int) -> int:
@@ -102,12 +104,15 @@ class Tiling:
 
     def targets(self, content: Array, guidance: Guidance | None, grams: dict[str, Array]) -> TiledTargets:
         """What a photo in tiles is compared with, see `TiledTargets.of`."""
+        if self.engine is not self._engine:
+            # What coarser levels took is needed now.
+            self._engine.release()
         return TiledTargets.of(self._mosaic(content, guidance), content, grams, Scratch(self._engine.host.cache))
 
     def vectors(self, count: int, history: int) -> Callable[..., HostVectors]:
         """What holds an optimizer's vectors of so many elements: memory, or a file where that has not the room."""
         memory = memory_limit()
-        if memory is None or not too_large(count, history, memory):
+        if memory is None or not too_large(count, history, memory) or not maps_freely():
             return HostVectors
         return partial(HostVectors, empty=partial(mapped, self._engine.host.cache))
 

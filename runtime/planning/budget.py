@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, largest_tensor_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
+from ..engine.host import maps_freely
 from ..optimizer.host_vectors import too_large, vectors_bytes
 from ..recipe.settings import Settings
 from ..recipe.size import Size, TileSize
@@ -61,12 +62,13 @@ class Budget:
         kept = 0 if self.keeps_in_file(size, limit) else vectors_bytes(3 * pixels, self.settings.history)
         evaluation = evaluation_bytes(self.spec, self.tile.pixels, max(1, self.regions))
         painting = self.overlap * (_DECODED * size.pixels + _PIECES * 3 * FLOAT * pixels + kept + evaluation)
-        return _PROCESS + 2 * weights_bytes(self.spec) + max(painting, self._style_bytes(level))
+        # What the style's features took, an allocator may keep.
+        return _PROCESS + 2 * weights_bytes(self.spec) + painting + self._style_bytes(level)
 
     def keeps_in_file(self, size: Size, limit: int | None = None) -> bool:
         """Whether the optimiser's vectors of a photo in tiles take too much to be kept in memory."""
         pixels = size.fit(self._level(size, limit)).pixels
-        return too_large(3 * pixels, self.settings.history, self.free)
+        return too_large(3 * pixels, self.settings.history, self.free) and maps_freely()
 
     def tiles(self, size: Size, limit: int | None = None) -> bool:
         """Whether a photo of this size is evaluated in tiles at its largest level, of ``limit`` at most."""

@@ -108,9 +108,9 @@ def test_masked_graph_equals_autograd(regions: Bundle) -> None:
         expected.append(term)
     dx, dy = image[..., 1:] - image[..., :-1], image[..., 1:, :] - image[..., :-1, :]
     expected.append((dx**2).mean() + (dy**2).mean())
-    total = sum(w * e for w, e in zip(objective.weights, expected, strict=True))
+    total = sum(w * e for w, e in zip(objective.weighing.weights, expected, strict=True))
     total.backward()
-    np.testing.assert_allclose(terms, objective.weights * [float(e.detach()) for e in expected], rtol=1e-4)
+    np.testing.assert_allclose(terms, objective.weighing.weights * [float(e.detach()) for e in expected], rtol=1e-4)
     assert loss == pytest.approx(float(total.detach()) / objective.unit, rel=1e-4)
     reference = image.grad.numpy() / objective.unit
     assert np.linalg.norm(gradient - reference) < 1e-3 * np.linalg.norm(reference)
@@ -256,7 +256,7 @@ def test_masks_take_a_bundle_with_regions(bundle: Bundle, regions: Bundle, tmp_p
 
 
 def test_a_profile_names_masks() -> None:
-    options = Profile(Size(48, 32), Size(48, 48), Size(64, 48)).options(SPEC, regions=2)
+    options = Profile(Size(48, 32), Size(48, 48), Size(64, 48)).options("tensorrt", SPEC, regions=2)
     assert options["trt_profile_max_shapes"].endswith(
         "mask.conv1_1:1x2x48x64,mask.conv1_2:1x2x48x64,mask.conv2_1:1x2x24x32,mask.conv2_2:1x2x24x32,mask.conv3_1:1x2x12x16"
     )

@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from killer import child, prepare
 from nstbatch.runtime.errors import ExitCode
-from nstbatch.runtime.files import own
+from nstbatch.runtime.files import folders
 from nstbatch.runtime.output.checkpoint import Checkpoint
 from nstbatch.runtime.output.names import Key, temporary_name
 from seams import picture
@@ -287,14 +288,14 @@ class Damage(RuleBasedStateMachine):
 
 def sabotage() -> None:
     """Enter folders by way of links."""
-    enter = own._enter
+    enter = folders._Described.enter
 
-    def anywhere(folder: int, name: str, make: bool) -> int:
+    def anywhere(folder: Any, name: str, *, make: bool) -> Any:
         with contextlib.suppress(FileNotFoundError):
-            return os.open(name, own._FOLDER, dir_fd=folder)
-        return enter(folder, name, make)
+            return folders._Described(os.open(name, folders._FOLDER, dir_fd=folder._handle))
+        return enter(folder, name, make=make)
 
-    own._enter = anywhere
+    folders._Described.enter = anywhere
 
 
 def each() -> None:
