@@ -1,10 +1,12 @@
 """Seconds and memory of an evaluation, of a picture in one piece and in tiles.
 
     python bench/tiling.py [--sizes 1024,2048] [--tile 1024] [--limit GIB] [--bundle DIR] [--save]
+    python bench/tiling.py --fits
 
 Each is a process of its own, in turns: a square photo, two evaluations at its own size. Memory is the most that the process
 had of its own (RssAnon), without the files that it maps. With --limit the process gets so many GiB, by a control group of
-memory (version 1, as root), and tiles alone are tried, of the size that nstbatch chooses.
+memory (version 1, as root), and tiles alone are tried, of the size that nstbatch chooses. --fits evaluates nothing: it
+prints the largest square that a plan allows, by the memory that there is.
 """
 
 import json
@@ -13,17 +15,22 @@ import subprocess
 import sys
 import threading
 import time
+from bisect import bisect
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
 
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.engine.host import available_cores
 from nstbatch.runtime.painting.painting import Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
+from nstbatch.runtime.painting.tiling import tile_size
 from nstbatch.runtime.pictures.photo import Picture
+from nstbatch.runtime.planning.budget import Budget
+from nstbatch.runtime.recipe.settings import ORIGINAL, Settings
+from nstbatch.runtime.recipe.size import Size
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -34,12 +41,16 @@ GROUP = Path("/sys/fs/cgroup/memory/nstbatch-bench")
 @click.option("--sizes", default="1024,2048", show_default=True, help="Sides, in pixels.")
 @click.option("--tile", default=1024, show_default=True, help="Most pixels of a tile's side.")
 @click.option("--limit", type=float, help="Memory of each process, in GiB.")
+@click.option("--fits", is_flag=True, help="Print what fits where, by a plan's budget.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Bundle to evaluate.")
 @click.option("--save", is_flag=True, help="Keep the table in bench/results/.")
-def main(sizes: str, tile: int, limit: float | None, bundle: Path | None, save: bool) -> None:
+def main(sizes: str, tile: int, limit: float | None, fits: bool, bundle: Path | None, save: bool) -> None:
     # Here: PyTorch has no place in the memory that is measured.
     from common import load_bundle, machine, markdown, write
 
+    if fits:
+        print(markdown(["GiB", "in one piece", "in tiles", "of a side of"], [_fitting(gib) for gib in (4, 8, 16, 32, 80)]))
+        return
     path = load_bundle(bundle).path
     rows = []
     for size in map(int, sizes.split(",")):
@@ -60,6 +71,23 @@ def main(sizes: str, tile: int, limit: float | None, bundle: Path | None, save: 
     text = f"# An evaluation in tiles\n\n`{command}`\n\n{machine(available_cores())}\n\n{markdown(header, rows)}"
     if save:
         write(name, text)
+
+
+def _fitting(gib: int) -> list[str]:
+    """Sides of the largest squares, in one piece and in tiles, by VGG-19 with a style of 512 pixels."""
+    spec, settings, free = BundleSpec(), Settings(size=ORIGINAL, style_size=512), gib * 2**30
+    tile = tile_size(spec, free)
+
+    def largest(budget: Budget) -> str:
+        sides = range(32, 40_000)
+        return str(sides[bisect(sides, False, key=lambda side: not budget.fits(Size(side, side))) - 1])
+
+    return [
+        str(gib),
+        largest(Budget(spec, settings, free)),
+        largest(Budget(spec, settings, free, tile=tile)),
+        str(tile.side),
+    ]
 
 
 def measured(bundle: Path, size: int, tile: str, limit: float | None) -> dict[str, float]:

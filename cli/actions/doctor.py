@@ -40,7 +40,7 @@ from ...runtime.files.locking import HAS_FLOCK
 from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
-from ...runtime.recipe.provider import AUTO, Provider
+from ...runtime.recipe.provider import AUTO, Precision, Provider
 from .bundles import cached_bundle_path
 
 _PACKAGES = (
@@ -206,14 +206,23 @@ def _report_measured(bundle: Bundle, host: Host) -> None:
     for name in installed_providers():
         try:
             engine = Engine(bundle, replace(host, provider=name, device=host.device if name in NUMBERED else None))
-            targets = encode(engine, image)
-            objective = Objective(engine, targets, balance(LossWeights(content=1, style=10, tv=0), targets))
+            objective = _objective(engine, image)
             objective(image)
             began = time.perf_counter()
             objective(image)
         except ProviderError:
+            # Said already.
             continue
-        _print("measured", f"{name}: {time.perf_counter() - began:.3f} s an evaluation at {_MEASURED_SIDE} px")
+        except NstbatchError as error:
+            _print("measured", f"{name}: {error}")
+        else:
+            _print("measured", f"{name}: {time.perf_counter() - began:.3f} s an evaluation at {_MEASURED_SIDE} px")
+
+
+def _objective(engine: Engine, image: NDArray[np.float32], precision: str = Precision.FLOAT32) -> Objective:
+    """Of a picture that is its own style."""
+    targets = encode(engine, image)
+    return Objective(engine, targets, balance(LossWeights(content=1, style=10, tv=0), targets), precision=precision)
 
 
 def _report_trial(bundle: Bundle, host: Host, problems: list[NstbatchError]) -> None:
@@ -224,10 +233,8 @@ def _report_trial(bundle: Bundle, host: Host, problems: list[NstbatchError]) -> 
             for found in check_agreement(engine, engine.precisions, FULL_TRIAL):
                 off = f"loss {found.loss:.1e}, gradient {found.gradient:.1e} off the CPU provider's"
                 _print("agreement", f"{engine.provider} in {found.precision}: {off}")
-        targets = encode(engine, image)
-        weights = balance(LossWeights(content=1, style=10, tv=0), targets)
         for precision in engine.precisions:
-            rate = _rate(Objective(engine, targets, weights, precision=precision), image)
+            rate = _rate(_objective(engine, image, precision), image)
             _print("trial", f"{engine.provider} in {precision}: {rate:.2f} evaluations a second at {_TRIAL_SIDE} px")
     except NstbatchError as error:
         problems.append(error)

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: the first asks a run to stop, the second leaves at once."""
+"""Signals: the first asks a run to stop, the second leaves at once."""
 
 import contextlib
 import os

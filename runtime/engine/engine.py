@@ -309,8 +309,8 @@ class Engine:
         self._sessions.clear()
 
     def of(self, bundle: Bundle) -> "Engine":
-        """Another engine for another bundle, on the same provider."""
-        host = replace(self.host, provider=self.provider, vectors=_VECTORS_OF_TILES, cuda_graphs=None)
+        """Another engine for another bundle, on the same provider, with vectors on the host."""
+        host = replace(self.host, provider=self.provider, vectors="host", cuda_graphs=None)
         return type(self)(bundle, host, self.precisions[-1], self._onnxruntime)
 
     def cancel(self) -> None:
@@ -330,8 +330,6 @@ _CAPTURING = (Provider.CUDA, Provider.WEBGPU)
 
 _MEMORY: Mapping[str, str] = {**dict.fromkeys(ON_CUDA, "cuda"), Provider.WEBGPU: WEBGPU}
 """ONNX Runtime's name of the memory that a graph's inputs are kept in."""
-
-_VECTORS_OF_TILES = "host"
 
 _SPARE = 0.25
 """Of the memory, for transformed kernels; and for an evaluation with them."""

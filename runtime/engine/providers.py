@@ -1,6 +1,7 @@
 """The choice among ONNX Runtime's execution providers: what is installed, what starts, and what it computes in."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,18 @@ class OnnxRuntime:
         """Bytes that this process may use where the graphs are computed, what it has already included; None if unknown."""
         if provider in NUMBERED:
             return free_memory(device)
-        adapter = find_adapter() if provider == Provider.WEBGPU else None
-        return adapter.memory if adapter is not None and adapter.memory else memory_limit()
+        return (_adapter_memory() if provider == Provider.WEBGPU else 0) or memory_limit()
 
     def largest_buffer(self, provider: str) -> int | None:
         """Bytes of the largest array that a provider's device takes; None for no limit but memory, or if it is not known."""
         return buffer_limit() if provider == Provider.WEBGPU else None
+
+
+@cache
+def _adapter_memory() -> int:
+    """Bytes of WebGPU's adapter, 0 if they are not known; asked once, as that starts Vulkan."""
+    adapter = find_adapter()
+    return 0 if adapter is None else adapter.memory
 
 
 def start_provider(provider: str, precision: str = "float32", device: int | None = None) -> str:

@@ -75,9 +75,3 @@ class Scratch:
         if self._file.readinto(array.data) != array.nbytes:  # type: ignore[attr-defined]
             raise OSError("the file of arrays that were put aside is shorter than it was")
         return array
-
-    def close(self) -> None:
-        """Give all of them up."""
-        self._kept.clear()
-        if self._file is not None:
-            self._file.close()

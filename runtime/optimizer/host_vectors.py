@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.host import maps_freely
 from .preconditioner import Preconditioner
 from .vectors import Combination, Matrix, Vector
 
@@ -209,9 +210,9 @@ def chunks(size: int) -> list[slice]:
     return [slice(start, min(start + _CHUNK, size)) for start in range(0, size, _CHUNK)]
 
 
-def too_large(size: int, history: int, memory: int) -> bool:
-    """Whether `HostVectors` of ``size`` elements takes more of the memory than it may, so that a file is the place."""
-    return vectors_bytes(size, history) > _SHARE * memory
+def belongs_in_file(size: int, history: int, memory: int) -> bool:
+    """Whether `HostVectors` of ``size`` elements takes more memory than it may, and a file that is mapped takes none."""
+    return vectors_bytes(size, history) > _SHARE * memory and maps_freely()
 
 
 _SHARE = 0.4

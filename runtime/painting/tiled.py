@@ -23,7 +23,7 @@ from ..pictures.regions import Guidance
 from ..recipe.presets import TermWeights
 from ..recipe.size import Size
 from .objective import Evaluated, Targets, Weighing
-from .tiles import Tile, tiles_of
+from .tiles import Tile, shape_of, tiles_of
 from .variation import variation
 
 Grams = Mapping[str, Array]
@@ -96,8 +96,8 @@ class Mosaic:
 
     def positions(self, tap: str) -> int:
         """Positions of a tap's features of the picture."""
-        halvings = int(tap[4]) - 1
-        return (self.size.height >> halvings) * (self.size.width >> halvings)
+        height, width = shape_of(tap, self.size)
+        return height * width
 
     @staticmethod
     def cut(image: Array, tile: Tile) -> Array:
@@ -167,8 +167,8 @@ class TiledObjective:
         self.engine = targets.mosaic.engine
         self.precision = precision
         self.damping = damping
-        self.unit = Weighing(weights).unit
         self._weighing = Weighing(weights)
+        self.unit = self._weighing.unit
         self._targets = targets
         self._metrics = targets.metrics(damping)
         self._spec = self.engine.bundle.manifest.spec

@@ -76,10 +76,15 @@ class Tile:
 
     def own(self, tap: str) -> NDArray[np.float32]:
         """1 at its own positions among a tap's features of it and 0 elsewhere, ``[h, w]``."""
-        halvings = _block(tap) - 1
-        mask = np.zeros((self.size.height >> halvings, self.size.width >> halvings), np.float32)
+        mask = np.zeros(shape_of(tap, self.size), np.float32)
         mask[self.positions(tap)] = 1
         return mask
+
+
+def shape_of(tap: str, size: Size) -> tuple[int, int]:
+    """Height and width of a tap's features of a picture."""
+    halvings = _block(tap) - 1
+    return size.height >> halvings, size.width >> halvings
 
 
 def reach(spec: BundleSpec) -> int:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from ..assembly.regional import with_regions
 from ..bundle.memory import encoding_bytes, evaluation_bytes
-from ..bundle.spec import Bundle
+from ..bundle.spec import Bundle, BundleSpec
 from ..engine.binding import Array
 from ..engine.engine import Engine
 from ..engine.host import maps_freely, memory_limit
 from ..files.cache import cache_dir
 from ..files.scratch import Scratch, mapped
-from ..optimizer.host_vectors import HostVectors, too_large
+from ..optimizer.host_vectors import HostVectors, belongs_in_file
 from ..pictures.regions import Guidance
 from ..recipe.provider import AUTO, TILE_OFF
 from ..recipe.size import Size, TileSize
@@ -53,15 +53,7 @@ class Tiling:
         step = step_of(spec)
         if chosen != AUTO:
             return TileSize(max(step, int(chosen) // step * step), halo_of(spec), always=True)
-        sides = range(_LARGEST, step, -step)
-        # Of an address space, every thread and allocator takes parts that nobody uses.
-        share = _SHARE if maps_freely() else _SHARE / 2
-        fits = (side for side in sides if self._tile_bytes(side) <= share * (self._free or 0))
-        return TileSize(next(fits, step), halo_of(spec), always=False)
-
-    def _tile_bytes(self, side: int) -> int:
-        spec = self._engine.bundle.manifest.spec
-        return evaluation_bytes(spec, (side + 2 * halo_of(spec)) ** 2, max(1, spec.regions))
+        return tile_size(spec, self._free or 0)
 
     @cached_property
     def engine(self) -> Engine:
@@ -112,7 +104,7 @@ class Tiling:
     def vectors(self, count: int, history: int) -> Callable[..., HostVectors]:
         """What holds an optimizer's vectors of so many elements: memory, or a file where that has not the room."""
         memory = memory_limit()
-        if memory is None or not too_large(count, history, memory) or not maps_freely():
+        if memory is None or not belongs_in_file(count, history, memory):
             return HostVectors
         return partial(HostVectors, empty=partial(mapped, self._engine.host.cache))
 
@@ -124,3 +116,18 @@ class Tiling:
         """End an evaluation that is under way, see `Engine.cancel`."""
         if "engine" in self.__dict__:
             self.engine.cancel()
+
+
+def tile_size(spec: BundleSpec, free: int) -> TileSize:
+    """The largest tiles that there is the memory for.
+
+    Args:
+        spec: of the bundle.
+        free: bytes.
+    """
+    step, halo = step_of(spec), halo_of(spec)
+    # Of an address space, every thread and allocator takes parts that nobody uses.
+    most = (_SHARE if maps_freely() else _SHARE / 2) * free
+    sizes = (TileSize(side, halo, always=False) for side in range(_LARGEST, step, -step))
+    fitting = (size for size in sizes if evaluation_bytes(spec, size.pixels, max(1, spec.regions)) <= most)
+    return next(fitting, TileSize(step, halo, always=False))

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from ..bundle.memory import FLOAT, encoding_bytes, evaluation_bytes, largest_tensor_bytes, weights_bytes
 from ..bundle.spec import MIN_SIDE, BundleSpec
-from ..engine.host import maps_freely
-from ..optimizer.host_vectors import too_large, vectors_bytes
+from ..optimizer.host_vectors import belongs_in_file, vectors_bytes
 from ..recipe.settings import Settings
 from ..recipe.size import Size, TileSize
 
@@ -68,7 +67,7 @@ class Budget:
     def keeps_in_file(self, size: Size, limit: int | None = None) -> bool:
         """Whether the optimiser's vectors of a photo in tiles take too much to be kept in memory."""
         pixels = size.fit(self._level(size, limit)).pixels
-        return too_large(3 * pixels, self.settings.history, self.free) and maps_freely()
+        return belongs_in_file(3 * pixels, self.settings.history, self.free)
 
     def tiles(self, size: Size, limit: int | None = None) -> bool:
         """Whether a photo of this size is evaluated in tiles at its largest level, of ``limit`` at most."""

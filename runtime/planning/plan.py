@@ -223,10 +223,11 @@ class _Assessor:
         if self._budget is None:
             return Task(item, TaskState.TODO, why, header.size)
         if self._budget.fits(header.size):
-            tiled = self._budget.tiles(header.size)
-            return Task(item, TaskState.TODO, why + _in_tiles(self._budget, header.size), header.size, None, tiled)
+            why += _in_tiles(self._budget, header.size)
+            return Task(item, TaskState.TODO, why, header.size, tiled=self._budget.tiles(header.size))
         limit = self._budget.largest(header.size)
-        need, free = (f"{value / 2**30:.1f} GiB" for value in (self._budget.need(header.size), self._budget.free))
+        needed = self._budget.tiled_need if self._budget.tiles(header.size) else self._budget.need
+        need, free = (f"{value / 2**30:.1f} GiB" for value in (needed(header.size), self._budget.free))
         if (
             limit is not None
             and self._budget.tile is None

@@ -18,7 +18,6 @@ def test_what_is_put_aside_is_there_wherever_it_is(in_memory: int, tmp_path: Pat
     for i, array in enumerate(arrays):
         np.testing.assert_array_equal(scratch.get(("a", i)), arrays[0] if i == 3 else array)
     assert list(tmp_path.iterdir()) == [], "its file has no name"
-    scratch.close()
 
 
 def test_an_array_in_a_file_is_zeros(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_vectors_that_memory_has_no_room_for_are_in_a_file(tmp_path: Path, monke
 def test_a_painting_in_tiles_is_the_same(
     bundle: Bundle, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiling, "too_large", lambda *_: True)
+    monkeypatch.setattr(tiling, "belongs_in_file", lambda *_: True)
     photo = Picture(Image.open(samples / "photos" / "town.jpg").convert("RGB").resize((90, 63)))
     style = samples / "starry.jpg"
     whole = Stylizer.open(bundle, style, tile="off", **OPTIONS)(photo)
