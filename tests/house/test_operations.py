@@ -106,5 +106,6 @@ def test_every_exit_code_says_what_it_asks() -> None:
 def test_every_option_of_the_document_exists() -> None:
     paint = app.commands["paint"]
     known = {name for parameter in paint.params for name in parameter.opts}
-    used = set(re.findall(r"`(--[a-z-]+)", TEXT)) | set(re.findall(r" (--[a-z-]+)", TEXT))
+    ours = re.sub(r"`python bench/[^`]+`", "", TEXT)
+    used = set(re.findall(r"`(--[a-z-]+)", ours)) | set(re.findall(r" (--[a-z-]+)", ours))
     assert used - known <= {"--system", "--now"}, "those are of useradd and systemctl"
