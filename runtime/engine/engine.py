@@ -6,6 +6,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..bundle.memory import evaluation_bytes, transformed_bytes
 from ..bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, Bundle
 from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
@@ -110,7 +112,11 @@ class Engine:
         """
         form, inputs = form_for(self.provider, self.bundle, graph, feeds)
         with self._evaluating(graph):
-            return list(self._session(form, inputs, precision).run(None, dict(inputs), self._options))
+            outputs = list(self._session(form, inputs, precision).run(None, dict(inputs), self._options))
+        if graph in _GRADIENTS:
+            return outputs
+        # What is kept for long has memory of its own: one output keeps all memory of a session that nobody has any more.
+        return [np.array(output) for output in outputs]
 
     def bind(self, graph: str, fixed: Mapping[str, Array], precision: str = "float32") -> Evaluate:
         """`run` as a function of the inputs that change; on a GPU, and of a step, the ``fixed`` ones are copied once.

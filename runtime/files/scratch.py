@@ -1,6 +1,7 @@
 """Arrays that a process puts aside: a file without a name, which goes with the process however that ends."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -8,6 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+
+Empty = Callable[[tuple[int, ...]], Array]
+"""Makes an array of zeros, of a shape."""
+
+
+def zeros(shape: tuple[int, ...]) -> Array:
+    """An array of zeros in memory."""
+    return np.zeros(shape, np.float32)
 
 
 def mapped(folder: Path | None, shape: tuple[int, ...]) -> Array:

@@ -1,24 +1,20 @@
 """The vectors of L-BFGS in this process's memory, by NumPy."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.host import maps_freely
+from ..files.scratch import Empty, zeros
 from .preconditioner import Preconditioner
 from .vectors import Combination, Matrix, Vector
 
 _CHUNK = 1 << 15
 """Elements of a vector that are multiplied at a time, so that two products read the history from memory once; the sums over
 chunks are taken in float64."""
-
-
-def zeros(shape: tuple[int, ...]) -> Vector:
-    """An array of zeros in memory."""
-    return np.zeros(shape, np.float32)
 
 
 class HostVectors:
@@ -40,7 +36,7 @@ class HostVectors:
         history: int = 10,
         precondition: Preconditioner | None = None,
         bounds: tuple[float, float] | None = None,
-        empty: Callable[[tuple[int, ...]], Vector] = zeros,
+        empty: Empty = zeros,
     ) -> None:
         start = np.asarray(x0, np.float32).reshape(-1)
         self.x: Vector = empty(start.shape)

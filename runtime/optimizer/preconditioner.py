@@ -60,7 +60,9 @@ class FrequencyPreconditioner:
 
     def _at(self, fy: NDArray[np.floating], fx: NDArray[np.floating]) -> NDArray[np.float32]:
         """What frequencies are multiplied by, ``[len(fy), len(fx)]``."""
-        factors: NDArray[np.floating] = 1 / np.maximum(np.hypot(fx[None, :], fy[:, None]), self._floor)
+        factors: NDArray[np.float64] = np.hypot(fx[None, :], fy[:, None])
+        np.maximum(factors, self._floor, out=factors)
+        np.divide(1, factors, out=factors)
         return factors.astype(np.float32)
 
 

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.engine import Engine
+from ..files.scratch import Empty, zeros
 from ..optimizer.choose import make_optimizer
+from ..optimizer.host_vectors import HostVectors
 from ..optimizer.step_vectors import StepRequest
 from ..pictures.pixels import Pixels
 from ..pictures.regions import Guidance
@@ -63,23 +66,23 @@ class Level:
         canvas: what the level begins with.
 
     Attributes:
-        content: the photo.
         made: evaluations so far.
         planned: evaluations that the schedule has.
         evaluation_seconds: that ONNX Runtime took.
     """
 
     def __init__(self, engine: Engine, settings: Settings, canvas: Canvas) -> None:
-        self.content = canvas.content
         self._cost = canvas.cost
         self._tolerance = settings.tolerance
         precisions = precisions_of(settings, engine.precisions)
         self._phases = make_schedule(settings, precisions, last=canvas.cost == 1)
         self.planned = sum(phase.evaluations for phase in self._phases)
         self.made = 0
+        tiling = canvas.tiling
+        empty = zeros if tiling is None else tiling.arrays(canvas.start.size, settings.history)
         began = time.perf_counter()
         self._engine = engine
-        self._aim = self._make_aim(canvas)
+        self._aim = self._make_aim(canvas, empty)
         self.evaluation_seconds = time.perf_counter() - began
         start = canvas.start
         self._weights = weigh(settings, engine.bundle.manifest.spec, Size.of_array(start.shape))
@@ -88,10 +91,10 @@ class Level:
         self._lowest: list[float] = []
         """Lowest loss after each evaluation of this phase."""
         self._objective = self._make_objective()
-        vectors = None if canvas.tiling is None else canvas.tiling.vectors(start.size, settings.history)
+        vectors = None if tiling is None else partial(HostVectors, empty=empty)
         self._optimiser = make_optimizer(engine, settings, start, self._objective.unit, vectors)
         self._average = settings.average
-        self._mean = np.zeros(start.size, np.float32) if settings.average else None
+        self._mean = empty((start.size,)) if settings.average else None
         """Moving average of the iterates, from nothing: too small at first, see `image` (Kingma, Ba 2015, section 3)."""
 
     def ask(self) -> tuple[AnyObjective, Any]:
@@ -166,10 +169,10 @@ class Level:
         if self._mean is not None:
             self._mean[:] = state["mean_of_iterates"]
 
-    def _make_aim(self, canvas: Canvas) -> Callable[[TermWeights, Phase], AnyObjective]:
+    def _make_aim(self, canvas: Canvas, empty: Empty) -> Callable[[TermWeights, Phase], AnyObjective]:
         """What makes objectives of the photo and the style."""
         if canvas.tiling is not None:
-            tiled = canvas.tiling.targets(canvas.content, canvas.guidance, canvas.grams)
+            tiled = canvas.tiling.targets(canvas.content, canvas.guidance, canvas.grams, empty)
             return lambda weights, phase: TiledObjective(tiled, weights, phase.damping, phase.precision)
         # Not by way of this level: it would then refer to itself, and keep its vectors until somebody looks for circles.
         engine = self._engine

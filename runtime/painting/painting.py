@@ -350,7 +350,7 @@ class Painting:
 
     def _next_level(self, level: Level) -> Level:
         content = self._content(self._index + 1)
-        following = self._begin_level(self._index + 1, content, self._refine(level, content))
+        following = self._begin_level(self._index + 1, content, self._refine(level.image, content))
         # Only now: where the engine was cancelled, the level that is over is still this one.
         self._index += 1
         self._evaluating += level.evaluation_seconds
@@ -383,17 +383,18 @@ class Painting:
         start = self._start_picture or self._style.image
         return to_pixels(resize(start.rgb, Size.of_array(content.shape)))
 
-    def _refine(self, level: Level, content: Pixels) -> Pixels:
-        """The first iterate of the next level, for the photo ``content``, from the painting at ``level``.
+    def _refine(self, painted: Pixels, content: Pixels) -> Pixels:
+        """The first iterate of the next level, for the photo ``content``, from the painting at this one.
 
         A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
         which enlarging cannot give: without it the content loss starts high.
         """
         size = Size.of_array(content.shape)
-        enlarged = enlarge(level.image, size)
         if self.settings.init != "content":
-            return enlarged
-        return enlarged + (content - enlarge(level.content, size))
+            return enlarge(painted, size)
+        start = enlarge(painted - self._content(self._index), size)
+        start += content
+        return start
 
 
 def state_bytes(settings: Settings, size: Size) -> int:
@@ -412,7 +413,9 @@ _FAR = 1e4
 def _check_vectors(state: Mapping[str, NDArray[Any]], length: int) -> None:
     """Refuse vectors of another length, which NumPy might broadcast, and those that lead nowhere."""
     for name, array in state.items():
-        if array.dtype == np.float32 and not (array.shape[-1:] == (length,) and np.isfinite(array).all()):
+        if array.dtype == np.float32 and not (
+            array.shape[-1:] == (length,) and all(np.isfinite(vector).all() for vector in array.reshape(-1, length))
+        ):
             raise ValueError(f"{name} is no vector of {length} finite numbers")
     if np.abs(state["x"]).max() > _FAR:
         raise ValueError("x is no picture")

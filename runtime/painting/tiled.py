@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..bundle.spec import GRADIENT, TV_WEIGHT
 from ..engine.binding import Array
 from ..engine.engine import Engine
-from ..files.scratch import Scratch
+from ..files.scratch import Empty, Scratch, zeros
 from ..pictures.regions import Guidance
 from ..recipe.presets import TermWeights
 from ..recipe.size import Size
@@ -114,21 +114,24 @@ class TiledTargets:
         mosaic: the picture.
         grams: ``gram.<tap>`` to Gram matrices ``[1, R, C, C]``.
         aside: content features at each tile's own positions, by tap and number of the tile; what is put aside besides.
+        gradient: what evaluations add the gradient up in, ``[1, 3, H, W]``.
     """
 
     mosaic: Mosaic
     grams: Grams
     aside: Scratch
+    gradient: Array
 
     @classmethod
-    def of(cls, mosaic: Mosaic, content: Array, grams: Grams, aside: Scratch) -> "TiledTargets":
+    def of(cls, mosaic: Mosaic, content: Array, grams: Grams, aside: Scratch, empty: Empty = zeros) -> "TiledTargets":
         """Targets of a photo.
 
         Args:
             mosaic: of the photo.
             content: it, ``[1, 3, H, W]``.
             grams: of the style, ``[1, C, C]`` or of regions.
-            aside: empty.
+            aside: nothing yet.
+            empty: makes the array for the gradient.
         """
         taps = mosaic.engine.bundle.manifest.spec.content_taps
         for number, tile in enumerate(mosaic.tiles):
@@ -136,7 +139,7 @@ class TiledTargets:
                 rows, columns = tile.positions(tap)
                 aside.put(("content", tap, number), np.ascontiguousarray(value[:, :, rows, columns]))
         regional = {name: gram if gram.ndim == 4 else gram[:, None] for name, gram in grams.items()}
-        return cls(mosaic, regional, aside)
+        return cls(mosaic, regional, aside, empty(content.shape))
 
     def metrics(self, damping: float | None) -> dict[str, Array]:
         """See `Targets.metrics`."""
@@ -174,19 +177,17 @@ class TiledObjective:
         self._spec = self.engine.bundle.manifest.spec
 
     def __call__(self, image: Array) -> Evaluated:
-        """Evaluate at an image ``[1, 3, H, W]``, RGB, 0..255."""
+        """Evaluate at an image ``[1, 3, H, W]``, RGB, 0..255; the next evaluation writes over its gradient."""
         grams = self._add_up(image)
         contents = np.zeros(len(self._spec.content_taps))
-        gradient = np.zeros_like(image)
+        gradient = self._targets.gradient
+        gradient[...] = 0
         for number, tile in enumerate(self._targets.mosaic.tiles):
             losses, share = self._evaluate(image, number, tile, grams)
             contents += losses
             rows, columns = tile.outer
             gradient[:, :, rows, columns] += share
-        tv, slope = variation(image, self._spec.tv) if self._weighing.tv else (0.0, None)
-        if slope is not None:
-            slope *= self._weighing.tv
-            gradient += slope
+        tv = variation(image, self._spec.tv, gradient, float(self._weighing.tv)) if self._weighing.tv else 0.0
         return self._weighing.weigh(np.concatenate([contents, self._style_losses(grams), [tv]]), gradient)
 
     def launch(self, point: Any) -> Callable[[], Evaluated]:

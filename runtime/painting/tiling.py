@@ -13,8 +13,8 @@ from ..engine.binding import Array
 from ..engine.engine import Engine
 from ..engine.host import maps_freely, memory_limit
 from ..files.cache import cache_dir
-from ..files.scratch import Scratch, mapped
-from ..optimizer.host_vectors import HostVectors, belongs_in_file
+from ..files.scratch import Empty, Scratch, mapped, zeros
+from ..optimizer.host_vectors import belongs_in_file
 from ..pictures.regions import Guidance
 from ..recipe.provider import AUTO, TILE_OFF
 from ..recipe.size import Size, TileSize
@@ -85,7 +85,8 @@ class Tiling:
         tile = self.size
         if tile is None or size.long_side <= tile.side:
             return False
-        return tile.always or encoding_bytes(size.pixels) > _SHARE * (self._free or 0)
+        spec = self._engine.bundle.manifest.spec
+        return tile.always or encoding_bytes(size.pixels) > evaluation_bytes(spec, tile.pixels, max(1, spec.regions))
 
     def grams(self, image: Array, guidance: Guidance | None) -> dict[str, NDArray[np.float32]]:
         """Gram matrices of a style, as `encode` gives them: ``[1, C, C]``, or of regions."""
@@ -94,19 +95,22 @@ class Tiling:
             return grams
         return {name: gram[:, 0] for name, gram in grams.items()}
 
-    def targets(self, content: Array, guidance: Guidance | None, grams: dict[str, Array]) -> TiledTargets:
+    def targets(
+        self, content: Array, guidance: Guidance | None, grams: dict[str, Array], empty: Empty = zeros
+    ) -> TiledTargets:
         """What a photo in tiles is compared with, see `TiledTargets.of`."""
         if self.engine is not self._engine:
             # What coarser levels took is needed now.
             self._engine.release()
-        return TiledTargets.of(self._mosaic(content, guidance), content, grams, Scratch(self._engine.host.cache))
+        aside = Scratch(self._engine.host.cache)
+        return TiledTargets.of(self._mosaic(content, guidance), content, grams, aside, empty)
 
-    def vectors(self, count: int, history: int) -> Callable[..., HostVectors]:
-        """What holds an optimizer's vectors of so many elements: memory, or a file where that has not the room."""
+    def arrays(self, count: int, history: int) -> Empty:
+        """What makes the arrays of a picture of so many elements: in memory, or in a file where that has not the room."""
         memory = memory_limit()
         if memory is None or not belongs_in_file(count, history, memory):
-            return HostVectors
-        return partial(HostVectors, empty=partial(mapped, self._engine.host.cache))
+            return zeros
+        return partial(mapped, self._engine.host.cache)
 
     def _mosaic(self, image: Array, guidance: Guidance | None) -> Mosaic:
         assert self.size is not None, "there are tiles"

@@ -19,12 +19,14 @@ _TINY = 1e-30
 """What a power with a negative exponent is taken of at least; its factor is 0 there."""
 
 
-def variation(image: Pixels, kind: str) -> tuple[float, Pixels]:
-    """The unweighted term and its gradient, row by row: it takes one picture's memory, for the gradient.
+def variation(image: Pixels, kind: str, gradient: Pixels, weight: float = 1.0) -> float:
+    """The unweighted term; its gradient is added up, row by row, so that it takes no picture's memory.
 
     Args:
         image: ``[1, 3, H, W]``.
         kind: one of `TVS`.
+        gradient: what ``weight`` times that of the term is added to, of the same shape.
+        weight: of the term.
 
     Raises:
         UsageError: the kind is not known.
@@ -33,12 +35,12 @@ def variation(image: Pixels, kind: str) -> tuple[float, Pixels]:
         raise UsageError(f"total variation '{kind}' is not known")
     pixels = image[0]
     _, height, width = pixels.shape
-    gradient = np.zeros_like(image)
     out = gradient[0]
     total = 0.0
     across, down = _scales(kind, height, width)
     joint = kind == "power"
     factor = np.float32(1) / (255 * _DEVIATIONS) if kind == "normalised" else np.float32(1)
+    along, below = np.float32(weight * across) * factor, np.float32(weight * down) * factor
     slopes = _SLOPES[kind]
     for y in range(height):
         row = pixels[:, y] * factor
@@ -49,16 +51,16 @@ def variation(image: Pixels, kind: str) -> tuple[float, Pixels]:
                 continue
             value, of_dx, of_dy = _power(dx, dy[:, :-1])
             total += value * across
-            _spread(out, y, (of_dx * across * factor).astype(np.float32), (of_dy * across * factor).astype(np.float32))
+            _spread(out, y, of_dx * along, of_dy * along)
             continue
         value, slope = slopes(dx)
         total += value * across
-        _spread(out, y, (slope * across * factor).astype(np.float32), None)
+        _spread(out, y, slope * along, None)
         if dy is not None:
             value, slope = slopes(dy)
             total += value * down
-            _spread(out, y, None, (slope * down * factor).astype(np.float32))
-    return total, gradient
+            _spread(out, y, None, slope * below)
+    return total
 
 
 def _scales(kind: str, height: int, width: int) -> tuple[float, float]:

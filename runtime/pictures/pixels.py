@@ -11,13 +11,20 @@ Pixels = NDArray[np.float32]
 
 def to_pixels(image: Image.Image) -> Pixels:
     """An RGB image as ``[1, 3, H, W]``, 0..255."""
-    return np.ascontiguousarray(np.asarray(image, np.float32).transpose(2, 0, 1)[None])
+    values = np.asarray(image)
+    pixels = np.empty((1, 3, *values.shape[:2]), np.float32)
+    pixels[0] = values.transpose(2, 0, 1)
+    return pixels
 
 
 def from_pixels(pixels: Pixels) -> Image.Image:
     """Inverse of `to_pixels`: values are rounded, and clipped to 0..255."""
-    clipped = np.clip(np.rint(pixels[0]), 0, 255).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(clipped.transpose(1, 2, 0)))
+    image = np.empty((*pixels.shape[2:], 3), np.uint8)
+    # A plane at a time: of a large picture, each copy counts.
+    for channel, plane in enumerate(pixels[0]):
+        rounded = np.rint(plane)
+        image[..., channel] = np.clip(rounded, 0, 255, out=rounded)
+    return Image.fromarray(image)
 
 
 def resize(image: Image.Image, size: Size) -> Image.Image:
@@ -36,5 +43,7 @@ def thin(image: Image.Image, long_side: int) -> Image.Image:
 
 def enlarge(image: Pixels, size: Size) -> Pixels:
     """Resample ``[1, 3, h, w]`` to a width and height, in float32 and unclipped."""
-    planes = [np.asarray(resize(Image.fromarray(plane), size)) for plane in image[0]]
-    return np.stack(planes)[None]
+    enlarged = np.empty((1, len(image[0]), size.height, size.width), np.float32)
+    for plane, result in zip(image[0], enlarged[0], strict=True):
+        result[...] = resize(Image.fromarray(plane), size)
+    return enlarged

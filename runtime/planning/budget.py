@@ -17,8 +17,9 @@ _DECODED = 30
 taken to be as large, which are encoded and decoded meanwhile."""
 
 
-_PIECES = 6
-"""Arrays of the level's size in float32 besides the vectors, where it is in tiles: the photo, its gradient and copies."""
+_PIECES = 3
+"""Arrays of the level's size in float32 besides the vectors and the gradient, where it is in tiles: first the photo and the
+first iterate, then spectra of the gradient, in the end the painting."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ class Budget:
         assert self.tile is not None, "there are tiles"
         level = self._level(size, limit)
         pixels = size.fit(level).pixels
-        kept = 0 if self.keeps_in_file(size, limit) else vectors_bytes(3 * pixels, self.settings.history)
+        array = 3 * FLOAT * pixels
+        kept = 0 if self.keeps_in_file(size, limit) else vectors_bytes(3 * pixels, self.settings.history) + array
+        masks = 2 * FLOAT * self.regions * pixels
         evaluation = evaluation_bytes(self.spec, self.tile.pixels, max(1, self.regions))
-        painting = self.overlap * (_DECODED * size.pixels + _PIECES * 3 * FLOAT * pixels + kept + evaluation)
+        painting = self.overlap * (_DECODED * size.pixels + _PIECES * array + masks + kept + evaluation)
         # What the style's features took, an allocator may keep.
         return _PROCESS + 2 * weights_bytes(self.spec) + painting + self._style_bytes(level)
 

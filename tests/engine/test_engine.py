@@ -70,6 +70,11 @@ def without(bundle: Bundle, graph: str) -> Bundle:
     return old
 
 
+def test_what_is_kept_keeps_no_memory_of_a_session(bundle: Bundle) -> None:
+    image = {"image": np.zeros((1, 3, 32, 32), np.float32)}
+    assert all(output.flags.owndata for output in Engine(bundle, Host(provider="cpu")).run("encode", image))
+
+
 def test_more_threads_than_cores_are_not_taken(bundle: Bundle) -> None:
     assert Engine(bundle, Host(provider="cpu", threads=100_000)).threads == available_cores()
 

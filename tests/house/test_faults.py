@@ -379,8 +379,8 @@ def test_under_a_limit_of_memory(bundle: Bundle, samples: Path, tmp_path: Path, 
     picture(photos / "large.jpg", (1600, 1200))
     picture(photos / "small.jpg", (64, 48))
     common = [photos, "--style", samples / "ember.jpg", "--bundle", bundle.path, "-o", tmp_path / "out"]
-    common += ["--size", "1000", "--iterations", "1", "--threads", "1", "--provider", "cpu"]
-    limit = 3_000_000
+    common += ["--size", "800", "--scales", "1", "--iterations", "1", "--threads", "1", "--provider", "cpu"]
+    limit = 2_000_000
     refused = limited(limit, *common, "--tile", "off", cache=tmp_path / "cache")
     assert refused.returncode == 3, refused.stderr
     assert "Traceback" not in refused.stderr

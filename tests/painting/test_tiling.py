@@ -15,7 +15,7 @@ from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import UsageError
-from nstbatch.runtime.optimizer.host_vectors import HostVectors, vectors_bytes
+from nstbatch.runtime.optimizer.host_vectors import vectors_bytes
 from nstbatch.runtime.painting import tiling
 from nstbatch.runtime.painting.painting import PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
@@ -56,17 +56,17 @@ def test_what_memory_holds_is_in_one_piece() -> None:
     assert Tiling(engine(None, 500)).takes(Size(501, 30))
     assert not Tiling(engine(None, 500)).takes(Size(500, 500))
     assert Tiling(engine(encoding_bytes(large.pixels))).encodes(large)
-    assert not Tiling(engine(10 * encoding_bytes(large.pixels))).encodes(large)
+    assert not Tiling(engine(1 << 40)).encodes(Size(1100, 1100))
 
 
 def test_vectors_that_memory_has_no_room_for_are_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = engine(1 << 30)
     made.host = replace(made.host, cache=tmp_path)
     monkeypatch.setattr(tiling, "memory_limit", lambda: vectors_bytes(1000, 10) * 2)
-    assert Tiling(made).vectors(500, 10) is HostVectors
-    vectors = Tiling(made).vectors(1000, 10)(np.ones(1000, np.float32), 10)
-    assert isinstance(vectors.x, np.memmap)
-    assert (vectors.x == 1).all()
+    assert not isinstance(Tiling(made).arrays(500, 10)((500,)), np.memmap)
+    array = Tiling(made).arrays(1000, 10)((10, 1000))
+    assert isinstance(array, np.memmap)
+    assert (array.shape, array.any()) == ((10, 1000), False)
     assert list(tmp_path.iterdir()) == []
 
 

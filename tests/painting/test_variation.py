@@ -19,7 +19,9 @@ def test_it_is_the_graphs(kind: str, shape: tuple[int, int]) -> None:
     loss = VARIATIONS[kind](exact)
     loss.sum().backward()
     assert exact.grad is not None
-    value, gradient = variation(image, kind)
+    gradient = np.zeros_like(image)
+    value = variation(image, kind, gradient, 0.25)
+    assert variation(image, kind, gradient, 0.75) == value
     assert value == pytest.approx(loss.item(), rel=1e-6)
     expected = exact.grad.numpy()
     assert np.linalg.norm(gradient - expected) < 1e-6 * np.linalg.norm(expected)
@@ -27,11 +29,13 @@ def test_it_is_the_graphs(kind: str, shape: tuple[int, int]) -> None:
 
 def test_a_flat_picture_has_none() -> None:
     for kind in TVS:
-        value, gradient = variation(np.full((1, 3, 32, 40), 9, np.float32), kind)
+        flat = np.full((1, 3, 32, 40), 9, np.float32)
+        gradient = np.zeros_like(flat)
+        value = variation(flat, kind, gradient)
         assert value == pytest.approx(0, abs=1e-30)
         assert not gradient.any()
 
 
 def test_an_unknown_kind() -> None:
     with pytest.raises(UsageError, match="'cubes' is not known"):
-        variation(np.zeros((1, 3, 32, 32), np.float32), "cubes")
+        variation(np.zeros((1, 3, 32, 32), np.float32), "cubes", np.zeros((1, 3, 32, 32), np.float32))
