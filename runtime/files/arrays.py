@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from .scratch import Empty, zeros
+
 Arrays = dict[str, NDArray[Any]]
 """Arrays by name."""
 
@@ -29,13 +31,16 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
     np.savez(file, **{_DIGEST: np.array(_digest(ordered))}, **ordered)  # type: ignore[arg-type]
 
 
-def read_arrays(file: BinaryIO, most: int, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Arrays:
+def read_arrays(
+    file: BinaryIO, most: int, shapes: Mapping[str, tuple[int, ...]] | None = None, empty: Empty = zeros
+) -> Arrays:
     """Read what `write_arrays` has written.
 
     Args:
         file: the archive.
         most: bytes that all arrays may take; more are not read.
         shapes: of float32 arrays, by name, which these must have, and no others; None for any.
+        empty: makes what arrays of float32 are read into.
 
     Raises:
         ValueError: it is damaged, or holds other arrays.
@@ -51,7 +56,7 @@ def read_arrays(file: BinaryIO, most: int, shapes: Mapping[str, tuple[int, ...]]
             found: Arrays = {}
             for name, info in arrays.items():
                 shape = None if shapes is None else shapes.get(name)
-                found[name] = _member(archive, info, most, shape)
+                found[name] = _member(archive, info, most, shape, empty)
                 most -= found[name].nbytes
     except OSError:
         raise
@@ -63,7 +68,9 @@ def read_arrays(file: BinaryIO, most: int, shapes: Mapping[str, tuple[int, ...]]
     return found
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, expected: tuple[int, ...] | None) -> NDArray[Any]:
+def _member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, expected: tuple[int, ...] | None, empty: Empty
+) -> NDArray[Any]:
     with archive.open(info) as member:
         version = npy.read_magic(member)
         if version != (1, 0):
@@ -76,7 +83,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, expected
         count = int(np.prod(shape, dtype=object))
         if count * dtype.itemsize > most:
             raise ValueError(f"{info.filename}: larger than {most:,} bytes")
-        array = np.empty(shape, dtype)
+        array = empty(shape) if dtype == np.float32 and count else np.empty(shape, dtype)
         content = _bytes(array)
         done = 0
         while done < len(content):

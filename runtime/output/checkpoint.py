@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..files.arrays import Arrays, read_arrays, write_arrays
 from ..files.own import OwnFile, delete_files, identity, stale
+from ..files.scratch import Empty, zeros
 from .names import STATE, Key, state
 
 _FOLDER = "checkpoints"
@@ -62,15 +63,16 @@ class Checkpoint:
         """Where it is."""
         return self._file.path
 
-    def load(self, most: int) -> Arrays | None:
+    def load(self, most: int, empty: Empty = zeros) -> Arrays | None:
         """The state that was saved last; None where there is none, or it is damaged, or of something else.
 
         Args:
             most: bytes that it can have.
+            empty: makes what its vectors are read into.
         """
         try:
             with self._file.reading() as file:
-                found = read_arrays(file, most)
+                found = read_arrays(file, most, empty=empty)
         except (OSError, ValueError):
             return None
         fingerprint = found.pop(_FINGERPRINT, None)

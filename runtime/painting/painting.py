@@ -12,6 +12,7 @@ from PIL import Image
 from ..bundle.memory import FLOAT
 from ..engine.engine import Engine
 from ..errors import NonFiniteError
+from ..files.scratch import Empty, zeros
 from ..pictures.colors import take_chroma
 from ..pictures.metadata import Metadata
 from ..pictures.photo import Picture
@@ -247,6 +248,14 @@ class Painting:
     def begun(self) -> bool:
         """Whether anything would be lost with it."""
         return bool(self._rows)
+
+    @property
+    def empty(self) -> Empty:
+        """What makes the arrays of a state to `resume`: in memory or in a file, as this painting's own."""
+        size = self._shapes[-1]
+        if self._tiling is None or not self._in_tiles(size):
+            return zeros
+        return self._tiling.arrays(3 * size.pixels, self.settings.history)
 
     def close(self) -> None:
         """Nothing: a painting elsewhere, see `RemotePainting`, leaves its place to another."""

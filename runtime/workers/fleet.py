@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LostWorkerError, NstbatchError
+from ..files.scratch import zeros
 from ..painting.painting import PhotoJob, Progress, Result
 from ..painting.stylizer import Facts
 from ..pictures.photo import Picture
@@ -110,8 +111,10 @@ class RemotePainting:
     """A `Painting` in a worker.
 
     Attributes:
-        done, begun: see `Painting`.
+        done, begun, empty: see `Painting`.
     """
+
+    empty = staticmethod(zeros)
 
     def __init__(self, worker: "_Worker", free: "Callable[[_Worker], None]") -> None:
         self.done = False

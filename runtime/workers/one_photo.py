@@ -270,7 +270,7 @@ class Studio:
     def _begin(self, job: PhotoJob, checkpoint: Checkpoint) -> Painting | RemotePainting:
         """A painting, taken up from the checkpoint if there is one of it."""
         painting = self.stylizer.begin(job)
-        state = checkpoint.load(state_bytes(self.stylizer.facts.settings, job.picture.size))
+        state = checkpoint.load(state_bytes(self.stylizer.facts.settings, job.picture.size), painting.empty)
         if state is not None:
             try:
                 painting.resume(state)

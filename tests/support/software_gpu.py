@@ -83,7 +83,7 @@ class Counting(OnnxRuntime):
 
 
 def _paint(engine: Engine, style: Path, photo: Path) -> Mapping[str, Any]:
-    stylizer = Stylizer.open(engine, style, size=40, scales="32,40", iterations=2, check=lambda *_: None)
+    stylizer = Stylizer.open(engine, style, size=36, scales="32,36", iterations=2, check=lambda *_: None)
     picture = read_picture(photo)
     picture = replace(picture, rgb=picture.rgb.resize(_SIZE))
     losses: list[float] = []
@@ -91,7 +91,7 @@ def _paint(engine: Engine, style: Path, photo: Path) -> Mapping[str, Any]:
     return {"losses": losses, "pixels": np.asarray(result.image, int).tolist()}
 
 
-_SIZE = (40, 33)
+_SIZE = (36, 30)
 
 
 def _refusal(call: Callable[[], object]) -> str:
