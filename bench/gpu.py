@@ -9,9 +9,12 @@ measurement are on one thread. By size:
 - `placement`: the nodes of a step by the provider that runs them.
 - `agreement`: relative difference of the gradient from the CPU provider's.
 - `gradient alone`, `step alone`: milliseconds of 100 replays in a row, with nothing read between them.
+- `kernel`: the kernels of a step that take most of a run's time, and how often one runs, by PyTorch's profiler, which sees
+  all that a process launches.
 - `PyTorch`: evaluations/s with torch's own L-BFGS as the field uses it (history 100), eager and, at 512 pixels, compiled.
 - `painting`: evaluations/s and pictures/h of whole paintings, one at a time, two in turns and several in lock-step, with
   `--scales 1`; `idle` is 1 less the rate times the seconds of a step alone: the share of the time that a card could spare.
+- `busy`: of the same painting under the profiler, the share of the time in which no kernel ran and nothing was copied.
 - `to PyTorch's loss`: seconds of a picture by this program's own schedule that is at least as good as PyTorch's after
   `--iterations` evaluations, by the loss of the 8-bit picture in float32 on the CPU provider, and those that PyTorch took.
 
@@ -20,9 +23,10 @@ With `--provider cpu` it runs anywhere, to try it.
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +77,15 @@ HEADER = ["size", "what", "how", "ms", "evaluations/s", "pictures/h", "idle", "l
 FAILED = "failed"
 
 REPLAYS = 100
+
+WARM_UP = 3
+"""Runs before those that are timed: ONNX Runtime captures in the third."""
+
+PROFILED = 20
+"""Runs, or iterations, under the profiler."""
+
+KERNELS = 12
+"""Shown of a step."""
 
 
 @dataclass
@@ -199,7 +212,16 @@ def main(provider: str, sizes: str, iterations: int, budget: float, bundle: Path
 
 def measured(problem: Problem) -> Iterator[Row]:
     """All rows of a size. Each section is made only when it is come to, and one that fails leaves the next."""
-    sections: list[Callable[[Problem], Iterator[Row]]] = [placement, agreement, alone, in_torch, paintings, to_torchs_loss]
+    sections: list[Callable[[Problem], Iterator[Row]]] = [
+        placement,
+        agreement,
+        alone,
+        kernels,
+        in_torch,
+        paintings,
+        busy,
+        to_torchs_loss,
+    ]
     for section in sections:
         try:
             yield from section(problem)
@@ -246,7 +268,8 @@ def alone(problem: Problem) -> Iterator[Row]:
     for precision in problem.bundles:
         for graph in (GRADIENT, STEP):
             for nhwc in layouts:
-                milliseconds = Alone(problem, precision, graph, nhwc=nhwc).milliseconds()
+                replays = REPLAYS if problem.provider == "cuda" else 3
+                milliseconds = Alone(problem, precision, graph, nhwc=nhwc).milliseconds(replays)
                 how = precision + (", NHWC" if nhwc else "")
                 if graph == STEP and not nhwc:
                     problem.step[precision] = milliseconds
@@ -256,7 +279,7 @@ def alone(problem: Problem) -> Iterator[Row]:
 class Alone:
     """A graph bound to one picture."""
 
-    def __init__(self, problem: Problem, precision: str, graph: str, *, nhwc: bool = False) -> None:
+    def __init__(self, problem: Problem, precision: str, graph: str, *, nhwc: bool = False, captured: bool = True) -> None:
         engine = problem.engine(precision)
         objective = Objective(engine, problem.targets, balance(GATYS, problem.targets))
         vectors = StepVectors(engine.place, problem.photo, 10, FrequencyPreconditioner((3, *problem.photo.shape[2:])), RANGE)
@@ -270,14 +293,15 @@ class Alone:
         self.feeds = {**fixed, **changing}
         self.sizes = dimensions(self.feeds)
         self._kept = {"rows_written": rows} if graph == STEP else {}
-        chain_of = provider_chain(engine.provider, precision, 0, cuda_graphs=engine.provider == "cuda")
+        captured = captured and engine.provider == "cuda"
+        chain_of = provider_chain(engine.provider, precision, 0, cuda_graphs=captured)
         if nhwc:
             chain_of[0][1]["prefer_nhwc"] = "1"
         self._arguments = str(engine.bundle.graph(self.graph)), chain_of, fixed, changing, engine.place
-        self._on_gpu = engine.provider == "cuda"
+        self._on_gpu, self._captured = engine.provider == "cuda", captured
 
-    def milliseconds(self) -> float:
-        """Of a replay."""
+    def milliseconds(self, replays: int) -> float:
+        """Of a run, of so many after the first ones."""
         path, providers, fixed, changing, place = self._arguments
         ort = import_onnxruntime()
         options = ort.SessionOptions()
@@ -286,14 +310,13 @@ class Alone:
             options.add_free_dimension_override_by_name(name, size)
         session = ort.InferenceSession(path, options, providers, enable_fallback=False)
         run = ort.RunOptions()
-        if self._on_gpu:
+        if self._captured:
             run.add_run_config_entry("gpu_graph_id", "1")
         outputs = {
             each.name: place.empty(tuple(each.shape)) for each in session.get_outputs() if each.name not in self._kept
         }
         bound = BoundGraph(session, place, fixed, run)
-        replays = REPLAYS if self._on_gpu else 3
-        for _ in range(3):
+        for _ in range(WARM_UP):
             bound(changing, self._kept | outputs)
         began = time.perf_counter()
         for _ in range(replays):
@@ -301,6 +324,46 @@ class Alone:
         if self._on_gpu and torch.cuda.is_available():
             torch.cuda.synchronize()
         return 1000 * (time.perf_counter() - began) / replays
+
+
+def kernels(problem: Problem) -> Iterator[Row]:
+    """On which kernels the time of a step goes, in each precision."""
+    for precision in problem.bundles:
+        bound = Alone(problem, precision, STEP, captured=False)
+        bound.milliseconds(1)
+        with profiled() as events:
+            bound.milliseconds(PROFILED)
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        for event in events:
+            times[event.name].append(event.time_range.elapsed_us() / 1000)
+        runs = PROFILED + WARM_UP
+        for name, found in sorted(times.items(), key=lambda each: -sum(each[1]))[:KERNELS]:
+            yield Row("kernel", precision, sum(found) / runs, note=f"{len(found) / runs:g} of {name[:100]}")
+
+
+def busy(problem: Problem) -> Iterator[Row]:
+    """Whether the device waits, as the profiler sees it."""
+    for precision in problem.bundles:
+        stylizer = problem.stylizer(problem.engine(precision), precision, iterations=PROFILED)
+        stylizer(problem.picture)
+        with profiled() as events:
+            stylizer(problem.picture)
+        spans = sorted((event.time_range.start, event.time_range.end) for event in events)
+        if spans:
+            worked, end = 0.0, spans[0][0]
+            for first, last in spans:
+                worked += max(0.0, last - max(first, end))
+                end = max(end, last)
+            yield Row("busy", precision, idle=1 - worked / (end - spans[0][0]))
+
+
+@contextmanager
+def profiled() -> Iterator[list[Any]]:
+    """What the device does meanwhile, as events of PyTorch's profiler; they are there at the end."""
+    events: list[Any] = []
+    with torch.profiler.profile() as profile:
+        yield events
+    events += [event for event in profile.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
 
 
 def in_torch(problem: Problem) -> Iterator[Row]:
