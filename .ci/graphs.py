@@ -1,6 +1,7 @@
 """The graphs that the package carries: made anew, or compared with what the exporter makes now.
 
 python .ci/graphs.py make WORK    # two hours on two cores; WORK keeps what is done, for the next try
+python .ci/graphs.py steps WORK   # minutes, where nothing has changed but exporter/step.py, and not what a step computes
 python .ci/graphs.py check        # the default's and one other's, node by node, and whether the exporter has changed
 """
 
@@ -8,7 +9,7 @@ import pickle
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from nstbatch.exporter.ready import code_digest, differences, make_template, packed_code, write_archive
+from nstbatch.exporter.ready import code_digest, differences, make_template, packed_code, renew_steps, write_archive
 from nstbatch.runtime.assembly.ready import ARCHIVE, Template, find_template, template_key
 from nstbatch.runtime.bundle.network import CONVOLUTIONS
 from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, BundleSpec
@@ -51,13 +52,18 @@ def _choices() -> Iterator[BundleSpec]:
             yield replace(preset.spec, **common)  # type: ignore[arg-type]
 
 
-def make(work: Path) -> None:
-    """Make every template, as many at a time as there are cores, and the archive."""
+def make(work: Path, one: Callable[[BundleSpec, Path], Template]) -> None:
+    """Make every template, as many at a time as there are cores, and the archive.
+
+    Args:
+        work: folder for temporary files.
+        one: makes a template.
+    """
     work.mkdir(parents=True, exist_ok=True)
     wanted = specs()
     with ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool:
         templates = []
-        for i, template in enumerate(pool.map(_made, wanted, [work] * len(wanted)), 1):
+        for i, template in enumerate(pool.map(one, wanted, [work] * len(wanted)), 1):
             templates.append(template)
             print(f"{i} of {len(wanted)}: {template.spec}", flush=True)
     with _PACKAGED.open("wb") as file:
@@ -74,6 +80,13 @@ def _made(spec: BundleSpec, work: Path) -> Template:
         kept.with_suffix(".new").rename(kept)
     template: Template = pickle.loads(kept.read_bytes())
     return template
+
+
+def _with_new_steps(spec: BundleSpec, work: Path) -> Template:
+    packed = find_template(spec)
+    if packed is None:
+        raise SystemExit(f"the package has no graphs for {spec}; run `python .ci/graphs.py make WORK`")
+    return renew_steps(packed, work)
 
 
 def _fresh(spec: BundleSpec, work: Path) -> Template:
@@ -106,6 +119,7 @@ def check() -> int:
 if __name__ == "__main__":
     if sys.argv[1:] == ["check"]:
         sys.exit(check())
-    if len(sys.argv) != 3 or sys.argv[1] != "make":
+    makers = {"make": _made, "steps": _with_new_steps}
+    if len(sys.argv) != 3 or sys.argv[1] not in makers:
         sys.exit(__doc__)
-    make(Path(sys.argv[2]))
+    make(Path(sys.argv[2]), makers[sys.argv[1]])

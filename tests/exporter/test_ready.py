@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from nstbatch import exporter
-from nstbatch.exporter.ready import code_digest, differences, packed_code, template_of, write_archive
+from nstbatch.exporter.ready import code_digest, differences, packed_code, renew_steps, template_of, write_archive
+from nstbatch.exporter.step import StepParts, step_parts
 from nstbatch.runtime.assembly.layouts import Parameters
 from nstbatch.runtime.assembly.ready import Template, find_template
 from nstbatch.runtime.assembly.sources import WeightsSource
@@ -55,6 +56,22 @@ def test_an_archive_gives_its_templates_back(template: Template, tmp_path: Path)
     assert find_template(template.spec, BytesIO(archives[0].getvalue())) == template
     assert find_template(BundleSpec(), BytesIO(archives[0].getvalue())) is None
     assert packed_code(tmp_path / "a") == "digest"
+
+
+def test_new_steps_around_the_same_gradients_are_what_the_exporter_makes(template: Template, tmp_path: Path) -> None:
+    assert renew_steps(template, tmp_path) == template
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_step_that_computes_something_else_is_not_put_in(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = onnx.ModelProto()
+    after.CopyFrom(step_parts().after)
+    next(node for node in after.graph.node if node.op_type == "Abs").op_type = "Relu"
+    monkeypatch.setattr("nstbatch.exporter.ready.step_parts", lambda: StepParts(step_parts().before, after))
+    with pytest.raises(ExportError, match="the new 'step' computes something else"):
+        renew_steps(template, tmp_path)
 
 
 def changed(graph: bytes, change: Callable[[onnx.GraphProto], object]) -> bytes:

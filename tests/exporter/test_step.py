@@ -1,8 +1,9 @@
 """What is computed around the gradient, before it is a graph."""
 
+import onnx
 import torch
 
-from nstbatch.exporter.step import conclude, descend, example_state, step_specs
+from nstbatch.exporter.step import conclude, descend, example_state, step_parts, step_specs
 from nstbatch.runtime.bundle.step import READ, SUMS, WRITTEN, Report, control_size
 
 
@@ -67,3 +68,13 @@ def test_products_are_of_each_row_with_what_is_written() -> None:
         torch.testing.assert_close(rows[places[WRITTEN.index("s")]], image - x)
         torch.testing.assert_close(rows[places[WRITTEN.index("step")]], step)
         torch.testing.assert_close(rows[places[WRITTEN.index("raw")]], gradient[i].flatten())
+
+
+def test_what_is_written_goes_to_an_index_a_line_at_a_time() -> None:
+    # CUDA's provider has one thread copy what lies at an index, so that a whole image takes milliseconds.
+    graph = step_parts().after.graph
+    (scatter,) = [node for node in graph.node if node.op_type == "ScatterND"]
+    assert scatter.input[0] == "rows", "in no other shape, so that it is written in place"
+    inferred = onnx.shape_inference.infer_shapes(step_parts().after, data_prop=True).graph.value_info
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in inferred}
+    assert shapes[scatter.input[1]][-1] == 4, "image, row, color and line"
