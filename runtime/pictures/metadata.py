@@ -254,6 +254,9 @@ def _read_exif(image: Image.Image) -> tuple[Directories, list[str]]:
     for number, read in readers.items():
         try:
             entries = dict(read())
+        except KeyError:
+            # Pillow before 13 says so of a directory that is not there.
+            continue
         except Exception:  # likewise
             notes.append(f"EXIF: directory {number:#06x} cannot be read, and is left out")
             continue

@@ -133,6 +133,17 @@ def test_what_is_left_out_is_noted(tmp_path: Path) -> None:
     assert photo.notes == ("EXIF: entry 0x0131 is not of its kind, and is left out",)
 
 
+def test_a_directory_that_is_not_there_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_pillow_12(exif: Image.Exif, number: int) -> dict[int, Any]:
+        if number == INTEROP:
+            raise KeyError(number)
+        return original(exif, number)
+
+    original = Image.Exif.get_ifd
+    monkeypatch.setattr(Image.Exif, "get_ifd", of_pillow_12)
+    assert read_metadata(Image.new("RGB", (40, 36))).notes == ()
+
+
 def test_of_exif_that_is_too_long_the_largest_entries_go() -> None:
     long = Metadata(exif={IFD0: {271: "me"}, EXIF: {37510: bytes(90_000), 37500: bytes(30_000)}}, xmp=bytes(70_000))
     encoded = encode_picture(Picture(Image.new("RGB", (40, 36)), metadata=long), ".jpg")
