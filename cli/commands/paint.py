@@ -471,7 +471,8 @@ _DEFAULTS = Settings()
 @option(
     "--cuda-graphs/--no-cuda-graphs",
     default=None,
-    help="Let CUDA or WebGPU capture each painting's step, and replay it.  [default: where it holds the vectors]",
+    help="Let CUDA or WebGPU capture each painting's step and replay it, or TensorRT its gradient.  [default: where it "
+    "holds the vectors]",
     group=Group.HARDWARE,
     expert=True,
 )

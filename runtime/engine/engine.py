@@ -78,8 +78,8 @@ class Engine:
         self._onnxruntime = onnxruntime
         self.threads = thread_count(host.threads)
         self.provider = onnxruntime.start(host, precision)
-        if host.cuda_graphs and self.provider not in _CAPTURING:
-            raise UsageError(f"steps are captured by provider 'cuda' or 'webgpu', and not by '{self.provider}'")
+        if host.cuda_graphs and self.provider not in (*_CAPTURING, Provider.TENSORRT):
+            raise UsageError(f"graphs are captured by provider 'cuda', 'webgpu' or 'tensorrt', and not by '{self.provider}'")
         self.device = host.device or 0
         self.holds_vectors = host.vectors == "device" or (host.vectors == AUTO and self.provider in _CAPTURING)
         if host.vectors == "device" and self.provider not in (Provider.CPU, *_CAPTURING):
@@ -100,7 +100,9 @@ class Engine:
         self._cancelled = False
         self._options, self._step_options = _run_options(waits=True), _run_options(waits=False)
         self._stream = shared_stream(self.device) if self.provider == Provider.CUDA else None
-        self._captures = Captures(self.provider in _CAPTURING and self.holds_vectors and host.cuda_graphs is not False)
+        # TensorRT's gradient only where it is asked for: nobody has tried it yet.
+        by_itself = self.provider in _CAPTURING and self.holds_vectors and host.cuda_graphs is not False
+        self._captures = Captures(by_itself or host.cuda_graphs is True)
 
     def run(self, graph: str, feeds: Mapping[str, Array], precision: str = "float32") -> list[Array]:
         """Outputs of ``graph``, in the order of the contract, for ``feeds`` by input name.
@@ -126,6 +128,7 @@ class Engine:
         graph, fixed = form_for(self.provider, self.bundle, graph, fixed)
         if graph not in STEPS and self.provider not in _MEMORY:
             return lambda changing, kept=None: _there(self.run(graph, {**fixed, **changing}, precision))
+        captured = _GRADIENTS if self.provider == Provider.TENSORRT else STEPS
         bound: list[BoundGraph] = []
 
         def launch(changing: Feeds, kept: Mapping[str, Buffer] | None, capture: int | None) -> Pending:
@@ -139,7 +142,7 @@ class Engine:
             with self._evaluating(graph):
                 if self._cancelled:
                     raise DroppedError
-                capture = bound[0].capture if bound else self._captures.take() if graph in STEPS else None
+                capture = bound[0].capture if bound else self._captures.take() if graph in captured else None
                 try:
                     pending = launch(changing, kept, capture)
                 except Exception as error:
@@ -246,7 +249,12 @@ class Engine:
         return size if self._spare is None or size <= self._spare else 0
 
     def _profile(self, size: Size, precision: str) -> Profile:
-        """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for."""
+        """The images that a TensorRT engine for one of that size takes: what has been built, else what is prepared for.
+
+        What is captured has one size: its outputs are to stay where they are.
+        """
+        if self._captures:
+            return Profile.of(size)
         built = self._tensorrt_cache.built(precision) if self._tensorrt_cache is not None else ()
         return next((profile for profile in (*built, *self._profiles) if profile.holds(size)), Profile.of(size))
 

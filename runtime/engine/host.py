@@ -24,7 +24,8 @@ class Host:
         threads: threads of the CPU, at most and by default one for each core this process may use.
         device: number of the GPU; None for the first, or none.
         vectors: one of `VECTORS`: where L-BFGS's vectors are to be.
-        cuda_graphs: whether CUDA captures each painting's step once and replays it; None where it can.
+        cuda_graphs: whether CUDA captures each painting's step once and replays it, or TensorRT its gradient; None for
+            CUDA's, where it can.
         tile: ``auto`` for tiles where memory does not hold a picture in one piece, `TILE_OFF` for none, or most pixels of a
             tile's side, for every picture that is larger.
         cache: folder for style sets and TensorRT's engines; None keeps them in memory, or not at all.

@@ -60,7 +60,7 @@ def make_session(
         device: number of the GPU.
         dimensions: sizes of the graph's free dimensions by name, where they are known.
         engine_options: more options of a provider of `BY_ENGINES`.
-        captured: whether CUDA or WebGPU may capture the graph.
+        captured: whether CUDA, TensorRT or WebGPU may capture the graph.
         stream: address of a stream of CUDA's to compute on; None for one of its own.
 
     Raises:
@@ -149,7 +149,7 @@ def provider_chain(
         precision: one of the provider's `precisions`.
         device: number of the GPU.
         tensorrt_options: see `make_session`'s ``engine_options``.
-        cuda_graphs: whether CUDA may capture the graph.
+        cuda_graphs: whether the provider may capture the graph.
         stream: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
@@ -167,7 +167,7 @@ def provider_chain(
             "cudnn_conv_algo_search": "HEURISTIC",
             # An arena that doubles takes twice what an estimate of memory can know of.
             "arena_extend_strategy": "kSameAsRequested",
-            **({"enable_cuda_graph": "1"} if cuda_graphs else {}),
+            **({"enable_cuda_graph": "1"} if cuda_graphs and provider == Provider.CUDA else {}),
             **({"user_compute_stream": str(stream)} if stream is not None else {}),
         },
     )
@@ -175,7 +175,8 @@ def provider_chain(
         return [cuda, cpu]
     # TensorRT 10 takes float16 in a graph for an error unless it may choose float16 itself.
     half = {"trt_fp16_enable": "1"} if precision == "fp16" else {}
-    return [(PROVIDERS["tensorrt"], number | half | dict(tensorrt_options or {})), cuda, cpu]
+    replayed = {"trt_cuda_graph_enable": "1"} if cuda_graphs else {}
+    return [(PROVIDERS["tensorrt"], number | half | replayed | dict(tensorrt_options or {})), cuda, cpu]
 
 
 def openvino_options(precision: str, threads: int) -> dict[str, str]:

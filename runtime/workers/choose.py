@@ -69,9 +69,9 @@ class WorkerChoice:
     def at_once(self, spec: BundleSpec, facts: Facts) -> tuple[int, bool]:
         """How many pictures are painted at a time on this host, and whether they take each step together.
 
-        Where a GPU captures a step and has the memory, and nothing else is asked for, small ones are `_BATCH` in lock-step:
-        one alone has too little work for a GPU's many cores. Others are two in turns: the GPU is at one while the host
-        decides for the other. Elsewhere they are painted one at a time.
+        Where a GPU captures a step and has the memory, and nothing else is asked for, small ones are `_BATCH_ON_GPU` in
+        lock-step, or `_BATCH`: one alone has too little work for a GPU's many cores. Others are two in turns: the GPU is at
+        one while the host decides for the other. Elsewhere they are painted one at a time.
 
         Args:
             spec: of the bundle.
@@ -84,8 +84,10 @@ class WorkerChoice:
             budget = Budget(spec, facts.settings, facts.free_memory or 0, count, len(facts.regions))
             return facts.free_memory is None or budget.fits(_LARGE)
 
-        if self.lock_step is None and facts.settings.size <= _SMALL and fit(_BATCH):
-            return _BATCH, True
+        if self.lock_step is None and facts.settings.size <= _SMALL:
+            for count in (_BATCH_ON_GPU, _BATCH):
+                if fit(count):
+                    return count, True
         return (_IN_TURNS if fit(_IN_TURNS) else 1), False
 
 
@@ -93,6 +95,9 @@ _SMALL = 256
 """Long side, in pixels, up to which pictures are painted several at a time."""
 
 _BATCH = 4
+
+_BATCH_ON_GPU = 8
+"""Measured, see `bench/results/gpu-cuda.md`."""
 
 _IN_TURNS = 2
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from device import WithCuda
-from nstbatch.runtime.bundle.spec import Bundle
+from nstbatch.runtime.bundle.spec import FOR_GPU, GRADIENT, LEAN, Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.engine.providers import OnnxRuntime
@@ -15,6 +15,7 @@ from nstbatch.runtime.errors import ProviderError, UsageError
 from nstbatch.runtime.painting.painting import Painting, PhotoJob
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import read_picture
+from nstbatch.runtime.recipe.size import Size
 
 BROKEN = "operation not permitted when stream is capturing"
 
@@ -46,8 +47,8 @@ class Session:
 class Capturing(WithCuda):
     """CUDA that captures steps, or says that it cannot."""
 
-    def __init__(self, broken: str = "") -> None:
-        super().__init__(self._watched)
+    def __init__(self, broken: str = "", **how: Any) -> None:
+        super().__init__(self._watched, **how)
         self.broken = broken
         self.runs: list[str | None] = []
         self.released: list[int] = []
@@ -90,8 +91,28 @@ def test_where_capture_fails_it_is_done_without_and_said_why(when: str, bundle: 
     assert capturing.not_captured == BROKEN
 
 
+@pytest.mark.parametrize("asked", [None, True])
+def test_tensorrt_captures_the_gradient_where_it_is_asked_to(asked: bool | None, bundle: Bundle, samples: Path) -> None:
+    tensorrt = Capturing(provider="tensorrt", watched=[GRADIENT, FOR_GPU, LEAN])
+    engine, photo = tensorrt.engine(bundle, cuda_graphs=asked), read_picture(samples / "photos" / "town.jpg")
+    assert engine.captures is bool(asked)
+    stylizer = Stylizer.open(engine, samples / "starry.jpg", **OPTIONS)
+    found = [paint(stylizer.begin(PhotoJob(photo))) for _ in range(2)]
+    assert (found[0] == found[1]).all()
+    # One evaluation more than iterations each, and the comparison with the CPU provider.
+    numbers = [number for number in tensorrt.runs if number]
+    assert len(numbers) == (len(tensorrt.runs) if asked else 0)
+    assert tensorrt.released == sorted(map(int, set(numbers)))
+    assert len(set(numbers)) == (3 if asked else 0), "each has its own"
+
+
+def test_an_engine_that_is_captured_is_of_one_shape(bundle: Bundle) -> None:
+    engine = Capturing(provider="tensorrt").engine(bundle, cuda_graphs=True)
+    assert engine.prepare({Size(64, 48): 2, Size(48, 64): 5}, ["float32"]) == 2
+
+
 def test_what_does_not_go_together(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="steps are captured by provider 'cuda' or 'webgpu'"):
+    with pytest.raises(UsageError, match="graphs are captured by provider 'cuda', 'webgpu' or 'tensorrt'"):
         Engine(bundle, Host(provider="cpu", cuda_graphs=True))
     with pytest.raises(UsageError, match="leave out --vectors host"):
         Host(vectors="host", cuda_graphs=True)

@@ -42,6 +42,9 @@ def test_options_of_the_gpu_providers() -> None:
         "enable_cuda_graph": "1",
     }
     assert provider_chain("tensorrt", "fp16", 0)[0][1]["trt_fp16_enable"] == "1"
+    (_, own), (_, rest), _ = provider_chain("tensorrt", "float32", 0, cuda_graphs=True)
+    assert own["trt_cuda_graph_enable"] == "1"
+    assert "enable_cuda_graph" not in rest, "the graph is captured once"
     names = [name.removesuffix("ExecutionProvider") for name, _ in provider_chain("tensorrt", "float32", 0)]
     assert names == ["Tensorrt", "CUDA", "CPU"], "what TensorRT cannot take stays on the GPU"
     assert provider_chain("cpu", "float32", 0) == [("CPUExecutionProvider", {})]

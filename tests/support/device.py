@@ -1,7 +1,7 @@
 """A GPU that is made up: what is put into its stream is done only when somebody waits for it."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -122,13 +122,19 @@ class WithCuda(OnnxRuntime):
 
     Args:
         step: makes of the session of a step, and of whether CUDA is to capture it, what stands in for it.
+        provider: that starts.
+        watched: the graphs whose sessions are replaced.
     """
 
-    def __init__(self, step: Callable[[Any, bool], Any]) -> None:
+    def __init__(
+        self, step: Callable[[Any, bool], Any], provider: str = "cuda", watched: Collection[str] = tuple(STEPS)
+    ) -> None:
         self._step = step
+        self._provider = provider
+        self._watched_graphs = watched
 
     def start(self, host: Host, precision: str) -> str:
-        return "cuda"
+        return self._provider
 
     def free_memory(self, provider: str, device: int) -> int | None:
         return None
@@ -137,11 +143,11 @@ class WithCuda(OnnxRuntime):
         captured = options.pop("captured")
         del options["stream"]
         session = super().make_session(model, "cpu", threads, **options)
-        return self._step(session, captured) if Path(model).stem in STEPS else session
+        return self._step(session, captured) if Path(model).stem in self._watched_graphs else session
 
     def engine(self, bundle: Bundle, **host: Any) -> Engine:
         """An engine there."""
-        made = Engine(bundle, Host(provider="cuda", threads=1, **host), onnxruntime=self)
+        made = Engine(bundle, Host(provider=self._provider, threads=1, **host), onnxruntime=self)
         made.place = Place("cpu")
         return made
 

@@ -34,8 +34,9 @@ def test_devices_that_make_no_sense(
 @pytest.mark.parametrize(
     ("choice", "size", "captures", "free", "expected"),
     [
-        (WorkerChoice(), 256, True, 80 << 30, (4, True)),
-        (WorkerChoice(), 256, True, None, (4, True)),
+        (WorkerChoice(), 256, True, 80 << 30, (8, True)),
+        (WorkerChoice(), 256, True, 24 << 30, (4, True)),
+        (WorkerChoice(), 256, True, None, (8, True)),
         (WorkerChoice(), 256, True, 8 << 30, (1, False)),
         (WorkerChoice(), 512, True, 80 << 30, (2, False)),
         (WorkerChoice(), 512, True, 8 << 30, (1, False)),
