@@ -21,7 +21,7 @@ import torch
 from nstbatch.exporter.ready import code_digest, differences, make_template, packed_code, renew_steps, write_archive
 from nstbatch.runtime.assembly.ready import ARCHIVE, Template, find_template, template_key
 from nstbatch.runtime.bundle.network import CONVOLUTIONS
-from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, BundleSpec
+from nstbatch.runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, BundleSpec
 from nstbatch.runtime.engine.host import available_cores
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.recipe.presets import PRESETS
@@ -32,7 +32,10 @@ _CHECKED = (BundleSpec(), BundleSpec("vgg16", pooling="average", precision="fp16
 
 
 def specs() -> list[BundleSpec]:
-    """The default layers with every choice of the others; every preset's with masks or without, in either precision."""
+    """The default layers with every kind of pooling and padding, and with every style distance; every preset's layers.
+
+    All of them with masks and without, in either precision.
+    """
     found: dict[str, BundleSpec] = {}
     for spec in _choices():
         try:
@@ -48,6 +51,8 @@ def _choices() -> Iterator[BundleSpec]:
         common = {"network": network, "regions": regions, "precision": precision}
         for pooling, padding in product(POOLINGS, PADDINGS):
             yield BundleSpec(pooling=pooling, padding=padding, **common)  # type: ignore[arg-type]
+        for distance in STYLE_DISTANCES:
+            yield BundleSpec(style_distance=distance, **common)  # type: ignore[arg-type]
         for preset in PRESETS.values():
             yield replace(preset.spec, **common)  # type: ignore[arg-type]
 

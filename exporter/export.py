@@ -10,14 +10,14 @@ import torch
 from ..runtime.assembly.sources import WeightsSource
 from ..runtime.bundle.folder import new_bundle, write_manifest
 from ..runtime.bundle.network import CHANNELS
-from ..runtime.bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, Bundle, BundleSpec, Manifest
+from ..runtime.bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, GRAM, LEAN, OTHERS, STEPS, Bundle, BundleSpec, Manifest
 from .cpu import for_cpu
 from .gpu import LeanObjective, finish, without_metrics_and_variation
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
 from .step import step_parts
 from .trace import FOR_GPUS
-from .verify import TOLERANCES, Subject, verify
+from .verify import Subject, tolerance_of, verify
 from .vgg import TruncatedVGG, Weights
 
 _EXAMPLE = (17, 3, 309, 345)
@@ -64,18 +64,17 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
         network = TruncatedVGG(
             spec.network, spec.pooling, taps, weights, padding=spec.padding, pool_first=pool_first, half=half
         )
-        return Objective(network, spec.content_taps, spec.style_taps, spec.tv)
+        return Objective(network, spec.content_taps, spec.style_taps, spec.tv, spec.style_distance)
 
     models = {}
     half = torch.float16 if spec.precision == "fp16" else None
-    for graph in graph_specs(objective(loaded, half), spec.regions):
+    for graph in graph_specs(objective(loaded, half), spec):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
     progress(f"tracing {FOR_GPU}")
-    models[FOR_GPU] = finish(build(_gpu_spec(objective(loaded, half, pool_first=True), spec.regions)))
+    models[FOR_GPU] = finish(build(_gpu_spec(objective(loaded, half, pool_first=True), spec)))
     rewritten = {}
-    if not spec.regions:
-        # Metrics of regions hold their shares, and are never the identity.
+    if not spec.regions and spec.style_distance == GRAM:
         rewritten[LEAN] = without_metrics_and_variation(models[FOR_GPU])
     if not half:
         rewritten[FOR_CPU] = for_cpu(models[GRADIENT])
@@ -96,22 +95,22 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
             steps=tuple(steps),
         ),
         objective(loaded.to(torch.float64)),
-        TOLERANCES[spec.precision],
+        tolerance_of(spec),
         progress=progress,
         stored=objective(loaded.to(torch.float64), torch.float64) if half else None,
     )
     write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), names)
 
 
-def _gpu_spec(objective: Objective, regions: bool) -> GraphSpec:
+def _gpu_spec(objective: Objective, spec: BundleSpec) -> GraphSpec:
     """The gradient graph for GPUs."""
-    gradient = graph_specs(objective, regions)[1]
+    gradient = graph_specs(objective, spec)[1]
     return replace(gradient, name=FOR_GPU, function=LeanObjective(objective).losses_and_gradient, decompositions=FOR_GPUS)
 
 
-def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
-    """The graphs of a bundle, with masks of ``regions`` or without. Another traced function is another entry here."""
-    network = objective.network
+def graph_specs(objective: Objective, spec: BundleSpec) -> list[GraphSpec]:
+    """The graphs of a bundle that has that objective. Another traced function is another entry here."""
+    network, regions = objective.network, spec.regions
     batch, _, height, width = _EXAMPLE
     image = torch.zeros(_EXAMPLE)
     contents, grams, masks = [], [], []
@@ -125,19 +124,24 @@ def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
         content_shapes[f"content.{name}"] = ("N", channels, f"{name}.h", f"{name}.w")
     for name in objective.style_taps:
         block = network.taps[name].block
-        channels = CHANNELS[block - 1]
+        side = spec.moments_side(name)
         if regions:
-            grams.append(torch.zeros(1, _EXAMPLE_REGIONS, channels, channels))
-            gram_shapes[f"gram.{name}"] = ("N", "R", channels, channels)
+            grams.append(torch.zeros(1, _EXAMPLE_REGIONS, side, side))
+            gram_shapes[f"gram.{name}"] = ("N", "R", side, side)
             masks.append(torch.zeros(batch, _EXAMPLE_REGIONS, height >> (block - 1), width >> (block - 1)))
             mask_shapes[f"mask.{name}"] = ("N", "R", f"{name}.h", f"{name}.w")
         else:
-            grams.append(torch.zeros(1, channels, channels))
-            gram_shapes[f"gram.{name}"] = ("N", channels, channels)
+            grams.append(torch.zeros(1, side, side))
+            gram_shapes[f"gram.{name}"] = ("N", side, side)
     # Gram targets and metrics are traced with a batch of 1, which broadcasts; the finished graph takes 1 or N.
     targets: dict[str, Shape] = {name: ("gram_N", *shape[1:]) for name, shape in gram_shapes.items()}
     metrics: dict[str, Shape] = {
         name.replace("gram.", "metric."): ("metric_N", *shape[1:]) for name, shape in gram_shapes.items()
+    }
+    # What other tiles have: a difference of Gram matrices takes it in the target.
+    tiled = regions and spec.style_distance != GRAM
+    others: dict[str, Shape] = {
+        name.replace("gram.", OTHERS): ("others_N", *shape[1:]) for name, shape in gram_shapes.items() if tiled
     }
     k, l = len(contents), len(grams)
     pixels: Shape = ("N", 3, "H", "W")
@@ -166,14 +170,26 @@ def graph_specs(objective: Objective, regions: bool = False) -> list[GraphSpec]:
                 torch.ones(l),
                 torch.tensor(0.5),
                 masks,
+                [torch.zeros_like(g) for g in grams] if tiled else [],
             ),
-            dynamic=(free_image, [free_image] * k, [free_gram] * l, [free_gram] * l, None, None, None, free_masks),
+            dynamic=(
+                free_image,
+                [free_image] * k,
+                [free_gram] * l,
+                [free_gram] * l,
+                None,
+                None,
+                None,
+                free_masks,
+                [free_gram] * len(others),
+            ),
             inputs={"image": pixels}
             | content_shapes
             | targets
             | metrics
             | {"content_weight": (k,), "style_weight": (l,), "tv_weight": ()}
-            | mask_shapes,
+            | mask_shapes
+            | others,
             outputs={"losses": ("N", k + l + 1), "gradient": pixels},
         ),
     ]

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from ..runtime.bundle.spec import METRIC, TV_WEIGHT
+from ..runtime.bundle.spec import GRAM, METRIC, TV_WEIGHT
+from .moments import LOSSES, moments, region_means, tap_means
 from .objective import VARIATIONS, Objective, masked
 from .vgg import Features
 
@@ -41,6 +42,7 @@ class LeanObjective:
         style_weight: Tensor,
         tv_weight: Tensor,
         masks: Sequence[Tensor] = (),
+        others: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """What `Objective.losses_and_gradient` gives, where each of ``grams`` is symmetric, as Gram matrices are."""
         objective = self.objective
@@ -57,6 +59,8 @@ class LeanObjective:
         if masks:
             # Masks are divided by the positions already.
             style_slopes = style_weight * _row(image, [4 / a for a in areas])
+        if objective.style_distance != GRAM:
+            style_slopes = style_weight * _row(image, [2.0 if masks else 2 / p for p in positions])
 
         def add(name: str, gradient: Tensor) -> None:
             gradients[name] = gradients[name] + gradient if name in gradients else gradient
@@ -75,6 +79,14 @@ class LeanObjective:
             else:
                 below = flat
                 gram = torch.bmm(flat, flat.transpose(1, 2)) / positions[i]
+            if objective.style_distance != GRAM:
+                means = region_means(taps[name], masks[i]) if masks else tap_means(taps[name])
+                own = moments(gram, *means)
+                loss, slope = LOSSES[objective.style_distance](own + others[i] if others else own, target, metrics[i])
+                sums.append(loss.sum(1) if masks else loss)
+                scales.append(1.0)
+                add(name, _of_moments(slope * style_slopes[i : i + 1], below, masks[i] if masks else None, taps[name]))
+                continue
             difference = gram - target
             weighted = torch.matmul(torch.matmul(metrics[i], difference), metrics[i])
             sums.append((difference * weighted).flatten(1).sum(1))
@@ -86,6 +98,24 @@ class LeanObjective:
         variation, slope = _variation(image, objective.tv)
         losses = torch.cat([each.unsqueeze(1) for each in sums], dim=1) * _row(image, scales)
         return torch.cat([losses, variation.unsqueeze(1)], dim=1), back(gradients) + slope * tv_weight
+
+
+def _of_moments(slope: Tensor, below: Tensor, masks: Tensor | None, features: Tensor) -> Tensor:
+    """Half the gradient of features, by that of their moments.
+
+    Args:
+        slope: of moments, symmetric, ``[N, C + 1, C + 1]``; of regions, ``[N, R, C + 1, C + 1]``.
+        below: the features ``[N, C, P]``, or `masked` ones.
+        masks: of regions, ``[N, R, h, w]``.
+        features: ``[N, C, h, w]``.
+    """
+    channels = features.shape[1]
+    of_gram, of_mean = slope[..., :channels, :channels], slope[..., :channels, channels:]
+    if masks is None:
+        return (torch.bmm(of_gram, below) + of_mean).reshape(features.shape)
+    beside = of_gram.transpose(1, 2).flatten(2)
+    each = torch.bmm(of_mean.squeeze(-1).transpose(1, 2), masks.flatten(2))
+    return (torch.bmm(beside, below) + each).reshape(features.shape)
 
 
 def _row(like: Tensor, values: Sequence[float]) -> Tensor:

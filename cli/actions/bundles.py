@@ -54,7 +54,7 @@ class BundleChoice:
     Attributes:
         bundle: folder, packed file or URL of one; None for that of the others, from the cache.
         content_taps, style_taps: names of layers, separated by commas; None for the preset's.
-        pooling, padding: None for the preset's.
+        pooling, padding, style_distance: None for the preset's.
         weights: source of the weights, see `WeightsSource`, which decides the network; None for the preset's.
         preprocessing: of the weights; None for what they were trained with.
     """
@@ -64,6 +64,7 @@ class BundleChoice:
     style_taps: str | None = None
     pooling: str | None = None
     padding: str | None = None
+    style_distance: str | None = None
     weights: str | Path | None = None
     preprocessing: str | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ...runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, TVS, BundleSpec
+from ...runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, TVS, BundleSpec
 from ...runtime.recipe.presets import DEFAULT, PRESETS
 from ..options import PREFIX, is_chosen, new_folder, option, preprocessing_option, split_names, weights_option
 
@@ -32,6 +32,12 @@ _DEFAULTS = BundleSpec()
     help="Of the layers; Gram matrices and losses are float32 in either.",
 )
 @option("--tv", type=click.Choice(TVS), default=_DEFAULTS.tv, help="Kind of total variation.")
+@option(
+    "--style-distance",
+    type=click.Choice(STYLE_DISTANCES),
+    default=_DEFAULTS.style_distance,
+    help="What of the features is compared: Gram matrices, or means and covariances.",
+)
 @option("--regions", is_flag=True, help="Compare the style in each region of a mask by itself: for masks.")
 @click.pass_context
 def export(context: click.Context, /, output: Path, preset: str, preprocessing: str | None, **options: Any) -> None:

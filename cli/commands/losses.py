@@ -14,7 +14,7 @@ _SHARED = (
     *("style", "style_blend", "style_scale", "style_size", "colors", "preset", "layer_weight", "size"),
     *("content_weight", "style_weight", "strength", "tv_weight", "precision"),
     *("style_mask", "content_mask", "protect", "feather"),
-    *("bundle", "content_taps", "style_taps", "pooling", "padding", "weights", "preprocessing"),
+    *("bundle", "content_taps", "style_taps", "pooling", "padding", "style_distance", "weights", "preprocessing"),
     *("provider", "device", "threads"),
 )
 """Options of `paint` that decide the objective, or where it is computed."""

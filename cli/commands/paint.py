@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ...runtime.bundle.spec import PADDINGS, POOLINGS
+from ...runtime.bundle.spec import PADDINGS, POOLINGS, STYLE_DISTANCES
 from ...runtime.recipe.presets import PRESETS
 from ...runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES, VECTORS
 from ...runtime.recipe.settings import (
@@ -247,6 +247,13 @@ _DEFAULTS = Settings()
     help="Layers compared by their Gram matrices.  [default: the preset's]",
     group=Group.STRENGTH,
     expert=True,
+)
+@option(
+    "--style-distance",
+    type=click.Choice(STYLE_DISTANCES),
+    help="What is compared with the style: Gram matrices, or means and covariances, which gives larger and cleaner forms.  "
+    "[default: the preset's]",
+    group=Group.STRENGTH,
 )
 @option(
     "--pooling",

@@ -14,7 +14,7 @@ from ..errors import BundleError, UsageError, first_line
 from ..files.name import Name
 from ..files.own import OwnFile
 from ..files.records import decode
-from .network import CONVOLUTIONS, Tap
+from .network import CHANNELS, CONVOLUTIONS, Tap
 
 FORMAT_VERSION = 3
 _REVISION = 2
@@ -32,9 +32,16 @@ PADDINGS = ("zeros", "replicate")
 PRECISIONS = ("float32", "fp16")
 """Of the layers: float32; or float16, with Gram matrices and losses, inputs and outputs in float32."""
 
-TVS = ("squares", "absolute", "normalised", "sums", "power")
+TVS = ("squares", "absolute", "normalised", "sums", "power", "nine-point")
 """Kinds of total variation, of forward differences dx and dy of the image: mean dx² + mean dy²; mean |dx| + mean |dy|; the
-same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are."""
+same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are; and
+2/3 of mean dx² + mean dy² with 1/6 of the means along both diagonals."""
+
+GRAM, WASSERSTEIN = "gram", "wasserstein"
+
+STYLE_DISTANCES = (GRAM, WASSERSTEIN, "covariance", "correlation")
+"""How features are compared with a style's: by their Gram matrices; as Gaussians, by their means and covariances; or by the
+Gram matrices of maps whose mean is 0, or whose mean is 0 and deviation 1. All but the first take means, too."""
 
 GRADIENT = "gradient"
 """The graph of losses and gradient, as traced, which any provider can run."""
@@ -47,7 +54,7 @@ FOR_GPU = "gradient_gpu"
 
 LEAN = "gradient_lean"
 """The same for metrics that are the identity and no total variation: it has no inputs for these. Not with regions, whose
-metrics hold their shares."""
+metrics hold their shares, nor for `WASSERSTEIN`, whose metrics are roots of covariances."""
 
 STEP = "step"
 
@@ -57,6 +64,9 @@ STEPS = {STEP: FOR_GPU, "step_lean": LEAN}
 
 METRIC = "metric."
 """How the names of the gradient graph's metrics begin."""
+
+OTHERS = "others."
+"""How those inputs begin that have what other tiles of the picture have: with regions and another distance than `GRAM`."""
 
 TV_WEIGHT = "tv_weight"
 
@@ -75,11 +85,12 @@ class BundleSpec:
         network: a key of `CONVOLUTIONS`; truncated at the deepest tap.
         pooling: one of `POOLINGS`.
         content_taps: layers whose features are compared, ``reluB_I`` (after the activation) or ``convB_I`` (before it).
-        style_taps: layers whose Gram matrices are compared.
+        style_taps: layers whose statistics are compared, see ``style_distance``.
         weights: name of the weights' source, or ``sha256:...`` of the file they were read from.
         tv: one of `TVS`, the kind of total variation.
         precision: one of `PRECISIONS`.
         padding: one of `PADDINGS`.
+        style_distance: one of `STYLE_DISTANCES`.
         regions: whether the style is compared in each region of a mask by itself.
     """
 
@@ -92,18 +103,34 @@ class BundleSpec:
     padding: str = PADDINGS[0]
     tv: str = TVS[0]
     regions: bool = False
+    style_distance: str = GRAM
 
     def check(self) -> None:
         """Raise a UsageError where a field names what there is not."""
-        allowed = {"network": CONVOLUTIONS, "pooling": POOLINGS, "padding": PADDINGS, "precision": PRECISIONS, "tv": TVS}
+        allowed = {
+            "network": CONVOLUTIONS,
+            "pooling": POOLINGS,
+            "padding": PADDINGS,
+            "precision": PRECISIONS,
+            "tv": TVS,
+            "style_distance": STYLE_DISTANCES,
+        }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
-                raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(values)}")
+                what = name.replace("_", " ")
+                raise UsageError(f"{what} '{getattr(self, name)}' is not known; choose one of: {', '.join(values)}")
         for taps in (self.content_taps, self.style_taps):
             if not taps or len(taps) != len(set(taps)):
                 raise UsageError(f"taps '{','.join(taps)}': at least one content and one style tap, and none of them twice")
             for name in taps:
                 Tap.parse(name, self.network)
+
+    def moments_side(self, tap: str) -> int:
+        """Rows and columns of a style tap's Gram matrix: its channels; for all but `GRAM` one more, which is 1 everywhere.
+
+        So the last row has the features' means, see `exporter.moments.moments`.
+        """
+        return CHANNELS[Tap.parse(tap, self.network).block - 1] + (self.style_distance != GRAM)
 
     @property
     def key(self) -> str:

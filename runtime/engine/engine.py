@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..bundle.memory import evaluation_bytes, transformed_bytes
-from ..bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, Bundle
+from ..bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, LEAN, STEPS, WASSERSTEIN, Bundle
 from ..errors import EvaluationError, NstbatchError, OutOfMemoryError, UsageError, first_line
 from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.size import Size
@@ -77,6 +77,11 @@ class Engine:
         self.host = host
         self._onnxruntime = onnxruntime
         self.threads = thread_count(host.threads)
+        spec = bundle.manifest.spec
+        self._exact = spec.style_distance == WASSERSTEIN
+        if self._exact and precision in (AUTO, Precision.MIXED):
+            # Not what is quickest in less than float32.
+            precision = Precision.FLOAT32
         self.provider = onnxruntime.start(host, precision)
         if host.cuda_graphs and self.provider not in (*_CAPTURING, Provider.TENSORRT):
             raise UsageError(f"graphs are captured by provider 'cuda', 'webgpu' or 'tensorrt', and not by '{self.provider}'")
@@ -84,8 +89,8 @@ class Engine:
         self.holds_vectors = host.vectors == "device" or (host.vectors == AUTO and self.provider in _CAPTURING)
         if host.vectors == "device" and self.provider not in (Provider.CPU, *_CAPTURING):
             raise UsageError(f"vectors on the device take provider 'cuda', 'webgpu' or 'cpu', and not '{self.provider}'")
-        of_bundle = bundle.manifest.spec.precision
-        self.precisions = onnxruntime.precisions(self.provider) if of_bundle == Precision.FLOAT32 else (of_bundle,)
+        own = (Precision.FLOAT32,) if self._exact else onnxruntime.precisions(self.provider)
+        self.precisions = own if spec.precision == Precision.FLOAT32 else (spec.precision,)
         self._profiles: list[Profile] = []
         self._tensorrt_cache: EngineCache | None = None
         if self.provider in BY_ENGINES and host.cache is not None:
@@ -223,6 +228,7 @@ class Engine:
                 dimensions=sizes,
                 engine_options=self._engine_options(precision, profile, regions) if profile else None,
                 captured=captured,
+                exact_products=self._exact,
                 stream=None if self._stream is None else self._stream.address,
             )
 

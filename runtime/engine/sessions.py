@@ -48,6 +48,7 @@ def make_session(
     dimensions: Mapping[str, int] | None = None,
     engine_options: Mapping[str, str] | None = None,
     captured: bool = False,
+    exact_products: bool = False,
     stream: int | None = None,
 ) -> Any:
     """A session on the provider that was asked for, or none at all.
@@ -61,6 +62,8 @@ def make_session(
         dimensions: sizes of the graph's free dimensions by name, where they are known.
         engine_options: more options of a provider of `BY_ENGINES`.
         captured: whether CUDA, TensorRT or WebGPU may capture the graph.
+        exact_products: whether matrix products are to be float32's even where layers are in float16: roots of matrices do
+            not converge in TF32.
         stream: address of a stream of CUDA's to compute on; None for one of its own.
 
     Raises:
@@ -76,7 +79,9 @@ def make_session(
     options.log_severity_level = LOG_LEVEL
     for name, size in (dimensions or {}).items():
         options.add_free_dimension_override_by_name(name, size)
-    chain = provider_chain(provider, precision, device, engine_options, cuda_graphs=captured, stream=stream)
+    chain = provider_chain(
+        provider, precision, device, engine_options, cuda_graphs=captured, exact_products=exact_products, stream=stream
+    )
     if provider in PLUGINS:
         if provider == Provider.OPENVINO:
             own = openvino_options(precision, threads)
@@ -140,6 +145,7 @@ def provider_chain(
     tensorrt_options: Mapping[str, str] | None = None,
     *,
     cuda_graphs: bool = False,
+    exact_products: bool = False,
     stream: int | None = None,
 ) -> list[tuple[str, dict[str, str]]]:
     """ONNX Runtime's providers and their options, first to last.
@@ -150,6 +156,7 @@ def provider_chain(
         device: number of the GPU.
         tensorrt_options: see `make_session`'s ``engine_options``.
         cuda_graphs: whether the provider may capture the graph.
+        exact_products: see there.
         stream: see there.
     """
     cpu = (PROVIDERS["cpu"], dict[str, str]())
@@ -162,7 +169,7 @@ def provider_chain(
             **number,
             # On by default: what is called float32 has to be it.
             # An fp16 bundle's Gram matrices lose nothing by it: TF32 has float16's 10 bits of mantissa.
-            "use_tf32": "1" if precision in ("tf32", "fp16") else "0",
+            "use_tf32": "1" if precision in ("tf32", "fp16") and not exact_products else "0",
             # Not DEFAULT, which takes a slow algorithm whatever the shape.
             "cudnn_conv_algo_search": "HEURISTIC",
             # An arena that doubles takes twice what an estimate of memory can know of.

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.spec import GRADIENT, METRIC, STEP, TV_WEIGHT, BundleSpec
+from ..bundle.gaussians import root_metric
+from ..bundle.spec import GRADIENT, GRAM, METRIC, STEP, TV_WEIGHT, BundleSpec
 from ..bundle.step import Report
 from ..engine.binding import Array, Buffer
 from ..engine.engine import Engine, Evaluate
 from ..optimizer.step_vectors import StepRequest
 from ..pictures.regions import Guidance
-from ..recipe.presets import PRESETS, LossWeights, Shapes, TapShape, TermWeights
+from ..recipe.presets import LossWeights, Shapes, TermWeights, term_weights
 from ..recipe.settings import Settings
 from ..recipe.size import Size
 
@@ -27,17 +28,21 @@ class Targets:
         grams: ``gram.<tap>`` to Gram matrices ``[1, C, C]``; of regions, ``[1, R, C, C]``.
         masks: of regions, ``mask.<tap>`` to masks ``[1, R, h, w]``.
         shares: of each region in the picture, ``[R]``; None without regions.
+        style_distance: see `BundleSpec`. For all but `GRAM` Gram matrices have a row and a column more, see
+            `exporter.moments.moments`.
     """
 
     contents: Mapping[str, Array]
     grams: Mapping[str, Array]
     masks: Mapping[str, Array] = field(default_factory=dict)
     shares: NDArray[np.float64] | None = None
+    style_distance: str = GRAM
 
     def metrics(self, damping: float | None = None) -> dict[str, Array]:
         """``metric.<tap>`` to the metric Q, of the shape of Gram matrices, in which these are compared.
 
-        Of a region it is multiplied by the root of its share: its term counts by that.
+        Of a region it is multiplied by the root of its share: its term counts by that. For all distances but
+        `GRAM` it is what `root_metric` gives, whatever the damping.
 
         Args:
             damping: d of Q = d (A / lambda + d·I)⁻¹, with lambda the largest eigenvalue of the style's Gram matrix A. The
@@ -45,6 +50,8 @@ class Targets:
                 energy and those in which it has most. None for Q = I, the objective of Gatys et al.
         """
         result = {}
+        if self.style_distance != GRAM:
+            return {name.replace("gram.", METRIC, 1): self._roots(gram[0])[None] for name, gram in self.grams.items()}
         for name, gram in self.grams.items():
             identity = np.eye(gram.shape[-1])
             if damping is None:
@@ -57,6 +64,12 @@ class Targets:
                 metric = np.sqrt(self.shares)[:, None, None] * metric
             result[name.replace("gram.", METRIC, 1)] = metric.astype(np.float32)[None]
         return result
+
+    def _roots(self, moments: Array) -> Array:
+        if self.shares is None:
+            return root_metric(moments).astype(np.float32)
+        pairs = zip(moments, self.shares, strict=True)
+        return np.stack([root_metric(each, float(share)) for each, share in pairs]).astype(np.float32)
 
 
 class Evaluated(NamedTuple):
@@ -209,13 +222,14 @@ def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Ta
         grams={f"gram.{tap}": value for tap, value in zip(spec.style_taps, values[k:], strict=True)},
         masks=masks,
         shares=shares,
+        style_distance=spec.style_distance,
     )
 
 
 def weigh(settings: Settings, spec: BundleSpec, size: Size) -> TermWeights:
     """Weights of the graph's unweighted terms, for an image of that size."""
     weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
-    terms = PRESETS[settings.preset].balance(weights, Shapes.of(spec, size))
+    terms = term_weights(settings.preset, weights, Shapes.of(spec, size))
     factors = dict(settings.layer_weights)
 
     def weighted(values: list[float], taps: Sequence[str]) -> list[float]:
@@ -225,8 +239,7 @@ def weigh(settings: Settings, spec: BundleSpec, size: Size) -> TermWeights:
 
 
 def balance(weights: LossWeights, targets: Targets) -> TermWeights:
-    """Weights of the graph's unweighted terms by the formula of ``gatys``, which knows no size but the channels'."""
-    content, style = (
-        tuple(TapShape(value.shape[1], 0, 0) for value in group.values()) for group in (targets.contents, targets.grams)
-    )
-    return PRESETS["gatys"].balance(weights, Shapes(Size(0, 0), content, style))
+    """Weights of the graph's unweighted terms by the formula of ``gatys``, which knows no size."""
+    content, style = (tuple(name.partition(".")[2] for name in group) for group in (targets.contents, targets.grams))
+    spec = BundleSpec(content_taps=content, style_taps=style, style_distance=targets.style_distance)
+    return term_weights("gatys", weights, Shapes.of(spec, Size(0, 0)))

@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.network import CHANNELS, Tap
 from ..engine.engine import Engine
 from ..files.arrays import read_arrays, write_arrays
 from ..files.name import Name
@@ -196,8 +195,8 @@ class Style:
             return None
         spec = self._engine.bundle.manifest.spec
         regions = self.present.shape if spec.regions else ()
-        channels = {tap: CHANNELS[Tap.parse(tap, spec.network).block - 1] for tap in spec.style_taps}
-        shapes = {f"gram.{tap}": (1, *regions, count, count) for tap, count in channels.items()}
+        sides = {tap: spec.moments_side(tap) for tap in spec.style_taps}
+        shapes = {f"gram.{tap}": (1, *regions, side, side) for tap, side in sides.items()}
         try:
             with self._file(self._cache, size).reading() as file:
                 grams = read_arrays(file, _MOST, shapes)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..bundle.spec import Bundle
+from ..bundle.spec import GRAM, Bundle
 from ..engine.engine import Engine
 from ..engine.host import Host
 from ..errors import ImageError, ProviderError, StyleError, UsageError
@@ -290,6 +290,10 @@ def _possible(settings: Settings, engine: Engine) -> Settings:
         )
     spec = engine.bundle.manifest.spec
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    if spec.style_distance != GRAM:
+        if settings.whitening == "on":
+            raise UsageError("--whitening on is of Gram matrices, and the bundle compares something else; leave it out")
+        settings = replace(settings, whitening="off")
     unknown = [tap for tap, _ in settings.layer_weights if tap not in taps]
     if unknown:
         raise UsageError(f"layer weight of '{unknown[0]}': the bundle compares {', '.join(taps)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..bundle.network import CHANNELS
-from ..bundle.spec import BundleSpec
+from ..bundle.spec import GRAM, WASSERSTEIN, BundleSpec
 from ..errors import UsageError
 from .size import Size
 
@@ -42,11 +42,13 @@ class Shapes:
     Attributes:
         size: of the image.
         content, style: of each tap's features.
+        spec: the bundle.
     """
 
     size: Size
     content: tuple[TapShape, ...]
     style: tuple[TapShape, ...]
+    spec: BundleSpec = field(default_factory=BundleSpec)
 
     @classmethod
     def of(cls, spec: BundleSpec, size: Size) -> "Shapes":
@@ -56,7 +58,7 @@ class Shapes:
             halvings = int(tap[4]) - 1
             return TapShape(CHANNELS[halvings], size.height >> halvings, size.width >> halvings)
 
-        return cls(size, tuple(map(shape, spec.content_taps)), tuple(map(shape, spec.style_taps)))
+        return cls(size, tuple(map(shape, spec.content_taps)), tuple(map(shape, spec.style_taps)), spec)
 
 
 class TermWeights(NamedTuple):
@@ -135,6 +137,61 @@ _KERAS = _balance(
     tv=lambda height, width: 3.0 * (height - 1) * (width - 1),
     area=True,
 )
+
+_OXFORD_UNITS = {
+    "relu1_1": 5.4e3,
+    "relu2_1": 9.4e3,
+    "relu3_1": 5.3e3,
+    "relu4_1": 4.5e4,
+    "relu4_2": 5.8e4,
+    "relu5_1": 3.9e3,
+}
+"""The variance of Oxford's features over that of torchvision's, by the tap; of other taps it is that of the block's first.
+Measured with VGG-19 from Oxford and VGG-16 from torchvision: the mean over five pictures of 320 x 240."""
+
+_OF_BLOCKS = (256.0, 64.0, 16.0, 4.0, 1.0)
+"""Of style terms: crowsonkb gives each block a fourth of the one before."""
+
+
+def _unit(spec: BundleSpec, tap: str) -> float:
+    """What a term of a tap's squared features is to be divided by, to be one of torchvision's features."""
+    return 1.0 if spec.weights.endswith("torchvision") else _OXFORD_UNITS.get(tap, _OXFORD_UNITS[f"relu{tap[4]}_1"])
+
+
+def _gaussians(weights: LossWeights, shapes: Shapes) -> TermWeights:
+    """The constants of ``wasserstein``: features are torchvision's, shares of style terms sum to 1, pixels are of 0..1."""
+    spec = shapes.spec
+    shares = [_OF_BLOCKS[int(tap[4]) - 1] for tap in spec.style_taps]
+    return TermWeights(
+        [weights.content / _unit(spec, tap) / len(spec.content_taps) for tap in spec.content_taps],
+        [weights.style * share / sum(shares) / _unit(spec, tap) for share, tap in zip(shares, spec.style_taps, strict=True)],
+        weights.tv / 255**2,
+    )
+
+
+def term_weights(preset: str, weights: LossWeights, shapes: Shapes) -> TermWeights:
+    """What a preset's weights come to for the terms of a bundle's gradient graph.
+
+    Where the bundle compares Gaussians and the preset Gram matrices, the preset's own weights make the style as strong
+    beside the content as it is in ``wasserstein``.
+
+    Args:
+        preset: a key of `PRESETS`.
+        weights: in place of the preset's.
+        shapes: of the bundle's taps.
+    """
+    chosen = PRESETS[preset]
+    terms = chosen.balance(weights, shapes)
+    if chosen.spec.style_distance == shapes.spec.style_distance:
+        return terms
+    if shapes.spec.style_distance == GRAM:
+        raise UsageError(f"preset {preset} compares Gaussians: leave out --style-distance {GRAM}, or the preset")
+    own, other = chosen.weights, PRESETS[WASSERSTEIN].weights
+    strength = weights.style / own.style
+    beside = chosen.balance(own, shapes).content[0]
+    content, style, _ = _gaussians(LossWeights(other.content, strength * other.style, 0.0), shapes)
+    return terms._replace(style=[beside / content[0] * value for value in style])
+
 
 _SIZES = "sizes are long sides here"
 _PLAIN = {"scales": "1", "whitening": "off"}
@@ -273,6 +330,17 @@ PRESETS: dict[str, Preset] = {
         ),
         settings=_PLAIN | {"iterations": 300},
         notes=f"{_SIZES}; our L-BFGS",
+    ),
+    WASSERSTEIN: Preset(
+        source="crowsonkb/style-transfer-pytorch",
+        formula="a·mean (F-P)² + b·sum over taps of w·(|m-a|² + tr(C + A - 2 (A^½ C A^½)^½))/channels + c·T, w as "
+        "256:64:16:4:1, which sum to 1",
+        weights=LossWeights(0.015, 1.0, 2.0),
+        balance=_gaussians,
+        spec=BundleSpec(padding="replicate", tv="nine-point", style_distance=WASSERSTEIN),
+        settings={"iterations": 100, "whitening": "off"},
+        notes="VGG-19 of Oxford, its features in torchvision's unit; scales double; our L-BFGS, and no average of iterates; "
+        "on the diagonals 0.03 of the mean variance in place of 1e-4",
     ),
 }
 
