@@ -75,7 +75,8 @@ def torch_objective(spec: BundleSpec) -> Objective:
     """The same objective in PyTorch, float32."""
     weights = Weights.of(WeightsSource(spec.weights).load(spec.network)[0])
     taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
-    return Objective(TruncatedVGG(spec.network, spec.pooling, taps, weights), spec.content_taps, spec.style_taps)
+    network = TruncatedVGG(spec.network, spec.pooling, taps, weights, padding=spec.padding)
+    return Objective(network, spec.content_taps, spec.style_taps, spec.tv, spec.style_distance)
 
 
 def plain_loss(objective: Objective, image: Tensor, contents: list[Tensor], grams: list[Tensor], weights: Tensor) -> Tensor:

@@ -88,11 +88,17 @@ def wasserstein_loss(
     covariance = own[..., :channels, :channels] - mean * mean.transpose(-1, -2) + identity * added
     product = torch.matmul(torch.matmul(root, covariance), root)
     size = _over_both(product * product).sqrt()
-    forward, inverse = product / size, identity
-    for i, (a, b) in enumerate(steps or root_steps()):
-        step = a * identity + b * (torch.matmul(inverse, forward) if i else forward)
-        forward = torch.matmul(forward, step)
-        inverse = torch.matmul(step, inverse) if i else step
+    forward = product / size
+    # Spelt with no multiple of the identity: the graph would keep each as an array.
+    (a, b), *later = steps or root_steps()
+    inverse = a * (identity + float(np.float32(b / a)) * forward)
+    forward = torch.matmul(forward, inverse)
+    for a, b in later:
+        residual = torch.matmul(inverse, forward)
+        forward, inverse = (
+            a * forward + b * torch.matmul(forward, residual),
+            a * inverse + b * torch.matmul(residual, inverse),
+        )
     scale = size.sqrt()
     spread = _over_both(identity * covariance + root * root) - 2 * scale * _over_both(identity * forward)
     loss = factor * (_over_both(away * away) + spread) / channels

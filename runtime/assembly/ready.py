@@ -33,6 +33,9 @@ directions and with the channels' roles exchanged; its bias."""
 
 MEAN = "mean"
 
+IDENTITY = "identity."
+"""How the names of identity matrices begin, which go on with their number of rows: too large to stay in the graphs."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -41,7 +44,7 @@ class Slot:
     Attributes:
         file: of the bundle.
         offset: in bytes.
-        array: `MEAN`, or one of `FORMS` of a layer, such as ``conv1_2.kernel``.
+        array: `MEAN`, or one of `FORMS` of a layer, such as ``conv1_2.kernel``; or an `IDENTITY`.
         dtype: that it is stored in.
         divisor: that it is divided by: float16 keeps features smaller than they are.
     """
@@ -100,6 +103,8 @@ def array_of(parameters: Parameters, name: str) -> NDArray[np.float32]:
     """An array by the name that a `Slot` has for it."""
     if name == MEAN:
         return parameters.mean
+    if name.startswith(IDENTITY):
+        return np.eye(int(name.removeprefix(IDENTITY)), dtype=np.float32)
     layer, form = name.split(".")
     kernel, bias = parameters.convolutions[int(layer[4]), int(layer[6])]
     if form == "bias":

@@ -37,9 +37,9 @@ TVS = ("squares", "absolute", "normalised", "sums", "power", "nine-point")
 same of RGB over ImageNet's standard deviations; (sum |dx| + sum |dy|) / (3·H·W); mean (dx² + dy²)^1.25 where both are; and
 2/3 of mean dx² + mean dy² with 1/6 of the means along both diagonals."""
 
-GRAM, WASSERSTEIN = "gram", "wasserstein"
+GRAM, WASSERSTEIN, COVARIANCE, CORRELATION = "gram", "wasserstein", "covariance", "correlation"
 
-STYLE_DISTANCES = (GRAM, WASSERSTEIN, "covariance", "correlation")
+STYLE_DISTANCES = (GRAM, WASSERSTEIN, COVARIANCE, CORRELATION)
 """How features are compared with a style's: by their Gram matrices; as Gaussians, by their means and covariances; or by the
 Gram matrices of maps whose mean is 0, or whose mean is 0 and deviation 1. All but the first take means, too."""
 

@@ -384,7 +384,7 @@ def dimensions(feeds: Feeds) -> dict[str, int]:
             sizes |= {f"{tap}.h": value.shape[2], f"{tap}.w": value.shape[3]}
             if kind == "mask":
                 sizes["R"] = value.shape[1]
-        elif kind in ("gram", "metric"):
+        elif kind in ("gram", "metric", "others"):
             sizes[f"{kind}_N"] = value.shape[0]
         elif kind == "rows":
             sizes |= dict(zip(("N", "Q", "H", "W"), (*value.shape[:2], *value.shape[3:]), strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.gaussians import root_metric
-from ..bundle.spec import GRADIENT, GRAM, METRIC, STEP, TV_WEIGHT, BundleSpec
+from ..bundle.spec import GRADIENT, GRAM, METRIC, OTHERS, STEP, TV_WEIGHT, BundleSpec
 from ..bundle.step import Report
 from ..engine.binding import Array, Buffer
 from ..engine.engine import Engine, Evaluate
@@ -64,6 +64,13 @@ class Targets:
                 metric = np.sqrt(self.shares)[:, None, None] * metric
             result[name.replace("gram.", METRIC, 1)] = metric.astype(np.float32)[None]
         return result
+
+    @property
+    def others(self) -> dict[str, Array]:
+        """``others.<tap>`` to what other tiles have of the picture: nothing, where the graph asks for it."""
+        if self.style_distance == GRAM or not self.masks:
+            return {}
+        return {name.replace("gram.", OTHERS, 1): np.zeros_like(gram) for name, gram in self.grams.items()}
 
     def _roots(self, moments: Array) -> Array:
         if self.shares is None:
@@ -150,6 +157,7 @@ class Objective:
             **targets.grams,
             **targets.metrics(damping),
             **targets.masks,
+            **targets.others,
             "content_weight": weighing.content,
             "style_weight": weighing.style,
             TV_WEIGHT: weighing.tv,

@@ -2,8 +2,9 @@
 
 A Gram matrix is the sum of its positions' products, so that a picture's is the sum of its tiles'. Given that sum G, the
 gradient that a tile's own features have of a style term is that of a tile alone whose target is A - (G - Gₜ): its difference
-is G - A, too. The gradient of its pixels, halo included, is this tile's share of the picture's. So there are two passes:
-Gram matrices are added up, and then gradients are.
+is G - A, too. Where more than the difference counts, the graph is given G - Gₜ, and adds it to Gₜ. The gradient of a tile's
+pixels, halo included, is its share of the picture's. So there are two passes: Gram matrices are added up, and then gradients
+are.
 
 A tile computes Gram matrices of its own positions by the graphs with regions, whose masks are 0 at the others.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.spec import GRADIENT, TV_WEIGHT
+from ..bundle.spec import GRADIENT, GRAM, OTHERS, TV_WEIGHT
 from ..engine.binding import Array
 from ..engine.engine import Engine
 from ..files.scratch import Empty, Scratch, zeros
@@ -143,7 +144,8 @@ class TiledTargets:
 
     def metrics(self, damping: float | None) -> dict[str, Array]:
         """See `Targets.metrics`."""
-        return Targets({}, self.grams, shares=self.mosaic.guidance.shares).metrics(damping)
+        distance = self.mosaic.engine.bundle.manifest.spec.style_distance
+        return Targets({}, self.grams, shares=self.mosaic.guidance.shares, style_distance=distance).metrics(damping)
 
 
 class TiledObjective:
@@ -180,15 +182,20 @@ class TiledObjective:
         """Evaluate at an image ``[1, 3, H, W]``, RGB, 0..255; the next evaluation writes over its gradient."""
         grams = self._add_up(image)
         contents = np.zeros(len(self._spec.content_taps))
+        styles = np.zeros(len(self._spec.style_taps))
         gradient = self._targets.gradient
         gradient[...] = 0
         for number, tile in enumerate(self._targets.mosaic.tiles):
-            losses, share = self._evaluate(image, number, tile, grams)
-            contents += losses
+            of_content, of_style, share = self._evaluate(image, number, tile, grams)
+            contents += of_content
+            # Of the whole picture, and so the same in each tile but for rounding.
+            styles += of_style / len(self._targets.mosaic.tiles)
             rows, columns = tile.outer
             gradient[:, :, rows, columns] += share
         tv = variation(image, self._spec.tv, gradient, float(self._weighing.tv)) if self._weighing.tv else 0.0
-        return self._weighing.weigh(np.concatenate([contents, self._style_losses(grams), [tv]]), gradient)
+        if self._spec.style_distance == GRAM:
+            styles = self._style_losses(grams)
+        return self._weighing.weigh(np.concatenate([contents, styles, [tv]]), gradient)
 
     def launch(self, point: Any) -> Callable[[], Evaluated]:
         """See `Objective.launch`; nothing is begun before it is waited for."""
@@ -209,8 +216,8 @@ class TiledObjective:
 
     def _evaluate(
         self, image: Array, number: int, tile: Tile, grams: Mapping[str, NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], Array]:
-        """A tile's share of the content terms, and the gradient of what it sees."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Array]:
+        """A tile's share of the content terms, the graph's style terms, and the gradient of what it sees."""
         mosaic, aside = self._targets.mosaic, self._targets.aside
         feeds = {"image": mosaic.cut(image, tile), **mosaic.own_masks(tile), **self._metrics}
         parts = []
@@ -223,13 +230,17 @@ class TiledObjective:
             parts.append(features[0, 0].size / mosaic.positions(tap))
         for name, target in self._targets.grams.items():
             others = grams[name] - aside.get((name, number))
-            feeds[name] = (target - others).astype(np.float32)
+            if self._spec.style_distance == GRAM:
+                feeds[name] = (target - others).astype(np.float32)
+            else:
+                feeds[name], feeds[name.replace("gram.", OTHERS, 1)] = target, others.astype(np.float32)
         part = np.array(parts)
         feeds["content_weight"] = (self._weighing.content * part).astype(np.float32)
         feeds["style_weight"] = self._weighing.style
         feeds[TV_WEIGHT] = np.zeros((), np.float32)
         losses, gradient = self.engine.run(GRADIENT, feeds, self.precision)
-        return losses[0, : len(part)].astype(np.float64) * part, gradient
+        found = losses[0].astype(np.float64)
+        return found[: len(part)] * part, found[len(part) : -1], gradient
 
     def _style_losses(self, grams: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The unweighted style terms, ``[l]``: `exporter.objective.style_loss`, of all regions."""

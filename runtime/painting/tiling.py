@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from ..assembly.regional import with_regions
 from ..bundle.memory import encoding_bytes, evaluation_bytes
-from ..bundle.spec import GRAM, Bundle, BundleSpec
+from ..bundle.spec import Bundle, BundleSpec
 from ..engine.binding import Array
 from ..engine.engine import Engine
 from ..engine.host import maps_freely, memory_limit
-from ..errors import UsageError
 from ..files.cache import cache_dir
 from ..files.scratch import Empty, Scratch, mapped, zeros
 from ..optimizer.host_vectors import belongs_in_file
@@ -38,9 +37,6 @@ class Tiling:
 
     Attributes:
         size: of tiles; None where there are to be none.
-
-    Raises:
-        UsageError: tiles are asked for, and the bundle does not compare Gram matrices.
     """
 
     def __init__(self, engine: Engine, check: Callable[[Engine], None] = lambda _: None) -> None:
@@ -54,11 +50,6 @@ class Tiling:
         if chosen == TILE_OFF or (chosen == AUTO and self._free is None):
             return None
         spec = self._engine.bundle.manifest.spec
-        if spec.style_distance != GRAM:
-            # What a tile's features are to do does not follow from a target that is another's.
-            if chosen != AUTO:
-                raise UsageError(f"--tile takes --style-distance {GRAM}; with another, a picture is in one piece")
-            return None
         step = step_of(spec)
         if chosen != AUTO:
             return TileSize(max(step, int(chosen) // step * step), halo_of(spec), always=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..bundle.network import CHANNELS
-from ..bundle.spec import GRAM, WASSERSTEIN, BundleSpec
+from ..bundle.spec import CORRELATION, WASSERSTEIN, BundleSpec
 from ..errors import UsageError
 from .size import Size
 
@@ -149,6 +149,9 @@ _OXFORD_UNITS = {
 """The variance of Oxford's features over that of torchvision's, by the tap; of other taps it is that of the block's first.
 Measured with VGG-19 from Oxford and VGG-16 from torchvision: the mean over five pictures of 320 x 240."""
 
+_OF_CORRELATIONS = 20.0
+"""Weight of a style term of correlations beside a content term of torchvision's features: by eye."""
+
 _OF_BLOCKS = (256.0, 64.0, 16.0, 4.0, 1.0)
 """Of style terms: crowsonkb gives each block a fourth of the one before."""
 
@@ -172,23 +175,26 @@ def _gaussians(weights: LossWeights, shapes: Shapes) -> TermWeights:
 def term_weights(preset: str, weights: LossWeights, shapes: Shapes) -> TermWeights:
     """What a preset's weights come to for the terms of a bundle's gradient graph.
 
-    Where the bundle compares Gaussians and the preset Gram matrices, the preset's own weights make the style as strong
-    beside the content as it is in ``wasserstein``.
+    Of a bundle that compares Gaussians, they make the style as strong beside the content as the weights of ``wasserstein``
+    do, if they are the preset's own; of one that compares correlations, as strong as it looks in Gram matrices.
 
     Args:
         preset: a key of `PRESETS`.
         weights: in place of the preset's.
         shapes: of the bundle's taps.
     """
-    chosen = PRESETS[preset]
+    chosen, distance = PRESETS[preset], shapes.spec.style_distance
+    if preset == WASSERSTEIN != distance:
+        raise UsageError(f"preset {WASSERSTEIN} compares Gaussians: leave out --style-distance {distance}, or the preset")
     terms = chosen.balance(weights, shapes)
-    if chosen.spec.style_distance == shapes.spec.style_distance:
+    if preset == WASSERSTEIN or distance not in (WASSERSTEIN, CORRELATION):
         return terms
-    if shapes.spec.style_distance == GRAM:
-        raise UsageError(f"preset {preset} compares Gaussians: leave out --style-distance {GRAM}, or the preset")
-    own, other = chosen.weights, PRESETS[WASSERSTEIN].weights
-    strength = weights.style / own.style
-    beside = chosen.balance(own, shapes).content[0]
+    beside = chosen.balance(chosen.weights, shapes).content[0]
+    strength = weights.style / chosen.weights.style
+    if distance == CORRELATION:
+        unit = _unit(shapes.spec, shapes.spec.content_taps[0])
+        return terms._replace(style=[_OF_CORRELATIONS * strength * beside * unit] * len(shapes.style))
+    other = PRESETS[WASSERSTEIN].weights
     content, style, _ = _gaussians(LossWeights(other.content, strength * other.style, 0.0), shapes)
     return terms._replace(style=[beside / content[0] * value for value in style])
 

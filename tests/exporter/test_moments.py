@@ -1,17 +1,23 @@
 """The Wasserstein distance of features as Gaussians, against float64 with eigenvectors, and against its peer."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nstbatch.exporter.export import export_bundle
 from nstbatch.exporter.moments import correlation_loss, covariance_loss, moments, tap_means, wasserstein_loss
 from nstbatch.exporter.objective import VARIATIONS, gram_matrix
 from nstbatch.runtime.bundle.gaussians import root_metric
+from nstbatch.runtime.bundle.spec import GRADIENT, LEAN, WASSERSTEIN
+from seams import ONE_LAYER
 
 
 def features(channels: int, positions: tuple[int, int], rank: int, seed: int) -> Tensor:
@@ -99,6 +105,19 @@ def test_moments_are_of_the_features_and_one_more() -> None:
     values = features(6, (5, 4), 6, 0)
     one = torch.cat([values, torch.ones(1, 1, 5, 4, dtype=values.dtype)], 1)
     assert torch.allclose(moments_of(values), gram_matrix(one))
+
+
+def test_an_exported_graph_compares_gaussians_of_regions_and_of_tiles(tmp_path: Path) -> None:
+    """The exporter compares it with autograd, and changes each input in turn; here that it does so for this distance."""
+    spec = replace(ONE_LAYER, style_distance=WASSERSTEIN, regions=True)
+    bundle = export_bundle(spec, tmp_path / "bundle")
+    changed = 2 + len(spec.content_taps) + 4 * len(spec.style_taps)
+    assert bundle.manifest.parity.cases > 2 * changed, "target, metric, mask and other tiles, at least in two graphs"
+    assert not bundle.has(LEAN), "whose metric is the identity"
+    graph = onnx.load(bundle.graph(GRADIENT), load_external_data=False).graph
+    assert {"gram.relu1_1", "metric.relu1_1", "mask.relu1_1", "others.relu1_1"} <= {value.name for value in graph.input}
+    shape = next(value.type.tensor_type.shape for value in graph.input if value.name == "gram.relu1_1")
+    assert [dim.dim_value for dim in shape.dim[2:]] == [65, 65]
 
 
 def test_nine_points_are_the_peers() -> None:

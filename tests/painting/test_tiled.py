@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import CORRELATION, WASSERSTEIN, Bundle, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.files.scratch import Scratch
@@ -108,6 +108,18 @@ def test_it_is_the_same_with_masks(side: int, regional: Callable[[BundleSpec], B
     channels[0, :, :40], channels[1, 20:, 40:], channels[2, :20, 40:] = 255, 200, 255
     guided = regional(SHALLOW)
     assert_equal(both(guided, guided, size, side, read, Guidance(channels)))
+
+
+@pytest.mark.parametrize(("distance", "loss", "slope"), [(CORRELATION, 2e-6, 1e-4), (WASSERSTEIN, 2e-4, 2e-2)])
+def test_it_is_the_same_by_other_style_distances(
+    distance: str, loss: float, slope: float, exported: Export, regional: Callable[[BundleSpec], Bundle], read: Read
+) -> None:
+    """To what float32 holds of roots, see `bench/roots.py`."""
+    spec = BundleSpec(style_distance=distance)
+    ((whole, tiled), _) = both(exported(spec), regional(spec), Size(131, 97), 64, read)
+    assert tiled.loss == pytest.approx(whole.loss, rel=loss)
+    np.testing.assert_allclose(tiled.terms, whole.terms, rtol=10 * loss, atol=1e-8 * whole.terms.max())
+    assert np.linalg.norm(tiled.gradient - whole.gradient) < slope * np.linalg.norm(whole.gradient)
 
 
 def test_there_is_no_seam(bundle: Bundle, regional: Callable[[BundleSpec], Bundle], read: Read) -> None:
