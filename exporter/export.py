@@ -1,7 +1,7 @@
 """Weights to bundle: build the network, trace, write, verify, and only then let the folder appear."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,21 +58,49 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
     progress(f"loading weights ({source.name})")
     parameters, info = source.load(spec.network)
     loaded = Weights.of(parameters)
-    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    graphs = write_graphs(folder, spec, loaded, progress)
+    exact = loaded.to(torch.float64)
+    parity = verify(
+        graphs.subject,
+        _objective(spec, exact),
+        tolerance_of(spec),
+        progress=progress,
+        stored=_objective(spec, exact, torch.float64) if spec.precision == "fp16" else None,
+    )
+    write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), graphs.files)
 
-    def objective(weights: Weights, half: torch.dtype | None = None, pool_first: bool = False) -> Objective:
-        network = TruncatedVGG(
-            spec.network, spec.pooling, taps, weights, padding=spec.padding, pool_first=pool_first, half=half
-        )
-        return Objective(network, spec.content_taps, spec.style_taps, spec.tv, spec.style_distance)
 
-    models = {}
+@dataclass(frozen=True)
+class WrittenGraphs:
+    """Graphs of a bundle that nothing has been compared with yet.
+
+    Attributes:
+        files: names of the bundle's files, less the manifest.
+        subject: what to compare.
+    """
+
+    files: list[str]
+    subject: Subject
+
+
+def write_graphs(
+    folder: Path, spec: BundleSpec, loaded: Weights, progress: Callable[[str], None] = lambda _: None
+) -> WrittenGraphs:
+    """Trace the graphs of a bundle, and write them and their weights to a folder.
+
+    Args:
+        folder: exists, and is empty.
+        spec: what to compute.
+        loaded: the weights.
+        progress: see `export_bundle`.
+    """
     half = torch.float16 if spec.precision == "fp16" else None
-    for graph in graph_specs(objective(loaded, half), spec):
+    models = {}
+    for graph in graph_specs(_objective(spec, loaded, half), spec):
         progress(f"tracing {graph.name}")
         models[graph.name] = build(graph)
     progress(f"tracing {FOR_GPU}")
-    models[FOR_GPU] = finish(build(_gpu_spec(objective(loaded, half, pool_first=True), spec)))
+    models[FOR_GPU] = finish(build(_gpu_spec(_objective(spec, loaded, half, pool_first=True), spec)))
     rewritten = {}
     if not spec.regions and spec.style_distance == GRAM:
         rewritten[LEAN] = without_metrics_and_variation(models[FOR_GPU])
@@ -83,23 +111,15 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
     models |= rewritten
     steps = {name: parts.around(models[form]) for name, form in STEPS.items() if form in models}
     models |= steps
-
     progress("writing graphs and weights")
-    names = write(models, folder)
-    parity = verify(
-        Subject(
-            folder,
-            spec.regions,
-            traced=(GRADIENT, FOR_GPU),
-            rewritten=tuple(rewritten),
-            steps=tuple(steps),
-        ),
-        objective(loaded.to(torch.float64)),
-        tolerance_of(spec),
-        progress=progress,
-        stored=objective(loaded.to(torch.float64), torch.float64) if half else None,
-    )
-    write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), names)
+    subject = Subject(folder, spec.regions, traced=(GRADIENT, FOR_GPU), rewritten=tuple(rewritten), steps=tuple(steps))
+    return WrittenGraphs(write(models, folder), subject)
+
+
+def _objective(spec: BundleSpec, weights: Weights, half: torch.dtype | None = None, pool_first: bool = False) -> Objective:
+    taps = dict.fromkeys((*spec.content_taps, *spec.style_taps))
+    network = TruncatedVGG(spec.network, spec.pooling, taps, weights, padding=spec.padding, pool_first=pool_first, half=half)
+    return Objective(network, spec.content_taps, spec.style_taps, spec.tv, spec.style_distance)
 
 
 def _gpu_spec(objective: Objective, spec: BundleSpec) -> GraphSpec:

@@ -24,9 +24,9 @@ from ..runtime.bundle.folder import write_manifest
 from ..runtime.bundle.network import CHANNELS, Tap, layers
 from ..runtime.bundle.spec import GRAM, OTHERS, STEPS, WEIGHTS, Bundle, BundleSpec
 from ..runtime.errors import ExportError
-from .export import export_bundle
+from .export import export_bundle, write_graphs
 from .step import example_state, step_parts
-from .vgg import SHRINK
+from .vgg import SHRINK, Weights
 
 
 def make_template(spec: BundleSpec, work: Path) -> Template:
@@ -43,6 +43,27 @@ def make_template(spec: BundleSpec, work: Path) -> Template:
         source = stand_in(spec.network, Path(name))
         bundle = export_bundle(spec, Path(name, "bundle"), source)
         return template_of(bundle, source.load(spec.network)[0])
+
+
+def changes(template: Template, work: Path) -> list[str]:
+    """Where graphs that are traced now differ from a template's, node by node; they are compared with nothing else.
+
+    Args:
+        template: to look at.
+        work: folder for temporary files.
+    """
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        parameters, _ = stand_in(template.spec.network, Path(name)).load(template.spec.network)
+        folder = Path(name, "bundle")
+        folder.mkdir()
+        traced = write_graphs(folder, template.spec, Weights.of(parameters)).files
+        packed = {name: bytes(data) for name, data in template.fill(parameters).items() if name != WEIGHTS}
+        found = [f"there is no {name}" for name in {*packed} ^ ({*traced} - {WEIGHTS})]
+        return found + [
+            f"{name}: {difference}"
+            for name in {*packed} & {*traced}
+            for difference in differences((folder / name).read_bytes(), packed[name])
+        ]
 
 
 def stand_in(network: str, folder: Path) -> WeightsSource:
