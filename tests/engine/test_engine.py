@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from nstbatch.runtime.bundle.memory import transformed_bytes
-from nstbatch.runtime.bundle.spec import FOR_CPU, Bundle
+from nstbatch.runtime.bundle.spec import FOR_CPU, WASSERSTEIN, Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host, available_cores
 from nstbatch.runtime.engine.providers import OnnxRuntime, probe
@@ -155,3 +155,23 @@ def test_a_device_that_no_gpu_provider_serves(bundle: Bundle, monkeypatch: pytes
         Engine(bundle, Host(provider="cpu", device=0))
     with pytest.raises(ProviderError, match="'cuda' is not in the installed onnxruntime"):
         Engine(bundle, Host(provider="auto", device=0))
+
+
+@pytest.mark.parametrize(("asked", "precision"), [("auto", "float32"), ("mixed", "float32"), ("float32", "float32")])
+def test_roots_are_taken_in_float32_whatever_is_quicker(asked: str, precision: str, bundle: Bundle) -> None:
+    """In bfloat16 or TF32 they would not converge."""
+    started = []
+
+    class Quick(OnnxRuntime):
+        def start(self, host: Host, precision: str) -> str:
+            started.append(precision)
+            return "cpu"
+
+        def precisions(self, provider: str) -> tuple[str, ...]:
+            return ("float32", "bfloat16")
+
+    rooted = replace(bundle.manifest.spec, style_distance=WASSERSTEIN)
+    other = replace(bundle, manifest=replace(bundle.manifest, spec=rooted))
+    assert Engine(bundle, Host(), asked, onnxruntime=Quick()).precisions == ("float32", "bfloat16")
+    assert Engine(other, Host(), asked, onnxruntime=Quick()).precisions == ("float32",)
+    assert started == [asked, precision]

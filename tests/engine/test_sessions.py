@@ -37,6 +37,7 @@ def test_options_of_the_gpu_providers() -> None:
     assert "enable_cuda_graph" not in options
     assert provider_chain("cuda", "tf32", 0)[0][1]["use_tf32"] == "1"
     assert provider_chain("cuda", "fp16", 0)[0][1]["use_tf32"] == "1"
+    assert provider_chain("cuda", "fp16", 0, exact_products=True)[0][1]["use_tf32"] == "0", "layers alone are in float16"
     assert provider_chain("cuda", "float32", 0, cuda_graphs=True)[0][1] == options | {
         "device_id": "0",
         "enable_cuda_graph": "1",

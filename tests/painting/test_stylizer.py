@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbatch.runtime.bundle.spec import Bundle
-from nstbatch.runtime.errors import StyleError
+from nstbatch.runtime.bundle.spec import GRAM, STYLE_DISTANCES, Bundle, BundleSpec
+from nstbatch.runtime.errors import StyleError, UsageError
 from nstbatch.runtime.painting.objective import Objective, Targets, balance, encode
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import to_pixels
 from nstbatch.runtime.recipe.presets import LossWeights
+from seams import Export
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
 
@@ -85,3 +86,20 @@ def test_the_loss_is_that_of_a_picture_that_a_file_can_hold(bundle: Bundle, samp
     weights = balance(LossWeights(content=1, style=1000, tv=0), targets)
     _, _, terms = Objective(stylizer.engine, targets, weights)(pixels)
     assert terms.sum() == pytest.approx(result.loss, rel=0.2), "rounding to 8 bits is all that is lost"
+
+
+@pytest.mark.parametrize("distance", sorted({*STYLE_DISTANCES} - {GRAM}))
+def test_other_style_distances_paint(distance: str, exported: Export, samples: Path) -> None:
+    bundle = exported(BundleSpec(style_distance=distance))
+    options = {"provider": "cpu", "size": 64, "scales": "1", "iterations": 12}
+    result = Stylizer.open(bundle, samples / "starry.jpg", **options)(samples / "photos" / "town.jpg")
+    assert result.loss < 0.7 * result.losses.total[0]
+    assert np.asarray(result.image).std() > 20, "a picture, not a plane"
+    # Moments of pictures may be averaged: a blend of a style with itself is that style.
+    twice = Stylizer.open(bundle, [samples / "starry.jpg"] * 2, style_blend=[1, 3], **options)
+    moments = Stylizer.open(bundle, samples / "starry.jpg", **options).style.grams(64)
+    for name, blended in twice.style.grams(64).items():
+        np.testing.assert_allclose(blended, moments[name], rtol=1e-5)
+        assert blended[0, -1, -1] == pytest.approx(1), "the feature that is 1 everywhere"
+    with pytest.raises(UsageError, match="--whitening on is of Gram matrices"):
+        Stylizer.open(bundle, samples / "starry.jpg", **options, whitening="on")
