@@ -4,6 +4,7 @@ python bench/distances.py [--sizes 256,512] [--repeats 9] [--save]
 """
 
 from dataclasses import replace
+from functools import partial
 
 import click
 import numpy as np
@@ -40,7 +41,7 @@ def main(sizes: str, repeats: int, save: bool) -> None:
         found: dict[str, list[float]] = {distance: [] for distance in objectives}
         for _ in range(repeats):
             for distance, objective in objectives.items():
-                found[distance].append(seconds(lambda objective=objective: objective(content)))  # type: ignore[misc]
+                found[distance].append(seconds(partial(objective, content)))
         medians = {distance: float(np.median(times)) for distance, times in found.items()}
         for distance, median in medians.items():
             rows.append([str(size), distance, f"{median:.3f}", f"{median / medians[GRAM]:.2f}"])
