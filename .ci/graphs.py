@@ -21,7 +21,7 @@ import torch
 from nstbatch.exporter.ready import changes, code_digest, make_template, packed_code, renew_steps, write_archive
 from nstbatch.runtime.assembly.ready import ARCHIVE, Template, find_template, template_key
 from nstbatch.runtime.bundle.network import CONVOLUTIONS
-from nstbatch.runtime.bundle.spec import GRAM, PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, WASSERSTEIN, BundleSpec
+from nstbatch.runtime.bundle.spec import GRAM, PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, BundleSpec
 from nstbatch.runtime.engine.host import available_cores
 from nstbatch.runtime.errors import UsageError
 from nstbatch.runtime.recipe.presets import PRESETS
@@ -32,9 +32,9 @@ _CHECKED = (BundleSpec(), BundleSpec("vgg16", pooling="average", precision="fp16
 
 
 def specs() -> list[BundleSpec]:
-    """The default layers with every kind of pooling and padding, and every preset's; with other style distances, VGG-19's.
+    """The default layers with every kind of pooling and padding, and every preset's, in either precision.
 
-    All of them with masks and without, in either precision; but for two distances, which are float32's.
+    With other distances than of Gram matrices, those of VGG-19 in float32. All of them with masks and without.
     """
     found: dict[str, BundleSpec] = {}
     for spec in _choices():
@@ -51,10 +51,9 @@ def _choices() -> Iterator[BundleSpec]:
         common = {"network": network, "regions": regions, "precision": precision}
         for pooling, padding in product(POOLINGS, PADDINGS):
             yield BundleSpec(pooling=pooling, padding=padding, **common)  # type: ignore[arg-type]
-        distances = STYLE_DISTANCES if precision == PRECISIONS[0] else (GRAM, WASSERSTEIN)
-        own = [BundleSpec(style_distance=distance) for distance in distances]
+        own = [BundleSpec(style_distance=distance) for distance in STYLE_DISTANCES]
         for spec in (*own, *(preset.spec for preset in PRESETS.values())):
-            if network == "vgg19" or spec.style_distance == GRAM:
+            if spec.style_distance == GRAM or (network, precision) == ("vgg19", PRECISIONS[0]):
                 yield replace(spec, **common)  # type: ignore[arg-type]
 
 
