@@ -149,7 +149,7 @@ _OXFORD_UNITS = {
 """The variance of Oxford's features over that of torchvision's, by the tap; of other taps it is that of the block's first.
 Measured with VGG-19 from Oxford and VGG-16 from torchvision: the mean over five pictures of 320 x 240."""
 
-_OF_CORRELATIONS = 20.0
+_OF_CORRELATIONS = 400.0
 """Weight of a style term of correlations beside a content term of torchvision's features: by eye."""
 
 _OF_BLOCKS = (256.0, 64.0, 16.0, 4.0, 1.0)

@@ -18,11 +18,13 @@ from nstbatch.runtime.bundle.spec import (
     FOR_CPU,
     FOR_GPU,
     GRADIENT,
+    GRAM,
     LEAN,
     PADDINGS,
     POOLINGS,
     PRECISIONS,
     STEPS,
+    STYLE_DISTANCES,
     Bundle,
     BundleSpec,
 )
@@ -52,12 +54,19 @@ def has_its_taps(spec: BundleSpec) -> bool:
 def test_every_preset_has_graphs_with_masks_or_without_in_either_precision(preset: str, packed: set[str]) -> None:
     for network, regions, precision in product(CONVOLUTIONS, (False, True), PRECISIONS):
         spec = replace(PRESETS[preset].spec, network=network, regions=regions, precision=precision)
+        if spec.style_distance != GRAM and (network, precision) != ("vgg19", "float32"):
+            continue
         assert template_key(spec) in packed or not has_its_taps(spec)
 
 
 def test_the_default_layers_have_graphs_of_every_pooling_and_padding(packed: set[str]) -> None:
     for network, pooling, padding in product(CONVOLUTIONS, POOLINGS, PADDINGS):
         assert template_key(BundleSpec(network, pooling=pooling, padding=padding)) in packed
+
+
+def test_vgg19_has_graphs_of_every_style_distance(packed: set[str]) -> None:
+    for distance, regions in product(STYLE_DISTANCES, (False, True)):
+        assert template_key(BundleSpec(style_distance=distance, regions=regions)) in packed
 
 
 def test_other_layers_have_none() -> None:
