@@ -134,6 +134,7 @@ _DEFAULTS = Settings()
     default=_DEFAULTS.content_weight,
     help="Weight of the photo's content.",
     group=Group.STRENGTH,
+    expert=True,
 )
 @option(
     "--tv-weight",
