@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from torch import Tensor
 
-from common import RESULTS, ROOT, SHARED, machine, markdown, pastiche, torch_objective, write
+from common import RESULTS, ROOT, SHARED, machine, markdown, pastiche, read, torch_objective, write
 from nstbatch.cli.actions.bundles import BundleRequest, find_bundle
 from nstbatch.exporter.moments import moments, tap_means
 from nstbatch.exporter.objective import gram_matrix
@@ -40,10 +40,13 @@ from nstbatch.runtime.bundle.gaussians import root_metric
 from nstbatch.runtime.bundle.spec import WASSERSTEIN, BundleSpec
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host, available_cores
+from nstbatch.runtime.painting.objective import weigh
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.contact_sheet import contact_sheet
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.recipe.presets import PRESETS
+from nstbatch.runtime.recipe.settings import Settings
+from nstbatch.runtime.recipe.size import Size
 
 TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 """Of the judge: the last of each block, while painters compare the first."""
@@ -127,10 +130,6 @@ def by_adam(photo: Path, style: Path, size: int, steps: int) -> Image.Image:
 
 
 def weights_of(spec: BundleSpec, shape: torch.Size) -> list[float]:
-    from nstbatch.runtime.painting.objective import weigh
-    from nstbatch.runtime.recipe.settings import Settings
-    from nstbatch.runtime.recipe.size import Size
-
     terms = weigh(Settings.of(preset=WASSERSTEIN), spec, Size(shape[1], shape[0]))
     return [*terms.content, *terms.style, terms.tv]
 
@@ -143,9 +142,7 @@ def candidates(iterations: int) -> list[Candidate]:
         Candidate("default", plain, steps=iterations),
         Candidate("Wasserstein", gaussian, steps=iterations),
         Candidate("Wasserstein, twice the style", gaussian, {"style_weight": 20.0}, steps=iterations),
-        Candidate(
-            "preset wasserstein", PRESETS[WASSERSTEIN].spec, {"preset": WASSERSTEIN, "whitening": "off"}, steps=iterations
-        ),
+        Candidate("preset wasserstein", PRESETS[WASSERSTEIN].spec, {"preset": WASSERSTEIN}, steps=iterations),
         Candidate("rescaled pooling", replace(plain, pooling="rescaled"), steps=iterations),
         Candidate("pastiche", peer=by_pastiche, steps=iterations),
         Candidate("Adam, in torch", peer=by_adam, steps=max(1, iterations // 4)),
@@ -233,7 +230,7 @@ def scaled(path: Path, side: int) -> Image.Image:
 
 
 def pixels(path: Path, side: int) -> Tensor:
-    return tensor(scaled(path, side))
+    return torch.from_numpy(read(path, side))
 
 
 def pairs() -> list[tuple[Path, Path]]:

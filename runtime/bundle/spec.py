@@ -54,7 +54,7 @@ FOR_GPU = "gradient_gpu"
 
 LEAN = "gradient_lean"
 """The same for metrics that are the identity and no total variation: it has no inputs for these. Not with regions, whose
-metrics hold their shares, nor for `WASSERSTEIN`, whose metrics are roots of covariances."""
+metrics hold their shares, nor for other distances than `GRAM`, whose metrics are never the identity."""
 
 STEP = "step"
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..bundle.spec import GRAM, Bundle
+from ..bundle.spec import GRAM, MIN_SIDE, Bundle
 from ..engine.engine import Engine
 from ..engine.host import Host
 from ..errors import ImageError, ProviderError, StyleError, UsageError
@@ -19,8 +19,9 @@ from ..recipe.keywords import names_of, refuse_unknown, take
 from ..recipe.presets import DEFAULT, PRESETS
 from ..recipe.provider import AUTO, Precision, Provider
 from ..recipe.settings import FEATHER, INITS, MATCHES, Settings
-from ..recipe.size import TileSize
+from ..recipe.size import Size, TileSize
 from .agreement import TRIAL, check_agreement
+from .objective import weigh
 from .painting import Painting, PhotoJob, Progress, Result
 from .schedule import precisions_of
 from .style import Blend, Style, StyleTargets
@@ -297,6 +298,8 @@ def _possible(settings: Settings, engine: Engine) -> Settings:
     unknown = [tap for tap, _ in settings.layer_weights if tap not in taps]
     if unknown:
         raise UsageError(f"layer weight of '{unknown[0]}': the bundle compares {', '.join(taps)}")
+    # A preset and a distance that do not go together are refused before anything is painted.
+    weigh(settings, spec, Size(MIN_SIDE, MIN_SIDE))
     wanted = PRESETS[settings.preset].spec
     if settings.tv_weight and settings.preset != DEFAULT and spec.tv != wanted.tv:
         raise UsageError(

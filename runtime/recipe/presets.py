@@ -48,7 +48,7 @@ class Shapes:
     size: Size
     content: tuple[TapShape, ...]
     style: tuple[TapShape, ...]
-    spec: BundleSpec = field(default_factory=BundleSpec)
+    spec: BundleSpec
 
     @classmethod
     def of(cls, spec: BundleSpec, size: Size) -> "Shapes":
@@ -147,7 +147,7 @@ _OXFORD_UNITS = {
     "relu5_1": 3.9e3,
 }
 """The variance of Oxford's features over that of torchvision's, by the tap; of other taps it is that of the block's first.
-Measured with VGG-19 from Oxford and VGG-16 from torchvision: the mean over five pictures of 320 x 240."""
+Measured with VGG-19 from Oxford and VGG-16 from torchvision, see `bench/units.py`."""
 
 _OF_CORRELATIONS = 400.0
 """Weight of a style term of correlations beside a content term of torchvision's features: by eye."""

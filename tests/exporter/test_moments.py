@@ -1,4 +1,4 @@
-"""The Wasserstein distance of features as Gaussians, against float64 with eigenvectors, and against its peer."""
+"""Distances of moments against float64, with eigenvectors and autograd, and against the peer that has one of them."""
 
 from collections.abc import Callable
 from dataclasses import replace

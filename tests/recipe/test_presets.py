@@ -289,6 +289,8 @@ def test_what_the_bundle_has_not_is_refused(bundle: Bundle, samples: Path) -> No
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", layer_weight="relu3_2=1")
     with pytest.raises(UsageError, match=r"of kind 'sums', of bundle .*`nstbatch export --preset neural-style`"):
         Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", preset="neural-style")
+    with pytest.raises(UsageError, match="preset wasserstein compares Gaussians: leave out --style-distance gram"):
+        Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", preset="wasserstein", tv_weight=0.0)
 
 
 def test_from_the_command_line(bundle: Bundle, samples: Path, tmp_path: Path, nstbatch: Call) -> None:
