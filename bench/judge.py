@@ -104,7 +104,7 @@ def by_adam(photo: Path, style: Path, size: int, steps: int) -> Image.Image:
     """
     preset = PRESETS[WASSERSTEIN]
     objective = torch_objective(preset.spec)
-    sides = sorted({round(size / 2 ** (i / 2)) for i in range(20) if size / 2 ** (i / 2) >= 128})
+    sides = sorted({round(size / 2 ** (i / 2)) for i in range(20) if size / 2 ** (i / 2) >= min(128, size)})
     image: Tensor | None = None
     for i, side in enumerate(sides):
         content, target = pixels(photo, side), pixels(style, side)
