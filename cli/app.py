@@ -12,6 +12,7 @@ from click_default_group import DefaultGroup
 from ..runtime.errors import ExitCode, NstbatchError
 from ..runtime.files.cache import CACHE_VARIABLE
 from .actions.signals import interruptible
+from .commands.classify import classify
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.losses import losses
@@ -44,7 +45,7 @@ def app() -> None:
     """
 
 
-for command in (paint, watch, report, serve, sweep, losses, export, presets, doctor, pack, warmup):
+for command in (paint, watch, report, serve, sweep, losses, classify, export, presets, doctor, pack, warmup):
     app.add_command(command)
 
 

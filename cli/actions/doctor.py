@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.assembly.compact import open_bundle
+from ...runtime.assembly.examination import KNOWN
 from ...runtime.assembly.sources import WeightsSource
-from ...runtime.bundle.spec import Bundle, BundleSpec
+from ...runtime.bundle.spec import Bundle
 from ...runtime.engine.cuda import OVERWRITTEN, CudaHost, free_memory, overwritten
 from ...runtime.engine.engine import Engine
 from ...runtime.engine.host import Host, tells_by_files
@@ -41,7 +42,7 @@ from ...runtime.painting.agreement import FULL_TRIAL, check_agreement
 from ...runtime.painting.objective import Objective, balance, encode
 from ...runtime.recipe.presets import LossWeights
 from ...runtime.recipe.provider import AUTO, Precision, Provider
-from .bundles import cached_bundle_path
+from .bundles import DEFAULT, cached_bundle_path
 
 _PACKAGES = (
     "nstbatch",
@@ -65,12 +66,13 @@ _TRIAL_SECONDS = 1.0
 _MEASURED_SIDE = 256
 
 
-def diagnose(host: Host, bundle: Path | None, *, measure: bool = False) -> ExitCode:
+def diagnose(host: Host, bundle: Path | None, weights: WeightsSource | None = None, *, measure: bool = False) -> ExitCode:
     """Print what there is on stdout, and problems on stderr.
 
     Args:
         host: whose provider has to start.
         bundle: that has to be sound; None for the cache's.
+        weights: that are to be examined; None for none.
         measure: whether each provider that starts evaluates once, and not only the one that is taken.
     """
     problems: list[NstbatchError] = []
@@ -83,6 +85,8 @@ def diagnose(host: Host, bundle: Path | None, *, measure: bool = False) -> ExitC
     _print("threads", f"{thread_count(host.threads)} of {os.cpu_count()}")
     _print("cache", f"{cache_dir()} ({_cache_state(cache_dir())})")
 
+    if weights is not None:
+        _report_weights(weights, problems)
     found = _report_bundle(bundle, problems)
     _report_providers(host, problems)
     if found is not None and not problems:
@@ -128,8 +132,26 @@ def _lacking() -> Iterator[str]:
         yield "lacks control groups: memory is what psutil says is free"
 
 
+def _report_weights(source: WeightsSource, problems: list[NstbatchError]) -> None:
+    try:
+        network = source.network(DEFAULT.network)
+        preprocessing, examination = source.examine(network)
+        dense = "has" if source.has_dense(network) else "lacks"
+    except WeightsError as error:
+        problems.append(error)
+        return
+    _print("weights", f"{source.name}: {network}, {dense} the dense layers that `nstbatch classify` takes")
+    for name, found in examination.evidence.items():
+        taken = ", as it is read" if name == preprocessing else ""
+        own, known = (", ".join(f"{value:.3g}" for value in values) for values in (found.activations, KNOWN[name]))
+        _print("", f"taken for {name}{taken}: activations {own}, red over blue {found.red_over_blue:.2f}")
+        _print("", f"  known weights: {known}, above 1")
+    if doubt := examination.doubt(preprocessing):
+        _print("doubt", f"{source.name}: {doubt}", err=True)
+
+
 def _report_bundle(named: Path | None, problems: list[NstbatchError]) -> Bundle | None:
-    spec = BundleSpec()
+    spec = DEFAULT
     path = named or cached_bundle_path(spec)
     if named is None and not path.exists():
         _print("bundle", "none in the cache; the first run makes one")

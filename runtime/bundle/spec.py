@@ -56,6 +56,9 @@ LEAN = "gradient_lean"
 """The same for metrics that are the identity and no total variation: it has no inputs for these. Not with regions, whose
 metrics hold their shares, nor for other distances than `GRAM`, whose metrics are never the identity."""
 
+CLASSIFY = "classify"
+"""The graph of the whole network, dense layers and all: what a picture shows; in bundles with ``classes``."""
+
 STEP = "step"
 
 STEPS = {STEP: FOR_GPU, "step_lean": LEAN}
@@ -92,6 +95,7 @@ class BundleSpec:
         padding: one of `PADDINGS`.
         style_distance: one of `STYLE_DISTANCES`.
         regions: whether the style is compared in each region of a mask by itself.
+        classes: whether it also has `CLASSIFY`, for which its weights need dense layers.
     """
 
     network: str = "vgg19"
@@ -104,6 +108,7 @@ class BundleSpec:
     tv: str = TVS[0]
     regions: bool = False
     style_distance: str = GRAM
+    classes: bool = False
 
     def check(self) -> None:
         """Raise a UsageError where a field names what there is not."""

@@ -7,6 +7,7 @@ import torch
 from nstbatch.exporter.vgg import TruncatedVGG, Weights
 from nstbatch.runtime.assembly.layouts import find_layout, find_network, parameters
 from nstbatch.runtime.assembly.preprocessing import PREPROCESSINGS
+from nstbatch.runtime.bundle.network import DENSE
 from nstbatch.runtime.errors import WeightsError
 from weights import Convolutions, assert_same, features, frossard, normalised, random_vgg
 
@@ -139,3 +140,64 @@ def test_damaged_values_are_noticed() -> None:
 def test_a_preprocessing_that_there_is_not() -> None:
     with pytest.raises(WeightsError, match=f"choose one of: {', '.join(PREPROCESSINGS)}"):
         parameters(frossard(random_vgg("vgg16")), "vgg16", "tf", "x")
+
+
+@pytest.fixture(scope="module")
+def dense() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernels of the dense layers, each element with a value of its own as far as float32 has them."""
+    layers = {}
+    for name, shape in DENSE.items():
+        kernel = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        layers[name] = kernel, kernel[:, 0, 0, 0].copy()
+    return layers
+
+
+def in_torchvisions(dense: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The dense layers as torchvision's networks have them: of features [C, h, w]."""
+    arrays = {}
+    for position, (kernel, bias) in zip((0, 3, 6), dense.values(), strict=True):
+        arrays[f"classifier.{position}.weight"] = kernel.reshape(len(kernel), -1)
+        arrays[f"classifier.{position}.bias"] = bias
+    return arrays
+
+
+def of_features_last(kernel: np.ndarray) -> np.ndarray:
+    """A kernel [out, C, h, w] as Keras and Frossard have it: [in, out], of features [h, w, C]."""
+    return kernel.transpose(2, 3, 1, 0).reshape(-1, len(kernel))
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "normalised", "keras", "frossard"])
+def test_dense_layers_of_every_layout(layout: str, dense: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    trained, preprocessing = random_vgg("vgg16"), "caffe-rgb"
+    if layout in ("torchvision", "normalised"):
+        arrays = (features if layout == "torchvision" else normalised)(trained, "vgg16") | in_torchvisions(dense)
+    elif layout == "keras":
+        arrays = {}
+        for (block, index), (kernel, bias) in trained.items():
+            name = f"block{block}_conv{index}"
+            arrays[f"{name}/{name}_W_1:0"], arrays[f"{name}/{name}_b_1:0"] = kernel.transpose(2, 3, 1, 0), bias
+        for name, (kernel, bias) in zip(("fc1", "fc2", "predictions"), dense.values(), strict=True):
+            arrays[f"{name}/{name}_W_1:0"], arrays[f"{name}/{name}_b_1:0"] = of_features_last(kernel), bias
+    else:
+        arrays = frossard(trained)
+        for name, (kernel, bias) in dense.items():
+            arrays[f"{name}_W"], arrays[f"{name}_b"] = of_features_last(kernel), bias
+    found = parameters(arrays, "vgg16", preprocessing, "x", dense=True)
+    assert find_layout(arrays, "x").has_dense(arrays)
+    for name, (kernel, bias) in dense.items():
+        np.testing.assert_array_equal(found.dense[name][0], kernel)
+        np.testing.assert_array_equal(found.dense[name][1], bias)
+
+
+def test_dense_layers_that_are_missing_or_of_other_classes() -> None:
+    arrays = features(random_vgg("vgg16"), "vgg16")
+    assert not find_layout(arrays, "x").has_dense(arrays)
+    with pytest.raises(WeightsError, match=r"x: has no dense layers .*; get torchvision's vgg16-397923af.pth, or Keras'"):
+        parameters(arrays, "vgg16", "torchvision", "x", dense=True)
+    arrays |= {"classifier.0.weight": np.zeros((10, 512), np.float32), "classifier.0.bias": np.zeros(10, np.float32)}
+    with pytest.raises(
+        WeightsError, match=r"fc6 has shape \(10, 512\), a VGG of ImageNet's 1000 classes needs \(4096, 25088\)"
+    ):
+        parameters(arrays, "vgg16", "torchvision", "x", dense=True)
+    # Who paints does not ask for them.
+    assert not parameters(arrays, "vgg16", "torchvision", "x").dense

@@ -90,10 +90,9 @@ def test_pth_with_published_name(caffe: Convolutions, oxford: Parameters, tmp_pa
     assert info.source == f"file {path.name}"
 
 
-def test_pth_of_unknown_name_asks_for_the_preprocessing(caffe: Convolutions, oxford: Parameters, tmp_path: Path) -> None:
+def test_pth_of_unknown_name(caffe: Convolutions, oxford: Parameters, tmp_path: Path) -> None:
     path = str(save_pth(caffe, tmp_path / "mine.pth"))
-    with pytest.raises(WeightsError, match="add --preprocessing torchvision or --preprocessing caffe"):
-        WeightsSource(path).load("vgg19")
+    assert WeightsSource(path).load("vgg19")[1].preprocessing == "caffe"
     assert_same(WeightsSource(path, "caffe").load("vgg19")[0], dict(oxford.convolutions), oxford.mean)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nstbatch.cli.actions.doctor import diagnose
+from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import ExitCode
@@ -41,6 +42,19 @@ def test_doctor_exits_4_when_what_was_asked_for_is_not_there(nstbatch: Call, arg
     done = nstbatch("doctor", *arguments)
     assert done.returncode == 4
     assert arguments[1] in done.stderr
+
+
+def test_doctor_examines_weights(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = str(shared / "vgg16_torchvision_features_fp16.npz")
+    diagnose(Host(provider="cpu"), None, WeightsSource(weights))
+    told = capsys.readouterr()
+    assert f"{weights}: vgg16, lacks the dense layers that `nstbatch classify` takes" in told.out
+    assert "taken for torchvision, as it is read: activations 0.478, 1.29, 2.08, 1.81, 0.828, red over blue 1.19" in told.out
+    assert "doubt" not in told.err
+    diagnose(Host(provider="cpu"), None, WeightsSource(weights, "caffe"))
+    assert f"{weights}: it looks as if it was trained with another preprocessing than caffe" in capsys.readouterr().err
+    assert diagnose(Host(provider="cpu"), None, WeightsSource("absent.npz")) is ExitCode.FATAL
+    assert "absent.npz: no such file" in capsys.readouterr().err
 
 
 def test_doctor_finds_a_damaged_bundle(nstbatch: Call, bundle: Bundle, tmp_path: Path) -> None:
