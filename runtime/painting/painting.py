@@ -16,7 +16,7 @@ from ..files.scratch import Empty, zeros
 from ..pictures.colors import take_chroma
 from ..pictures.metadata import Metadata
 from ..pictures.photo import Picture
-from ..pictures.pixels import Pixels, enlarge, from_pixels, resize, to_pixels
+from ..pictures.pixels import Pixels, enlarge, from_pixels, luma, resize, to_pixels
 from ..pictures.regions import Guidance
 from ..recipe.settings import Settings, chroma_share
 from ..recipe.size import Size
@@ -396,13 +396,13 @@ class Painting:
         """The first iterate of the next level, for the photo ``content``, from the painting at this one.
 
         A painting that grew out of the photo gets the detail that the photo has at the new size and had not at the old,
-        which enlarging cannot give: without it the content loss starts high.
+        which enlarging cannot give: without it the content loss starts high. Of its luma alone: a photo's fine colours are
+        mostly noise, which the optimisation leaves as it is, and which is a mesh in the painting (``bench/mesh.py``).
         """
         size = Size.of_array(content.shape)
-        if self.settings.init != "content":
-            return enlarge(painted, size)
-        start = enlarge(painted - self._content(self._index), size)
-        start += content
+        start = enlarge(painted, size)
+        if self.settings.init == "content":
+            start += luma(content) - enlarge(luma(self._content(self._index)), size)
         return start
 
 

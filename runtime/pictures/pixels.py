@@ -41,8 +41,15 @@ def thin(image: Image.Image, long_side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.NEAREST)
 
 
+def luma(image: Pixels) -> Pixels:
+    """Luma of ``[1, 3, H, W]`` by ITU-R BT.601, in the same unit, ``[1, 1, H, W]``."""
+    red, green, blue = image[0]
+    values: Pixels = (np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue)[None, None]
+    return values
+
+
 def enlarge(image: Pixels, size: Size) -> Pixels:
-    """Resample ``[1, 3, h, w]`` to a width and height, in float32 and unclipped."""
+    """Resample ``[1, C, h, w]`` to a width and height, in float32 and unclipped."""
     enlarged = np.empty((1, len(image[0]), size.height, size.width), np.float32)
     for plane, result in zip(image[0], enlarged[0], strict=True):
         result[...] = resize(Image.fromarray(plane), size)

@@ -15,6 +15,8 @@ from nstbatch.runtime.painting.painting import PhotoJob, Progress
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.metadata import GPS, IFD0, Metadata
 from nstbatch.runtime.pictures.photo import Picture, read_picture
+from nstbatch.runtime.pictures.pixels import enlarge, from_pixels
+from nstbatch.runtime.recipe.size import Size
 from seams import Feeds, SeamEngine, picture
 
 QUICK = {"size": 64, "iterations": 4, "scales": "1"}
@@ -79,6 +81,23 @@ def test_coarse_to_fine_ends_lower(vgg19: Bundle, samples: Path) -> None:
     plain = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="1")(photo)
     pyramid = Stylizer.open(vgg19, samples / "starry.jpg", **options, scales="32,64,96")(photo)
     assert pyramid.loss < plain.loss
+
+
+def test_finer_levels_begin_with_the_detail_of_the_photos_luma(bundle: Bundle, samples: Path) -> None:
+    """A photo whose fine detail is colour alone gives the next level none of it; what is fine in its luma comes whole."""
+    coarse = np.asarray(Image.open(samples / "photos" / "tree.jpg").convert("RGB").resize((64, 48)), np.float32)
+    smooth = enlarge(coarse.transpose(2, 0, 1)[None], Size(128, 96)).clip(60, 190)
+    checks = np.indices((96, 128)).sum(0) % 2 * 2 - 1
+    # Red and blue against each other, so that the luma stays.
+    colours = 40 * checks * np.array([1, 0, -0.299 / 0.114], np.float32)[:, None, None]
+    for detail, expected in ((colours, 0.0), (np.broadcast_to(40 * checks, (3, 96, 128)), 1.0)):
+        photo = Picture(from_pixels(smooth + detail.astype(np.float32)))
+        stylizer = Stylizer.open(bundle, samples / "ember.jpg", provider="cpu", size=128, iterations=1, scales="64,128")
+        painting = stylizer.begin(PhotoJob(photo))
+        painting.step()
+        _, start = painting.ask()
+        red = detail[0].astype(float)
+        assert (start[0, 0] * red).mean() / (red * red).mean() == pytest.approx(expected, abs=0.1)
 
 
 def test_metadata_are_kept_or_stripped(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from nstbatch.runtime.pictures.pixels import from_pixels, resize, to_pixels
+from nstbatch.runtime.pictures.pixels import from_pixels, luma, resize, to_pixels
 from nstbatch.runtime.recipe.size import Size
 from seams import SCENE
 
@@ -31,3 +31,9 @@ def test_enlarging_invents_nothing(scene: Image.Image) -> None:
     fy, fx = (np.abs(np.fft.fftfreq(n)) for n in spectrum.shape)
     beyond = np.maximum(fy[:, None], fx[None]) > 1.5 * 0.5 / 4
     assert spectrum[beyond].sum() < 0.01 * spectrum.sum()
+
+
+def test_luma_is_what_pillow_has(scene: Image.Image) -> None:
+    found = luma(to_pixels(scene))
+    assert found.shape == (1, 1, *SCENE[::-1])
+    np.testing.assert_allclose(found[0, 0], np.asarray(scene.convert("L"), float), atol=1)

@@ -91,8 +91,10 @@ class SeamEngine(Engine):
         self.batches.append(len(image))
         if len(image) == 1:
             return self._compute(graph, feeds)
-        content = feeds["content.relu1_1"]
-        alone = ({**feeds, "image": image[i : i + 1], "content.relu1_1": content[i : i + 1]} for i in range(len(image)))
+        # What all have in common has a batch of one.
+        own = [name for name, value in feeds.items() if name.startswith(("image", "content.", "gram.", "metric."))]
+        own = [name for name in own if len(feeds[name]) == len(image)]
+        alone = ({**feeds, **{name: feeds[name][i : i + 1] for name in own}} for i in range(len(image)))
         return [np.concatenate(values) for values in zip(*(self._compute(graph, each) for each in alone), strict=True)]
 
     def _compute(self, graph: str, feeds: Feeds) -> list[NDArray[np.float32]]:
