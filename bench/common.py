@@ -65,10 +65,10 @@ def read(path: Path, long_side: int) -> Array:
 
 
 def load_bundle(named: Path | None) -> Bundle:
-    """The bundle to measure: ``named``, or the cache's default, made if it is not there."""
+    """The bundle to measure: ``named``; or one from the cache that compares Gram matrices, as peers do."""
     from nstbatch.cli.actions.bundles import BundleRequest, find_bundle
 
-    return find_bundle(BundleRequest(named), note=print, step=print)
+    return find_bundle(BundleRequest(named, BundleSpec()), note=print, step=print)
 
 
 def torch_objective(spec: BundleSpec) -> Objective:

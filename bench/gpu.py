@@ -52,7 +52,7 @@ from common import (
     write,
 )
 from nstbatch.cli.actions.bundles import DEFAULT, BundleRequest, find_bundle
-from nstbatch.runtime.bundle.spec import GRADIENT, STEP, Bundle
+from nstbatch.runtime.bundle.spec import GRADIENT, STEP, Bundle, BundleSpec
 from nstbatch.runtime.engine.binding import BoundGraph
 from nstbatch.runtime.engine.engine import Engine, dimensions
 from nstbatch.runtime.engine.forms import form_for
@@ -71,6 +71,7 @@ from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.painting.turns import Turns
 from nstbatch.runtime.pictures.photo import Picture
 from nstbatch.runtime.pictures.pixels import from_pixels, to_pixels
+from nstbatch.runtime.recipe.provider import AUTO
 
 HEADER = ["size", "what", "how", "ms", "evaluations/s", "pictures/h", "idle", "loss or note"]
 
@@ -221,6 +222,7 @@ def measured(problem: Problem) -> Iterator[Row]:
         paintings,
         busy,
         to_torchs_loss,
+        by_default,
     ]
     for section in sections:
         try:
@@ -481,10 +483,23 @@ def to_torchs_loss(problem: Problem) -> Iterator[Row]:
         yield Row("to PyTorch's loss", precision, hourly=3600 / result.seconds, note=note)
 
 
+def by_default(problem: Problem) -> Iterator[Row]:
+    """What the program does by itself, whose style distance takes no TF32; in float16, and by Gram matrices."""
+    for spec in (DEFAULT, replace(DEFAULT, precision="fp16"), BundleSpec()):
+        engine = Engine(find_bundle(BundleRequest(spec=spec)), Host(provider=problem.provider), AUTO)
+        stylizer = Stylizer.open(engine, problem.style_path, size=problem.size)
+        stylizer.agree()
+        stylizer(problem.picture)
+        result = stylizer(problem.picture)
+        how = f"{spec.style_distance}, {' and '.join(stylizer.precisions)}"
+        rate = result.evaluations / result.seconds
+        yield Row("nstbatch, its defaults", how, rate=rate, hourly=3600 / result.seconds)
+
+
 def load_half(named: Path | None) -> Bundle | None:
     """The fp16 bundle: beside a named one, ending in ``-fp16``; else the cache's."""
     if named is None:
-        return find_bundle(BundleRequest(spec=replace(DEFAULT, precision="fp16")), note=print, step=print)
+        return find_bundle(BundleRequest(spec=BundleSpec(precision="fp16")), note=print, step=print)
     beside = named.with_name(named.name + "-fp16")
     return Bundle.load(beside) if beside.exists() else None
 

@@ -2,8 +2,8 @@
 
     python bench/judge.py [--size 512] [--pairs 4] [--iterations 60] [--save]
 
-Each candidate paints each pair of a photo and a style. Iterations and steps are chosen so that all take the time that
-today's default takes, as far as the first pair tells. The judge is VGG-16 with torchvision's weights, if the project's
+Each candidate paints each pair of a photo and a style. Iterations and steps are chosen so that all take the time that the
+first takes, as far as the first pair tells. The judge is VGG-16 with torchvision's weights, if the project's
 shared data are at hand; else it is VGG-19 with Oxford's, which also paints, and the table is of little use. It compares
 8-bit pictures at their size and at half of it, with photo and style scaled alike.
 
@@ -44,7 +44,7 @@ from nstbatch.runtime.painting.objective import weigh
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.contact_sheet import contact_sheet
 from nstbatch.runtime.pictures.photo import Picture
-from nstbatch.runtime.recipe.presets import PRESETS
+from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from nstbatch.runtime.recipe.size import Size
 
@@ -66,7 +66,7 @@ class Candidate:
         spec: of the bundle; None for a peer.
         options: of the settings.
         peer: paints a photo in a style at a size with so many steps; returns the picture.
-        steps: iterations, or a peer's steps: what takes as long as the default does.
+        steps: iterations, or a peer's steps: what takes as long as the first candidate does.
     """
 
     name: str
@@ -135,17 +135,15 @@ def weights_of(spec: BundleSpec, shape: torch.Size) -> list[float]:
 
 
 def candidates(iterations: int) -> list[Candidate]:
-    """The default first."""
-    plain = BundleSpec()
-    gaussian = replace(plain, style_distance=WASSERSTEIN)
+    """Gram matrices first, which were the default."""
+    wasserstein, steps = replace(BundleSpec(), style_distance=WASSERSTEIN), 3 * iterations // 4
     return [
-        Candidate("default", plain, steps=iterations),
-        Candidate("Wasserstein", gaussian, steps=iterations),
-        Candidate("Wasserstein, twice the style", gaussian, {"style_weight": 20.0}, steps=iterations),
-        Candidate("preset wasserstein", PRESETS[WASSERSTEIN].spec, {"preset": WASSERSTEIN}, steps=iterations),
-        Candidate("rescaled pooling", replace(plain, pooling="rescaled"), steps=iterations),
-        Candidate("pastiche", peer=by_pastiche, steps=iterations),
-        Candidate("Adam, in torch", peer=by_adam, steps=max(1, iterations // 4)),
+        Candidate("Gram matrices", BundleSpec(), {"preset": "gram"}, steps=iterations),
+        Candidate("Wasserstein, no TV", wasserstein, {"tv_weight": 0.0}, steps=steps),
+        Candidate("the default", PRESETS[DEFAULT].spec, steps=steps),
+        Candidate("preset wasserstein", PRESETS[WASSERSTEIN].spec, {"preset": WASSERSTEIN}, steps=steps),
+        Candidate("pastiche", peer=by_pastiche, steps=iterations // 3),
+        Candidate("Adam, in torch", peer=by_adam, steps=max(1, iterations // 6)),
     ]
 
 
@@ -254,7 +252,7 @@ def crop(image: Image.Image) -> Image.Image:
 @click.command(help=__doc__)
 @click.option("--size", default=512, show_default=True, help="Long side, in pixels.")
 @click.option("--pairs", "count", default=4, show_default=True, help="Of photo and style, at most 5.")
-@click.option("--iterations", default=60, show_default=True, help="Of the default at each scale.")
+@click.option("--iterations", default=60, show_default=True, help="Of the first at each scale.")
 @click.option("--only", multiple=True, help="A candidate's name; several may be given.")
 @click.option("--save", is_flag=True, help="Keep table and sheets in bench/results/.")
 def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bool) -> None:
@@ -266,14 +264,14 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
         pictures = [scaled(photo, size), scaled(style, size)]
         for name, picture in zip(("photo", "style"), pictures, strict=True):
             rows.setdefault(name, []).append([np.nan, np.nan, np.nan, np.nan, *of_picture(picture)])
-        default = 0.0
+        first = 0.0
         for each in asked:
             picture, seconds = each.paint(photo, style, size)
             if each is asked[0]:
-                default = seconds
-            elif photo == chosen[0][0] and abs(seconds / default - 1) > 0.1:
+                first = seconds
+            elif photo == chosen[0][0] and abs(seconds / first - 1) > 0.1:
                 # Once, so that the pairs after this one need not be painted twice.
-                each.steps = max(1, round(each.steps * default / seconds))
+                each.steps = max(1, round(each.steps * first / seconds))
                 picture, seconds = each.paint(photo, style, size)
             pictures.append(picture)
             scores = [seconds, *judge.scores(picture, photo, style), *of_picture(picture)]

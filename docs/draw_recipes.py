@@ -80,7 +80,6 @@ OPTIONS: dict[str, Recipe] = {
     "optimizer-adagrad": of("--optimizer adagrad"),
     "optimizer-sgd": of("--optimizer sgd"),
     "average": of("--optimizer adam --average 0.9"),
-    "distance-wasserstein": of("--style-distance wasserstein"),
     "distance-covariance": of("--style-distance covariance"),
     "distance-correlation": of("--style-distance correlation"),
     "pooling-average": of("--pooling average"),
@@ -90,9 +89,9 @@ OPTIONS: dict[str, Recipe] = {
     "style-taps": of("--style-taps relu1_1,relu2_1"),
     "tv-weight": of("--tv-weight 300"),
     "scales-1": of("--scales 1"),
-    "whitening": of("--style-weight 1000 --whitening on"),
-    "whitening-off": of("--style-weight 1000 --whitening off"),
-    "snapshots": Recipe(("--snapshots", "every=10"), snapshots=(10, 30, 60, 120)),
+    "whitening": of("--preset gram --style-weight 1000 --whitening on"),
+    "whitening-off": of("--preset gram --style-weight 1000 --whitening off"),
+    "snapshots": Recipe(("--snapshots", "every=10"), snapshots=(10, 30, 60, 90)),
 }
 """By the picture's name."""
 

@@ -74,7 +74,7 @@ def bundle(exported: Export) -> Bundle:
 
 @pytest.fixture(scope="session")
 def vgg19(exported: Export) -> Bundle:
-    """The bundle that a run makes by default."""
+    """All that a run reads of VGG-19, by Gram matrices."""
     return exported(BundleSpec())
 
 

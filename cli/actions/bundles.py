@@ -18,12 +18,13 @@ from ...runtime.bundle.spec import Bundle, BundleSpec
 from ...runtime.errors import BundleError, UsageError, first_line
 from ...runtime.files.cache import CACHE_VARIABLE, cache_dir
 from ...runtime.files.location import Location, is_remote
+from ...runtime.recipe.presets import DEFAULT as DEFAULT_PRESET
 from ...runtime.recipe.presets import PRESETS
 from ...runtime.recipe.provider import Precision
 from ...runtime.recipe.settings import Settings
 from ..options import split_names
 
-DEFAULT = BundleSpec()
+DEFAULT = PRESETS[DEFAULT_PRESET].spec
 """What a run computes unless another bundle is asked for."""
 
 
@@ -151,6 +152,8 @@ def find_bundle(
                 note(f"{error}; replacing it")
                 _clear(path)
         note(f"no bundle in the cache: making one for {request.spec.network} in {path}, once")
+        if doubt := request.weights.doubt(request.spec.network):
+            note(doubt)
         return make_bundle(request.spec, path, request.weights, step)
     finally:
         lock.release()

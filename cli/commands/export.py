@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ...runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, TVS, BundleSpec
+from ...runtime.bundle.spec import PADDINGS, POOLINGS, PRECISIONS, STYLE_DISTANCES, TVS
 from ...runtime.recipe.presets import DEFAULT, PRESETS
 from ..options import PREFIX, is_chosen, new_folder, option, preprocessing_option, split_names, weights_option
 
-_DEFAULTS = BundleSpec()
+_DEFAULTS = PRESETS[DEFAULT].spec
 
 
 @click.command()
@@ -39,6 +39,7 @@ _DEFAULTS = BundleSpec()
     help="What of the features is compared: Gram matrices, or means and covariances.",
 )
 @option("--regions", is_flag=True, help="Compare the style in each region of a mask by itself: for masks.")
+@option("--classes", is_flag=True, help="Add the graph for `nstbatch classify`; takes weights with dense layers.")
 @click.pass_context
 def export(context: click.Context, /, output: Path, preset: str, preprocessing: str | None, **options: Any) -> None:
     """Write a bundle: the graphs and weights that the runtime needs.
@@ -50,6 +51,7 @@ def export(context: click.Context, /, output: Path, preset: str, preprocessing: 
     """
     from ...runtime.assembly.sources import WeightsSource
     from ..actions.bundles import make_bundle
+    from ..text import say
     from ..watchers.terminal import steps
 
     began = time.perf_counter()
@@ -60,6 +62,8 @@ def export(context: click.Context, /, output: Path, preset: str, preprocessing: 
     chosen.setdefault("network", source.network(PRESETS[preset].spec.network))
     spec = replace(PRESETS[preset].spec, weights=source.id, **chosen)
     spec.check()
+    if doubt := source.doubt(spec.network):
+        say(doubt)
     with steps() as step:
         bundle = make_bundle(spec, output, source, step)
     parity, seconds = bundle.manifest.parity, time.perf_counter() - began

