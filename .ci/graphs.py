@@ -2,7 +2,7 @@
 
 python .ci/graphs.py make WORK    # four hours on two cores; WORK keeps what is done, for the next try
 python .ci/graphs.py steps WORK   # minutes, where nothing has changed but exporter/step.py, and not what a step computes
-python .ci/graphs.py check        # the default's and one other's, node by node, and whether the exporter has changed
+python .ci/graphs.py check        # two of them, node by node, which takes a minute; and whether the exporter has changed
 """
 
 import pickle

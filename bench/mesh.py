@@ -4,7 +4,7 @@
 
 The columns are those of bench/judge.py, with two more: the power of luma at the frequencies that poolings repeat with,
 over that beside them (1 is no pattern), and the gradient's mean length, a measure of sharpness, over the photo's and
-style's mean. Pooling other than by maxima takes an export by PyTorch the first time, of some minutes.
+style's mean.
 """
 
 from collections.abc import Callable

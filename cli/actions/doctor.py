@@ -136,10 +136,10 @@ def _report_weights(source: WeightsSource, problems: list[NstbatchError]) -> Non
     try:
         network = source.network(DEFAULT.network)
         preprocessing, examination = source.examine(network)
-        dense = "has" if source.has_dense(network) else "lacks"
     except WeightsError as error:
         problems.append(error)
         return
+    dense = "has" if examination.dense else "lacks"
     _print("weights", f"{source.name}: {network}, {dense} the dense layers that `nstbatch classify` takes")
     for name, found in examination.evidence.items():
         taken = ", as it is read" if name == preprocessing else ""

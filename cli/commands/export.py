@@ -21,7 +21,7 @@ _DEFAULTS = PRESETS[DEFAULT].spec
 @option("--pooling", type=click.Choice(POOLINGS), default=_DEFAULTS.pooling, help="Kind of pooling.")
 @option("--padding", type=click.Choice(PADDINGS), default=_DEFAULTS.padding, help="Beyond the edges of the picture.")
 @option("--content-taps", default=",".join(_DEFAULTS.content_taps), help="Layers compared by their features.")
-@option("--style-taps", default=",".join(_DEFAULTS.style_taps), help="Layers compared by their Gram matrices.")
+@option("--style-taps", default=",".join(_DEFAULTS.style_taps), help="Layers compared with the style.")
 @weights_option("Source of the weights", _DEFAULTS.weights)
 @preprocessing_option()
 @option(

@@ -245,7 +245,7 @@ _DEFAULTS = Settings()
 @option(
     "--style-taps",
     metavar="NAMES",
-    help="Layers compared by their Gram matrices.  [default: the preset's]",
+    help="Layers compared with the style.  [default: the preset's]",
     group=Group.STRENGTH,
     expert=True,
 )

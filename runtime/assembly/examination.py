@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .formats import Arrays
-from .layouts import Parameters, Values, parameters
+from .layouts import Parameters, Values, find_layout, parameters
 from .preprocessing import PREPROCESSINGS
 
 KNOWN: Mapping[str, tuple[float, ...]] = {
@@ -79,9 +79,11 @@ class Examination:
 
     Attributes:
         evidence: by preprocessing.
+        dense: whether there are the dense layers, without which nothing can be classified.
     """
 
     evidence: Mapping[str, Evidence]
+    dense: bool
 
     @classmethod
     def of(cls, arrays: Arrays, network: str, origin: str) -> "Examination":
@@ -90,7 +92,8 @@ class Examination:
         Raises:
             WeightsError: see `parameters`.
         """
-        return cls({name: Evidence.of(parameters(arrays, network, name, origin), KNOWN[name]) for name in PREPROCESSINGS})
+        evidence = {name: Evidence.of(parameters(arrays, network, name, origin), KNOWN[name]) for name in PREPROCESSINGS}
+        return cls(evidence, find_layout(arrays, origin).has_dense(arrays))
 
     @property
     def preprocessing(self) -> str | None:

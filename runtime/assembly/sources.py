@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class WeightsSource:
         """
         path = self.file(network)
         arrays = read_arrays(path)
-        preprocessing = self._preprocessing(arrays, network, path)
+        preprocessing = self._preprocessing(arrays, path, lambda: Examination.of(arrays, network, str(path)))
         digest = _sha256(path)
         _check(path, digest)
         label, licence = {
@@ -105,16 +106,8 @@ class WeightsSource:
         """
         path = self.file(network)
         arrays = read_arrays(path)
-        return self._preprocessing(arrays, network, path), Examination.of(arrays, network, str(path))
-
-    def has_dense(self, network: str) -> bool:
-        """Whether there are the dense layers, without which nothing can be classified.
-
-        Raises:
-            WeightsError: see `load`.
-        """
-        path = self.file(network)
-        return find_layout(arrays := read_arrays(path), str(path)).has_dense(arrays)
+        examination = Examination.of(arrays, network, str(path))
+        return self._preprocessing(arrays, path, lambda: examination), examination
 
     def doubt(self, network: str) -> str | None:
         """What speaks against a file of the user's, and what to do; None for nothing.
@@ -128,9 +121,10 @@ class WeightsSource:
         found = examination.doubt(preprocessing)
         return found and f"{self.name}: {found}"
 
-    def _preprocessing(self, arrays: Arrays, network: str, path: Path) -> str:
+    def _preprocessing(self, arrays: Arrays, path: Path, examine: Callable[[], Examination]) -> str:
+        """What is known; the weights are examined only where nothing else tells."""
         known = self.preprocessing or find_layout(arrays, str(path)).preprocessing or _published(path.stem)
-        known = known or Examination.of(arrays, network, str(path)).preprocessing
+        known = known or examine().preprocessing
         if known is None:
             raise WeightsError(
                 f"{path}: torchvision's and Caffe's weights share this layout, and these are like neither; "
