@@ -57,6 +57,21 @@ CROP = 128
 """Side, in pixels, of the part that is shown three times as large."""
 
 
+_SAMPLES = ROOT / "samples"
+
+PAIRS = (
+    *(
+        (SHARED / f"{photo}.jpg", SHARED / f"{style}.jpg")
+        for photo, style in (("golden_gate", "starry_night"), ("tubingen", "the_scream"), ("tubingen", "shipwreck"))
+    ),
+    *(
+        (_SAMPLES / "photos" / f"{photo}.jpg", _SAMPLES / f"{style}.jpg")
+        for photo, style in (("town", "mosaic"), ("still_life", "ember"), ("mountains", "starry"))
+    ),
+)
+"""Photos and styles; the first three are no part of the project."""
+
+
 @dataclass
 class Candidate:
     """A way to paint.
@@ -147,6 +162,26 @@ def candidates(iterations: int) -> list[Candidate]:
     ]
 
 
+def questions(
+    about: str | None, *, size: int, pairs: int, iterations: int
+) -> Callable[[Callable[..., None]], click.Command]:
+    """What a command that judges paintings asks, with what it takes where nobody answers."""
+    options = (
+        click.option("--size", default=size, show_default=True, help="Long side, in pixels; at most the photo's."),
+        click.option("--pairs", "count", default=pairs, show_default=True, help=f"At most {len(PAIRS)}."),
+        click.option("--iterations", default=iterations, show_default=True, help="At each scale, of what comes first."),
+        click.option("--only", multiple=True, help="The name of a row of the table; several may be given."),
+        click.option("--save", is_flag=True, help="Keep table and sheet in bench/results/."),
+    )
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        for option in reversed(options):
+            function = option(function)
+        return click.command(help=about)(function)
+
+    return decorate
+
+
 class Judge:
     """A network that painted nothing."""
 
@@ -232,14 +267,25 @@ def pixels(path: Path, side: int) -> Tensor:
 
 
 def pairs() -> list[tuple[Path, Path]]:
-    """Photos and styles, the most telling first."""
-    samples = ROOT / "samples"
-    town, tree = (samples / "photos" / f"{name}.jpg" for name in ("town", "tree"))
-    if not SHARED.is_dir():
-        return list(itertools.product((town, tree), (samples / "starry.jpg", samples / "mosaic.jpg")))
-    names = [("golden_gate", "starry_night"), ("tubingen", "the_scream"), ("tubingen", "shipwreck")]
-    real = [(SHARED / f"{photo}.jpg", SHARED / f"{style}.jpg") for photo, style in names]
-    return [*real, (town, samples / "mosaic.jpg"), (tree, SHARED / "starry_night.jpg")]
+    """Photos and styles that are here, the most telling first: real ones, then the samples."""
+    return [pair for pair in PAIRS if all(path.is_file() for path in pair)]
+
+
+COLUMNS = {
+    **dict.fromkeys(("content", "Gram", "Wasserstein"), "{:.3f}"),
+    **dict.fromkeys(("mesh: luma", "mesh: chroma"), "{:.1%}"),
+    "chroma": "{:.1f}",
+}
+"""What `Judge.scores` and `of_picture` tell of a painting, and how it is printed."""
+
+
+def table(first: str, columns: Mapping[str, str], rows: Mapping[str, list[list[float]]]) -> str:
+    """The means of rows over pairs, under heads; what a row has not is NaN, and left empty."""
+    cells = [
+        [name, *("" if np.isnan(value) else form.format(value) for form, value in zip(columns.values(), mean, strict=True))]
+        for name, mean in ((name, np.mean(found, 0)) for name, found in rows.items())
+    ]
+    return markdown([first, *columns], cells)
 
 
 def crop(image: Image.Image) -> Image.Image:
@@ -249,44 +295,36 @@ def crop(image: Image.Image) -> Image.Image:
     return part.resize((3 * CROP, 3 * CROP), Image.Resampling.NEAREST)
 
 
-@click.command(help=__doc__)
-@click.option("--size", default=512, show_default=True, help="Long side, in pixels.")
-@click.option("--pairs", "count", default=4, show_default=True, help="Of photo and style, at most 5.")
-@click.option("--iterations", default=60, show_default=True, help="Of the first at each scale.")
-@click.option("--only", multiple=True, help="A candidate's name; several may be given.")
-@click.option("--save", is_flag=True, help="Keep table and sheets in bench/results/.")
+@questions(__doc__, size=512, pairs=6, iterations=60)
 def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bool) -> None:
     judge, asked = Judge(), [each for each in candidates(iterations) if not only or each.name in only]
     rows: dict[str, list[list[float]]] = {}
     sheet: list[list[Image.Image | None]] = []
     chosen = pairs()[:count]
     for photo, style in chosen:
-        pictures = [scaled(photo, size), scaled(style, size)]
+        side = min(size, max(Image.open(photo).size))
+        pictures = [scaled(photo, side), scaled(style, side)]
         for name, picture in zip(("photo", "style"), pictures, strict=True):
-            rows.setdefault(name, []).append([np.nan, np.nan, np.nan, np.nan, *of_picture(picture)])
+            rows.setdefault(name, []).append([np.nan] * 5 + of_picture(picture))
         first = 0.0
         for each in asked:
-            picture, seconds = each.paint(photo, style, size)
+            picture, seconds = each.paint(photo, style, side)
             if each is asked[0]:
                 first = seconds
             elif photo == chosen[0][0] and abs(seconds / first - 1) > 0.1:
                 # Once, so that the pairs after this one need not be painted twice.
                 each.steps = max(1, round(each.steps * first / seconds))
-                picture, seconds = each.paint(photo, style, size)
+                picture, seconds = each.paint(photo, style, side)
             pictures.append(picture)
-            scores = [seconds, *judge.scores(picture, photo, style), *of_picture(picture)]
+            scores = [each.steps, seconds, *judge.scores(picture, photo, style), *of_picture(picture)]
             rows.setdefault(each.name, []).append(scores)
-            print(
-                f"{photo.stem} x {style.stem}, {each.name}, {each.steps}:", *(f"{value:.4g}" for value in scores), flush=True
-            )
+            print(f"{photo.stem} x {style.stem}, {each.name}:", *(f"{value:.4g}" for value in scores), flush=True)
         sheet += [[*pictures], [crop(picture) for picture in pictures]]
-    steps = {each.name: str(each.steps) for each in asked}
-    table = [[name, steps.get(name, ""), *_cells(np.array(found))] for name, found in rows.items()]
-    heads = ["painted by", "iterations", "s", "content", "Gram", "Wasserstein", "mesh: luma", "mesh: chroma", "chroma"]
+    columns = {"iterations": "{:.0f}", "s": "{:.0f}", **COLUMNS}
     text = (
         f"# The judge\n\n`python bench/judge.py --size {size} --pairs {count} --iterations {iterations}`: means over "
         f"{len(chosen)} pairs; its docstring describes the columns.\n\n{machine(available_cores())}\n\n"
-        f"{markdown(heads, table)}"
+        f"{table('painted by', columns, rows)}"
     )
     if save:
         labels = [f"{photo.stem} x {style.stem}" for photo, style in chosen]
@@ -295,11 +333,6 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
         write("judge.md", f"{text}\n![all of them, and their middles three times as large](judge.jpg)\n")
     else:
         print(text)
-
-
-def _cells(found: NDArray[np.float64]) -> list[str]:
-    formats = ("{:.0f}", "{:.3f}", "{:.3f}", "{:.3f}", "{:.1%}", "{:.1%}", "{:.1f}")
-    return ["" if np.isnan(value) else form.format(value) for form, value in zip(formats, found.mean(0), strict=True)]
 
 
 if __name__ == "__main__":

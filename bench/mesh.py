@@ -14,15 +14,15 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import RESULTS, machine, markdown, write
-from judge import Candidate, Judge, crop, of_picture, pairs, scaled
+from common import RESULTS, machine, write
+from judge import COLUMNS, Candidate, Judge, crop, of_picture, pairs, questions, scaled, table
 from nstbatch.runtime.bundle.spec import GRAM, WASSERSTEIN, BundleSpec
 from nstbatch.runtime.engine.host import available_cores
+from nstbatch.runtime.optimizer.preconditioner import FLOOR, FrequencyPreconditioner
 from nstbatch.runtime.painting import painting
 from nstbatch.runtime.pictures.contact_sheet import contact_sheet
 from nstbatch.runtime.pictures.pixels import Pixels, enlarge, luma
@@ -45,10 +45,11 @@ class Suspect:
 
 
 def suspects(iterations: int) -> list[Suspect]:
-    """The first has everything."""
+    """The first has everything, and no total variation, which hides what the others do."""
     spec = BundleSpec(style_distance=WASSERSTEIN)
 
     def changed(name: str, around: Around = nullcontext, steps: int = iterations, **options: Any) -> Suspect:
+        options = {"tv_weight": 0.0, **options}
         kinds = {key: options.pop(key) for key in ("pooling", "padding", "style_distance", "tv") if key in options}
         return Suspect(Candidate(name, replace(spec, **kinds), options, steps=steps), around)
 
@@ -62,11 +63,19 @@ def suspects(iterations: int) -> list[Suspect]:
 
         return partial(patch.object, painting.Painting, "_refine", refine)
 
+    def first_steps(power: float) -> Around:
+        """L-BFGS begins with the gradient times |f| to a negative power, which is 1; see `FrequencyPreconditioner`."""
+
+        def at(_: Any, fy: NDArray[np.floating], fx: NDArray[np.floating]) -> NDArray[np.float32]:
+            return np.maximum(np.hypot(fx[None, :], fy[:, None]), FLOOR).astype(np.float32) ** -np.float32(power)
+
+        return partial(patch.object, FrequencyPreconditioner, "_at", at)
+
     def smooth(image: Image.Image, size: Size) -> Image.Image:
         return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
 
     return [
-        changed("as it is"),
+        changed("no total variation"),
         changed("TV 3", tv_weight=3.0),
         changed("TV 10", tv_weight=10.0),
         changed("TV 30", tv_weight=30.0),
@@ -81,6 +90,8 @@ def suspects(iterations: int) -> list[Suspect]:
         changed("average pooling", pooling="average"),
         changed("L2 pooling", pooling="l2"),
         changed("edge pixels beyond the edge", padding="replicate"),
+        changed("first steps along the gradient itself", first_steps(0.0)),
+        changed("first steps along low frequencies, 1/f^2", first_steps(2.0)),
         changed("three times the iterations", steps=3 * iterations),
         changed("average of iterates, 0.9", average=0.9),
         changed("Adam", optimizer="adam"),
@@ -111,43 +122,33 @@ def grey(image: Image.Image) -> NDArray[np.float64]:
     return np.asarray(image.convert("L"), np.float64)
 
 
-@click.command(help=__doc__)
-@click.option("--size", default=256, show_default=True, help="Long side, in pixels.")
-@click.option("--pairs", "count", default=3, show_default=True, help="Of photo and style, at most 5.")
-@click.option("--iterations", default=40, show_default=True, help="At each scale.")
-@click.option("--only", multiple=True, help="A row's name; several may be given.")
-@click.option("--save", is_flag=True, help="Keep table and sheet in bench/results/.")
+@questions(__doc__, size=256, pairs=3, iterations=40)
 def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bool) -> None:
     judge, asked = Judge(), [each for each in suspects(iterations) if not only or each.candidate.name in only]
     rows: dict[str, list[list[float]]] = {}
     sheet: list[list[Image.Image | None]] = []
     chosen = pairs()[:count]
     for photo, style in chosen:
-        pictures = [scaled(photo, size), scaled(style, size)]
+        side = min(size, max(Image.open(photo).size))
+        pictures = [scaled(photo, side), scaled(style, side)]
         usual = float(np.mean([sharpness(grey(picture)) for picture in pictures]))
         for name, picture in zip(("photo", "style"), pictures, strict=True):
             own = [pattern(grey(picture)), sharpness(grey(picture)) / usual]
             rows.setdefault(name, []).append([np.nan] * 4 + of_picture(picture) + own)
         for each in asked:
             with each.around():
-                picture, seconds = each.candidate.paint(photo, style, size)
+                picture, seconds = each.candidate.paint(photo, style, side)
             pictures.append(picture)
             own = [pattern(grey(picture)), sharpness(grey(picture)) / usual]
             scores = [seconds, *judge.scores(picture, photo, style), *of_picture(picture), *own]
             rows.setdefault(each.candidate.name, []).append(scores)
             print(photo.stem, style.stem, each.candidate.name, *(f"{value:.4g}" for value in scores), flush=True)
         sheet.append([crop(picture) for picture in pictures])
-    formats = ("{:.0f}", "{:.3f}", "{:.3f}", "{:.3f}", "{:.1%}", "{:.1%}", "{:.1f}", "{:.2f}", "{:.2f}")
-    heads = ["painted", "s", "content", "Gram", "Wasserstein", "mesh: luma", "mesh: chroma", "chroma", "pattern"]
-    heads.append("sharpness")
-    table = [
-        [name, *("" if np.isnan(v) else form.format(v) for form, v in zip(formats, np.mean(found, 0), strict=True))]
-        for name, found in rows.items()
-    ]
+    columns = {"s": "{:.0f}", **COLUMNS, "pattern": "{:.2f}", "sharpness": "{:.2f}"}
     text = (
         f"# Where the mesh comes from\n\n`python bench/mesh.py --size {size} --pairs {count} --iterations {iterations}`: "
         f"means over {len(chosen)} pairs; its docstring describes the columns.\n\n{machine(available_cores())}\n\n"
-        f"{markdown(heads, table)}"
+        f"{table('painted', columns, rows)}"
     )
     if save:
         image = contact_sheet(sheet, [f"{photo.stem} x {style.stem}" for photo, style in chosen], list(rows))
