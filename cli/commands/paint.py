@@ -9,6 +9,7 @@ from ...runtime.recipe.presets import PRESETS
 from ...runtime.recipe.provider import AUTO, PRECISIONS, PROVIDER_CHOICES, VECTORS
 from ...runtime.recipe.settings import (
     COLORS,
+    ENLARGEMENT,
     FEATHER,
     INITS,
     MAX_MEGAPIXELS,
@@ -64,8 +65,7 @@ _DEFAULTS = Settings()
 @option(
     "--style-scale",
     type=float,
-    default=_DEFAULTS.style_scale,
-    help="Size of the style to that of the painting.",
+    help=f"Size of the style to that of the painting.  [default: 1, at most {ENLARGEMENT:g} times the style's own]",
     group=Group.STYLE,
 )
 @option(
@@ -139,7 +139,7 @@ _DEFAULTS = Settings()
 @option(
     "--tv-weight",
     type=float,
-    default=_DEFAULTS.tv_weight,
+    default=_DEFAULTS.tv_weight_of(PRESETS[_DEFAULTS.preset].spec.tv),
     help="Weight of total variation: smoothness.",
     group=Group.STRENGTH,
 )

@@ -139,6 +139,7 @@ def run(job: Job, watcher: Watcher | None = None, guard: Guard = contextlib.null
             for root, journal in journals.items():
                 journal.guard = partial(held.check, root)
             plan, masks = prepared.plan(job, journals, facts, painters.sharing)
+            _note_small_styles(prepared, plan, facts, watcher)
             if isinstance(painters, LocalPainters) and isinstance(painters.stylizer, Stylizer):
                 _announce_builds(plan, painters.stylizer, watcher)
             styles = tuple(str(absolute(path)) for path in prepared.styles)
@@ -323,6 +324,7 @@ def _planned(job: Job, watcher: Watcher) -> tuple[_Prepared, Plan, Stylizer] | N
     journals = prepared.journals(list(dict.fromkeys(item.root for item in prepared.items)), watcher)
     overlap, _ = job.workers.at_once(prepared.bundle.manifest.spec, facts)
     plan, _ = prepared.plan(job, journals, facts, overlap)
+    _note_small_styles(prepared, plan, facts, watcher)
     return prepared, plan, stylizer
 
 
@@ -335,6 +337,19 @@ def _note_choices(job: Job, facts: Facts, watcher: Watcher) -> None:
             watcher.note(f"precision: {precision}")
     elif precision != job.settings.precision:
         watcher.note(f"precision: {precision}, since this CPU computes no bfloat16")
+
+
+def _note_small_styles(prepared: _Prepared, plan: Plan, facts: Facts, watcher: Watcher) -> None:
+    """Say that styles are too small for the paintings, which no option mends."""
+    settings, styles = facts.settings, prepared.make.styles.pictures
+    largest = max((shape.long_side for shape in plan.shapes(settings)), default=0)
+    small = sum(settings.enlargement * style.picture.size.long_side < largest for style in styles)
+    if small:
+        who = prepared.styles[0] if len(styles) == 1 else f"{small} of {len(styles)} styles"
+        watcher.note(
+            f"{who}: small for paintings of {largest} px, and enlarged {settings.enlargement:g} times at most, as more "
+            f"would blur them; a larger picture of the style would give larger strokes"
+        )
 
 
 def _note_failed_capture(painters: Painters, watcher: Watcher) -> None:

@@ -236,7 +236,7 @@ def encode(engine: Engine, image: Array, guidance: Guidance | None = None) -> Ta
 
 def weigh(settings: Settings, spec: BundleSpec, size: Size) -> TermWeights:
     """Weights of the graph's unweighted terms, for an image of that size."""
-    weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight)
+    weights = LossWeights(settings.content_weight, settings.style_weight, settings.tv_weight_of(spec.tv))
     terms = term_weights(settings.preset, weights, Shapes.of(spec, size))
     factors = dict(settings.layer_weights)
 

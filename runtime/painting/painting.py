@@ -366,7 +366,7 @@ class Painting:
         return following
 
     def _begin_level(self, index: int, content: Pixels, start: Pixels) -> Level:
-        grams = self._style.grams(self.settings.style_levels(self._levels)[index])
+        grams = self._style.grams(self.settings.style_levels(self._levels)[index], self.settings.enlargement)
         cost = self._shapes[index].pixels / self._shapes[-1].pixels
         tiling = self._tiling if self._in_tiles(self._shapes[index]) else None
         return Level(self._engine, self.settings, Canvas(content, start, grams, cost, self._guidance, tiling))

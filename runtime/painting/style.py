@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,10 +52,14 @@ class StyleTargets(Protocol):
         """A picture of the style."""
         ...
 
-    def grams(self, size: int) -> Grams:
+    def grams(self, size: int, enlargement: float = math.inf) -> Grams:
         """Gram matrices by input name, of the style scaled to a long side of ``size`` pixels.
 
         They are ``[1, C, C]``, or of regions ``[1, R, C, C]``.
+
+        Args:
+            size: in pixels.
+            enlargement: times its own size that a picture is enlarged to at most.
         """
         ...
 
@@ -90,9 +95,9 @@ class Blend:
         """The blend of the same styles in a photo's colours."""
         return Blend([style.matched(photo, how) for style in self._styles], self._shares)
 
-    def grams(self, size: int) -> Grams:
-        """The mean of the styles' Gram matrices at a long side of ``size`` pixels."""
-        sets = [style.grams(size) for style in self._styles]
+    def grams(self, size: int, enlargement: float = math.inf) -> Grams:
+        """The mean of the styles' Gram matrices, see `StyleTargets.grams`; what bounds a small one bounds no other."""
+        sets = [style.grams(size, enlargement) for style in self._styles]
         blend = {name: np.zeros_like(gram) for name, gram in sets[0].items()}
         shares = np.array([share * style.present for share, style in zip(self._shares, self._styles, strict=True)])
         for share, grams in zip(shares / shares.sum(0), sets, strict=True):
@@ -161,8 +166,9 @@ class Style:
         present: NDArray[np.bool_] = (self._guidance or Guidance.whole()).channels.max((1, 2)) > 0
         return present
 
-    def grams(self, size: int) -> Grams:
-        """Gram matrices at a long side of ``size`` pixels: from memory, from the cache, or computed now."""
+    def grams(self, size: int, enlargement: float = math.inf) -> Grams:
+        """Gram matrices, see `StyleTargets.grams`: from memory, from the cache, or computed now."""
+        size = round(min(size, enlargement * self.image.size.long_side))
         with self._lock:
             if size not in self._memory:
                 if len(self._memory) == _KEPT:

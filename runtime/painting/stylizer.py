@@ -301,9 +301,7 @@ def _possible(settings: Settings, engine: Engine) -> Settings:
     # A preset and a distance that do not go together are refused before anything is painted.
     weigh(settings, spec, Size(MIN_SIDE, MIN_SIDE))
     wanted = PRESETS[settings.preset].spec
-    if spec.tv != wanted.tv and settings.preset == DEFAULT and settings.tv_weight == PRESETS[DEFAULT].weights.tv:
-        # Nobody chose it, and it is of another kind of total variation.
-        settings = replace(settings, tv_weight=0.0)
+    settings = replace(settings, tv_weight=settings.tv_weight_of(spec.tv))
     if settings.tv_weight and settings.preset != DEFAULT and spec.tv != wanted.tv:
         raise UsageError(
             f"the total variation of preset {settings.preset} is of kind '{wanted.tv}', of bundle {engine.bundle.path} "

@@ -70,7 +70,8 @@ def compare(stylizer: Stylizer, photo: Picture, painting: Picture, guidance: Gui
         )
     content, image = (to_pixels(resize(picture.rgb, size)) for picture in (photo, painting))
     style_size = settings.style_levels([size.long_side])[0]
-    targets = replace(encode(engine, content, guidance), grams=stylizer.style_for(photo).grams(style_size))
+    grams = stylizer.style_for(photo).grams(style_size, settings.enlargement)
+    targets = replace(encode(engine, content, guidance), grams=grams)
     spec = engine.bundle.manifest.spec
     weights = weigh(settings, spec, size)
     objective = Objective(engine, targets, weights, precision=stylizer.precisions[-1])

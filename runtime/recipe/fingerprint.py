@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
 
 from .settings import Settings
@@ -83,6 +84,8 @@ class Recipe:
         }
         if settings.strip_gps or settings.strip_metadata:
             parts["stripped"] = [settings.strip_gps, settings.strip_metadata]
+        if math.isfinite(settings.enlargement):
+            parts["enlargement"] = settings.enlargement
         if settings.quality is not None:
             parts["quality"] = settings.quality
         if subject.guidance:

@@ -1,5 +1,6 @@
 """What a user chooses about a picture. The defaults stand here, and nowhere else."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -47,6 +48,10 @@ ORIGINAL = 2**20
 LARGEST_STYLE = 16384
 """Long side of a style, in pixels, at most."""
 
+ENLARGEMENT = 2.0
+"""Times its own size that a style is enlarged to at most where nobody chose its size: enlarged further it has no strokes,
+only blur (``bench/style_scale.py``)."""
+
 COARSEST = 96
 """Long side, in pixels, below which ``scales="auto"`` adds no coarser level."""
 
@@ -60,9 +65,9 @@ class Settings:
             so `ORIGINAL` is every photo's own.
         iterations: evaluations of loss and gradient at each level of size.
         preset: a key of `PRESETS`: whose normalisation of the terms the weights are of.
-        content_weight, style_weight, tv_weight: see there.
+        content_weight, style_weight, tv_weight: see there; None for the preset's, see `tv_weight_of`.
         layer_weights: taps and what the weights of their terms are multiplied by.
-        style_scale: what the style's long side is times the painting's, at each level.
+        style_scale: what the style's long side is times the painting's, at each level; None for 1, within `enlargement`.
         style_size: long side, in pixels, of the style at the last level, in place of that; coarser levels in proportion.
         colors: one of `COLORS`: whose colours the painting has.
         init: where to start: one of `INITS`, or the path of a picture.
@@ -94,9 +99,9 @@ class Settings:
     preset: str = DEFAULT
     content_weight: float = PRESETS[DEFAULT].weights.content
     style_weight: float = PRESETS[DEFAULT].weights.style
-    tv_weight: float = PRESETS[DEFAULT].weights.tv
+    tv_weight: float | None = None
     layer_weights: tuple[tuple[str, float], ...] = ()
-    style_scale: float = 1.0
+    style_scale: float | None = None
     style_size: int | None = None
     colors: str = "style"
     init: str = "content"
@@ -117,12 +122,21 @@ class Settings:
     quality: int | None = None
 
     def __post_init__(self) -> None:
+        choice = (
+            ("preset", tuple(PRESETS)),
+            ("precision", PRECISIONS),
+            ("whitening", WHITENINGS),
+            ("optimizer", OPTIMIZERS),
+        )
+        for name, choices in choice:
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
         if self.size < MIN_SIDE:
             raise UsageError(f"size {self.size} is too small, it must be at least {MIN_SIDE}")
         for name in ("iterations", "history", "decay_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0.1 <= self.style_scale <= 10:
+        if self.style_scale is not None and not 0.1 <= self.style_scale <= 10:
             raise UsageError(f"style scale must be between 0.1 and 10, got {self.style_scale}")
         if self.style_size is not None and not MIN_SIDE <= self.style_size <= LARGEST_STYLE:
             raise UsageError(f"style size must be between {MIN_SIDE} and {LARGEST_STYLE}, got {self.style_size}")
@@ -131,7 +145,7 @@ class Settings:
         chroma_share(self.colors)
         if self.seed < 0:
             raise UsageError(f"seed must not be negative, got {self.seed}")
-        weights = (self.content_weight, self.style_weight, self.tv_weight)
+        weights = (self.content_weight, self.style_weight, self.tv_weight_of(PRESETS[self.preset].spec.tv))
         if not all(0 <= weight <= HEAVIEST for weight in weights):
             raise UsageError(f"weights must be between 0 and {HEAVIEST:g}, got {weights}")
         if not any(weights):
@@ -142,15 +156,6 @@ class Settings:
             raise UsageError(f"learning rate must be above 0, got {self.learning_rate}")
         if not 0 < self.decay <= 1:
             raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
-        choice = (
-            ("preset", tuple(PRESETS)),
-            ("precision", PRECISIONS),
-            ("whitening", WHITENINGS),
-            ("optimizer", OPTIMIZERS),
-        )
-        for name, choices in choice:
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} '{getattr(self, name)}' is not known; choose one of: {', '.join(choices)}")
         if not 0 <= self.average < 1:
             raise UsageError(f"average must be at least 0 and below 1, got {self.average}")
         if not 0 <= self.tolerance < 1:
@@ -177,7 +182,7 @@ class Settings:
         if preset not in PRESETS:
             raise UsageError(f"preset '{preset}' is not known; choose one of: {', '.join(PRESETS)}")
         weights = PRESETS[preset].weights
-        own = {"content_weight": weights.content, "style_weight": weights.style, "tv_weight": weights.tv}
+        own = {"content_weight": weights.content, "style_weight": weights.style}
         if strength is not None:
             if "style_weight" in chosen:
                 raise UsageError("strength is another word for the style weight; choose one of the two")
@@ -213,9 +218,24 @@ class Settings:
         return replace(self, scales=tuple(sorted({min(level, size) for level in parse_scales(self.scales)})))
 
     def style_levels(self, levels: Sequence[int]) -> list[int]:
-        """Long sides of the style, for long sides of a painting's `levels`."""
-        scale = self.style_scale if self.style_size is None else self.style_size / levels[-1]
+        """Long sides of the style, for long sides of a painting's `levels`, before `enlargement` bounds them."""
+        scale = self.style_scale or 1.0
+        if self.style_size is not None:
+            scale = self.style_size / levels[-1]
         return [max(MIN_SIDE, round(level * scale)) for level in levels]
+
+    def tv_weight_of(self, kind: str) -> float:
+        """Weight of total variation of a kind; where nobody chose one, the default has none of another kind than its own."""
+        if self.tv_weight is not None:
+            return self.tv_weight
+        preset = PRESETS[self.preset]
+        return 0.0 if self.preset == DEFAULT and kind != preset.spec.tv else preset.weights.tv
+
+    @property
+    def enlargement(self) -> float:
+        """Times its own size that a style is enlarged to at most; without bound where its size or a preset was chosen."""
+        chosen = self.style_scale is not None or self.style_size is not None or self.preset != DEFAULT
+        return math.inf if chosen else ENLARGEMENT
 
     def levels(self, long_side: int) -> list[int]:
         """Long sides to optimise at, ascending, for a photo whose long side is ``long_side``."""

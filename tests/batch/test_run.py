@@ -1,5 +1,6 @@
 """The run as a function: a job and a watcher go in, an outcome comes out."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,30 @@ def job(bench: Bench, tmp_path: Path) -> Job:
         destination=Destination(output=bench.output),
         make_engine=lambda *_: SeamEngine(),
     )
+
+
+def test_small_styles_are_named(job: Job, bench: Bench, tmp_path: Path) -> None:
+    photo = seams.picture(tmp_path / "photo.png", (96, 72))
+    seams.picture(bench.style, (40, 32))
+    options = {**bench.settings, "size": 96, "scales": "auto"}
+    job = replace(job, photos=PhotoChoice(photos=[photo]), settings=Settings.of(**options))
+
+    def notes(job: Job, act: Callable[[Job, Watcher], object] = forecast) -> list[str]:
+        ear = Ear()
+        act(job, ear)
+        return [note for note in ear.notes if "small" in note]
+
+    text = (
+        "small for paintings of 96 px, and enlarged 2 times at most, as more would blur them; a larger picture of the style "
+        "would give larger strokes"
+    )
+    for act in (forecast, warm_up, run):
+        assert notes(job, act) == [f"{bench.style}: {text}"]
+    assert not notes(job), "nothing is to do"
+    others = [bench.style, seams.picture(tmp_path / "large.png", (48, 36))]
+    each = replace(job, styles=StyleChoice(style=others, style_each=True), destination=Destination())
+    assert notes(each) == [f"1 of 2 styles: {text}"]
+    assert not notes(replace(each, settings=Settings.of(**options, style_scale=1.0))), "somebody chose its size"
 
 
 def test_a_job_is_done_once(job: Job, bench: Bench) -> None:

@@ -1,18 +1,21 @@
 """Style sets and their cache."""
 
+import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nstbatch.runtime.bundle.spec import Bundle
 from nstbatch.runtime.engine.engine import Engine
 from nstbatch.runtime.engine.host import Host
 from nstbatch.runtime.errors import StyleError, UsageError
 from nstbatch.runtime.files.arrays import write_arrays
-from nstbatch.runtime.painting.style import Blend, Style
+from nstbatch.runtime.painting.style import Blend, Grams, Style
 from nstbatch.runtime.painting.stylizer import Stylizer
 from nstbatch.runtime.pictures.styles import read_style
 from seams import Feeds
@@ -138,6 +141,30 @@ def test_the_painting_takes_the_styles_size(bundle: Bundle, samples: Path) -> No
     )
     asked = []
     real = stylizer.style.grams
-    stylizer.style.grams = lambda size: asked.append(size) or real(size)  # type: ignore[method-assign,func-returns-value]
+    stylizer.style.grams = lambda *size: asked.append(size) or real(*size)  # type: ignore[method-assign,func-returns-value]
     stylizer(samples / "photos" / "town.jpg")
-    assert asked == [60, 96]
+    assert asked == [(60, math.inf), (96, math.inf)]
+
+
+def test_a_small_style_is_enlarged_twice_at_most(bundle: Bundle, samples: Path, tmp_path: Path) -> None:
+    engine = Engine(bundle, Host(provider="cpu"))
+    names = {side: tmp_path / f"{side}.png" for side in (40, 64)}
+    with Image.open(samples / "starry.jpg") as image:
+        for side, path in names.items():
+            image.resize((side, side)).save(path)
+    small, large = (Style(read_style(path), engine) for path in names.values())
+
+    def same(one: Grams, two: Grams) -> bool:
+        return all(np.array_equal(one[name], two[name]) for name in one)
+
+    assert same(small.grams(120, 2.0), small.grams(80))
+    assert same(small.grams(72, 2.0), small.grams(72))
+    found = Blend([small, large], [1, 1]).grams(120, 2.0)
+    for name, gram in found.items():
+        np.testing.assert_allclose(gram, (small.grams(80)[name] + large.grams(120)[name]) / 2, rtol=1e-5)
+    settings: dict[str, Any] = {"size": 120, "scales": "1", "iterations": 6}
+    by_default, enlarged, at_twice = (
+        Stylizer.open(engine, names[40], **settings, **chosen)(samples / "photos" / "town.jpg").image.tobytes()
+        for chosen in ({}, {"style_scale": 1.0}, {"style_size": 80})
+    )
+    assert by_default == at_twice != enlarged

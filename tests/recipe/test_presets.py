@@ -264,8 +264,10 @@ def test_each_kind_smooths(kind: str, preset: str, exported: Export, samples: Pa
     result = Stylizer.open(bundle, samples / "starry.jpg", tv_weight=1.0, **options)(samples / "photos" / "town.jpg")
     assert result.loss < 0.5 * result.losses.total[0], "minimised alone, it smooths"
     # The default's own weight is of squares: nobody chose it for another kind.
-    assert PRESETS[DEFAULT].weights.tv > 0
+    own = PRESETS[DEFAULT].weights.tv
+    assert own > 0
     assert Stylizer.open(bundle, samples / "starry.jpg", provider="cpu").settings.tv_weight == 0
+    assert Stylizer.open(bundle, samples / "starry.jpg", provider="cpu", tv_weight=own).settings.tv_weight == own, "chosen"
 
 
 def test_a_preset_sets_what_is_not_chosen() -> None:

@@ -1,6 +1,7 @@
 """What a user chooses, and what is refused."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,12 @@ def test_sizes_of_the_style() -> None:
     for wrong in ({"style_scale": 0.0}, {"style_scale": float("nan")}, {"style_size": 5}):
         with pytest.raises(UsageError, match="style s"):
             Settings(**wrong)
+
+
+def test_a_style_is_enlarged_without_bound_where_somebody_chose_so() -> None:
+    assert Settings().enlargement == 2
+    chosen = [Settings(style_scale=1.0), Settings(style_size=512), Settings.of(preset="gram"), Settings.of(preset="gatys")]
+    assert {settings.enlargement for settings in chosen} == {math.inf}
 
 
 def test_strengths_that_are_refused() -> None:
