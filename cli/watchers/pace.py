@@ -40,8 +40,8 @@ class Pace:
         self._first: float | None = None
         """When the first was begun."""
         self._began: float | None = None
-        self._fraction = 0.0
-        """That was done then."""
+        self._before = 0.0
+        """Work that was done then."""
 
     def started(self, item: Item) -> None:
         """A photo is begun."""
@@ -55,11 +55,14 @@ class Pace:
             share.began, share.first = self._clock(), fraction
         share.fraction = fraction
         if self._began is None:
-            self._began, self._fraction = self._clock(), self.fraction
+            self._began, self._before = self._clock(), self._done
 
-    def finished(self, item: Item) -> None:
-        """A photo is settled; one that the plan has not begun counts for nothing."""
-        if self._in_work.pop(item, None) is not None:
+    def finished(self, item: Item, *, painted: bool) -> None:
+        """A photo is settled; one that is not painted is no work, neither done nor left."""
+        begun = self._in_work.pop(item, None) is not None
+        if not painted:
+            self._total -= self._work.pop(item, 0.0)
+        elif begun:
             # Of evaluations on other hosts nothing is heard.
             self._began = self._began or self._first
             self._settled += self._work[item]
@@ -67,16 +70,15 @@ class Pace:
     @property
     def fraction(self) -> float:
         """Of the work that is done, 0..1."""
-        done = self._settled + sum(self._work[item] * share.fraction for item, share in self._in_work.items())
-        return done / self._total if self._total else 1.0
+        return min(self._done / self._total, 1.0) if self._work else 1.0
 
     @property
     def seconds_left(self) -> float | None:
         """Until the end, at the pace so far; None before there is one."""
-        fraction = self.fraction
-        if self._began is None or fraction <= self._fraction:
+        done = self._done
+        if self._began is None or done <= self._before:
             return None
-        return (self._clock() - self._began) * (1 - fraction) / (fraction - self._fraction)
+        return (self._clock() - self._began) * max(self._total - done, 0.0) / (done - self._before)
 
     @property
     def per_hour(self) -> float | None:
@@ -84,8 +86,12 @@ class Pace:
         left = self.seconds_left
         if left is None:
             return None
-        done = self.fraction - self._fraction
-        return 3600 * len(self._work) * done / max(self._clock() - (self._began or 0.0), 1e-9)
+        share = (self._done - self._before) / self._total
+        return 3600 * len(self._work) * share / max(self._clock() - (self._began or 0.0), 1e-9)
+
+    @property
+    def _done(self) -> float:
+        return self._settled + sum(self._work[item] * share.fraction for item, share in self._in_work.items())
 
     def share(self, item: Item) -> float:
         """Of a photo in work that is done, 0..1."""

@@ -97,7 +97,7 @@ class StatusFile(CommandWatcher):
         """Say how many are done, and how long the rest will take."""
         if row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT):
             return
-        self._pace.finished(row.item)
+        self._pace.finished(row.item, painted=row.outcome is PhotoOutcome.PAINTED)
         # The next may be in work already: this one was encoded meanwhile.
         over = self._status["current"] == str(row.item.source)
         self._update(seconds_left=self._left, **({"current": None, "fraction": None} if over else {}))

@@ -163,7 +163,7 @@ class RunDisplay(CommandWatcher):
 
     def finished(self, row: Row) -> None:
         """Print the photo's line, and take its bar away."""
-        self._pace.finished(row.item)
+        self._pace.finished(row.item, painted=row.outcome is PhotoOutcome.PAINTED)
         self._settled += self._losses.pop(row.item, None) is not None
         self._states.pop(row.item, None)
         untouched = row.outcome in (PhotoOutcome.UP_TO_DATE, PhotoOutcome.KEPT)

@@ -44,7 +44,7 @@ def test_where_work_costs_the_same_the_time_left_is_exact(sizes: list[tuple[int,
             else:
                 assert pace.seconds_left == pytest.approx(end - now, abs=1e-6 * end)
                 assert pace.per_hour == pytest.approx(3600 * len(work) / (rate * sum(work.values())), rel=1e-6)
-        pace.finished(item)
+        pace.finished(item, painted=True)
     assert pace.fraction == pytest.approx(1)
 
 
@@ -52,9 +52,32 @@ def test_what_was_refused_before_the_run_is_no_work() -> None:
     plan = plan_of([(100, 100)])
     refused = Task(Item(Path("x.jpg"), Path("o/x.jpg"), Path("o")), TaskState.REFUSED, "damaged")
     pace = Pace(Plan((*plan.tasks, refused)), Settings())
-    pace.finished(refused.item)
+    pace.finished(refused.item, painted=False)
     assert pace.fraction == 0
     assert pace.seconds_left is None
+
+
+def test_what_fails_is_no_work() -> None:
+    plan, now = plan_of([(100, 100)] * 4), 0.0
+    pace = Pace(plan, Settings(), clock=lambda: now)
+    painted, broken, failing, last = (task.item for task in plan.tasks)
+    pace.started(painted)
+    for quarter in range(1, 5):
+        now += 1
+        pace.progress(painted, quarter / 4)
+    pace.finished(painted, painted=True)
+    assert pace.seconds_left == pytest.approx(12)
+    pace.finished(broken, painted=False)
+    assert (pace.fraction, pace.seconds_left) == (pytest.approx(1 / 3), pytest.approx(8)), "it was never begun"
+    pace.started(failing)
+    now += 2
+    pace.progress(failing, 0.5)
+    pace.finished(failing, painted=False)
+    assert pace.fraction == pytest.approx(1 / 2)
+    assert pace.seconds_left == pytest.approx(5 * 4 / 3), "its time counts, and its work does not"
+    assert pace.per_hour == pytest.approx(3600 * 3 / 4 / 5)
+    pace.finished(last, painted=False)
+    assert (pace.fraction, pace.seconds_left) == (1, 0)
 
 
 def test_a_photo_has_a_pace_of_its_own() -> None:
