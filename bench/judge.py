@@ -332,7 +332,7 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
     if save:
         labels = [f"{photo.stem} x {style.stem}" for photo, style in chosen]
         image = contact_sheet(sheet, list(itertools.chain.from_iterable((label, "x 3") for label in labels)), list(rows))
-        image.save(RESULTS / "judge.jpg", quality=85)
+        image.save(RESULTS / "judge.jpg", quality=70, optimize=True)
         write("judge.md", f"{text}\n![all of them, and their middles three times as large](judge.jpg)\n")
     else:
         print(text)

@@ -152,7 +152,7 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
     )
     if save:
         image = contact_sheet(sheet, [f"{photo.stem} x {style.stem}" for photo, style in chosen], list(rows))
-        image.save(RESULTS / "mesh.jpg", quality=85)
+        image.save(RESULTS / "mesh.jpg", quality=70, optimize=True)
         write("mesh.md", f"{text}\n![the middle of each, three times as large](mesh.jpg)\n")
     else:
         print(text)
