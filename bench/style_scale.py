@@ -63,7 +63,7 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
     )
     if save:
         labels = [label for photo, style in chosen for label in (f"{photo.stem} x {style.stem}", "x 3")]
-        contact_sheet(sheet, labels, ["photo", "style", *found]).save(RESULTS / "style-scale.jpg", quality=85)
+        contact_sheet(sheet, labels, ["photo", "style", *found]).save(RESULTS / "style-scale.jpg", quality=70, optimize=True)
         write("style-scale.md", f"{text}\n![all of them, and their middles three times as large](style-scale.jpg)\n")
     else:
         print(text)
