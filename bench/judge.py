@@ -1,6 +1,6 @@
 """How good paintings are, by measures that none of them was optimised for: candidates for the default, and peers.
 
-    python bench/judge.py [--size 512] [--pairs 4] [--iterations 60] [--save]
+    python bench/judge.py [--size 512] [--pairs 6] [--iterations 60] [--only NAME]... [--save]
 
 Each candidate paints each pair of a photo and a style. Iterations and steps are chosen so that all take the time that the
 first takes, as far as the first pair tells. The judge is VGG-16 with torchvision's weights, if the project's
@@ -259,6 +259,12 @@ def tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
 
 
+def side_of(photo: Path, size: int) -> int:
+    """Long side that a photo is painted at: enlarged, it would have no detail to judge."""
+    with Image.open(photo) as image:
+        return min(size, max(image.size))
+
+
 def scaled(path: Path, side: int) -> Image.Image:
     image = Image.open(path).convert("RGB")
     factor = side / max(image.size)
@@ -305,7 +311,7 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
     sheet: list[list[Image.Image | None]] = []
     chosen = pairs()[:count]
     for photo, style in chosen:
-        side = min(size, max(Image.open(photo).size))
+        side = side_of(photo, size)
         pictures = [scaled(photo, side), scaled(style, side)]
         for name, picture in zip(("photo", "style"), pictures, strict=True):
             rows.setdefault(name, []).append([np.nan] * 5 + of_picture(picture))

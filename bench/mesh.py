@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common import RESULTS, machine, write
-from judge import COLUMNS, Candidate, Judge, crop, of_picture, pairs, questions, scaled, table
+from judge import COLUMNS, Candidate, Judge, crop, of_picture, pairs, questions, scaled, side_of, table
 from nstbatch.runtime.bundle.spec import GRAM, WASSERSTEIN, BundleSpec
 from nstbatch.runtime.engine.host import available_cores
-from nstbatch.runtime.optimizer.preconditioner import FLOOR, FrequencyPreconditioner
+from nstbatch.runtime.optimizer.preconditioner import FrequencyPreconditioner
 from nstbatch.runtime.painting import painting
 from nstbatch.runtime.pictures.contact_sheet import contact_sheet
 from nstbatch.runtime.pictures.pixels import Pixels, enlarge, luma
@@ -64,10 +64,11 @@ def suspects(iterations: int) -> list[Suspect]:
         return partial(patch.object, painting.Painting, "_refine", refine)
 
     def first_steps(power: float) -> Around:
-        """L-BFGS begins with the gradient times |f| to a negative power, which is 1; see `FrequencyPreconditioner`."""
+        """L-BFGS begins with the gradient over a power of |f|, which is 1; see `FrequencyPreconditioner`."""
+        plain = FrequencyPreconditioner._at
 
-        def at(_: Any, fy: NDArray[np.floating], fx: NDArray[np.floating]) -> NDArray[np.float32]:
-            return np.maximum(np.hypot(fx[None, :], fy[:, None]), FLOOR).astype(np.float32) ** -np.float32(power)
+        def at(self: Any, *frequencies: NDArray[np.floating]) -> NDArray[np.float32]:
+            return plain(self, *frequencies) ** np.float32(power)
 
         return partial(patch.object, FrequencyPreconditioner, "_at", at)
 
@@ -129,7 +130,7 @@ def main(size: int, count: int, iterations: int, only: tuple[str, ...], save: bo
     sheet: list[list[Image.Image | None]] = []
     chosen = pairs()[:count]
     for photo, style in chosen:
-        side = min(size, max(Image.open(photo).size))
+        side = side_of(photo, size)
         pictures = [scaled(photo, side), scaled(style, side)]
         usual = float(np.mean([sharpness(grey(picture)) for picture in pictures]))
         for name, picture in zip(("photo", "style"), pictures, strict=True):

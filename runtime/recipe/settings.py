@@ -65,7 +65,7 @@ class Settings:
             so `ORIGINAL` is every photo's own.
         iterations: evaluations of loss and gradient at each level of size.
         preset: a key of `PRESETS`: whose normalisation of the terms the weights are of.
-        content_weight, style_weight, tv_weight: see there; None for the preset's, see `tv_weight_of`.
+        content_weight, style_weight, tv_weight: see there; where ``tv_weight`` is None, see `tv_weight_of`.
         layer_weights: taps and what the weights of their terms are multiplied by.
         style_scale: what the style's long side is times the painting's, at each level; None for 1, within `enlargement`.
         style_size: long side, in pixels, of the style at the last level, in place of that; coarser levels in proportion.
